@@ -1,0 +1,238 @@
+"""How agents, the runtimes that host them and the executor talk: registration, offers, and the messages of a turn.
+
+All of it travels over core NATS: an offer that nobody hears is offered again by the executor, whose own source of
+truth is the log. An agent answers a second offer of a task it has finished from memory, so that an offer is safe
+to repeat.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from schemas.base import Failure, Json, Model, Score, Token, Usage
+
+AgentKind = Literal["claude", "codex", "gemini", "aider", "acp", "command", "custom"]
+
+
+class AgentSpec(Model, frozen=True, omit_defaults=True):
+    """What a role asks of its agents: the kinds it takes in order of preference, and how one is started."""
+
+    kinds: list[str] = msgspec.field(default_factory=lambda: ["custom"])
+    capabilities: list[str] = []
+    command: list[str] = []
+    env: dict[str, str] = {}
+    config: dict[str, Json] = {}
+    min_instances: int = 0
+    max_instances: int | None = None
+
+
+class AgentRegistration(Model, frozen=True):
+    """The body of `parallax.agents.register`; also the value kept in etcd under the agent's lease.
+
+    `inbox` is the subject to which offers go. `execution_id`, `role` and `session` are set for agents that were
+    spawned for one execution; a free agent leaves them empty and is matched by its capabilities.
+    """
+
+    agent_id: Token
+    name: str = ""
+    kind: str = "custom"
+    capabilities: list[str] = []
+    inbox: str = ""
+    runtime: str = ""
+    execution_id: str = ""
+    role: str = ""
+    session: str = ""
+    max_concurrency: Annotated[int, Meta(ge=1)] = 1
+    host: str = ""
+    pid: int = 0
+    version: str = ""
+
+
+class RegistrationReply(Model, frozen=True):
+    """The registry's answer: how long a registration lives without a heartbeat, and how often to send one."""
+
+    accepted: bool
+    lease_ms: int = 8000
+    heartbeat_ms: int = 2000
+    reason: str = ""
+
+
+class AgentHeartbeat(Model, frozen=True):
+    """The body of `parallax.agents.heartbeat`. The registry renews the lease because the agent spoke, never by itself."""
+
+    agent_id: Token
+    running: list[str] = []
+
+
+class Deregistration(Model, frozen=True):
+    """The body of `parallax.agents.deregister`: an agent leaves in order."""
+
+    agent_id: Token
+    reason: str = ""
+
+
+class TaskOffer(Model, frozen=True):
+    """A turn offered to an agent. The same `task_id` and `attempt` may be offered more than once."""
+
+    task_id: Token
+    attempt: int
+    execution_id: Token
+    agent_id: Token
+    role: str
+    session: str
+    task: str
+    input: Json = None
+    context: Json = None
+    workspace: str = ""
+    timeout_ms: int = 0
+    reply_to: str = ""
+
+
+class TaskControl(Model, frozen=True):
+    """The body of `parallax.agents.<agent_id>.control`: what is to happen with a running task, or with the agent."""
+
+    action: Literal["cancel", "pause", "resume", "answer", "stop"]
+    task_id: str = ""
+    question_id: str = ""
+    value: Json = None
+    reason: str = ""
+
+
+class TaskMessage(Model, frozen=True, tag_field="type"):
+    """Base of what an agent says during a turn, sent to the offer's `reply_to`."""
+
+    task_id: Token
+    attempt: int
+    agent_id: str = ""
+
+
+class TaskAccepted(TaskMessage, frozen=True, tag="accepted"):
+    """The turn is running. Repeated every few seconds as a sign of life."""
+
+
+class TaskRefused(TaskMessage, frozen=True, tag="refused"):
+    """The agent cannot take the turn now (busy, stopping, unknown session): offer it elsewhere or later."""
+
+    reason: str = ""
+
+
+class TaskProgress(TaskMessage, frozen=True, tag="progress"):
+    """A line for people who watch; also a sign of life."""
+
+    text: str
+
+
+class TaskQuestion(TaskMessage, frozen=True, tag="question"):
+    """The agent waits for an answer, which comes as `TaskControl(action="answer")`."""
+
+    question_id: str
+    question: str
+    options: list[str] = []
+
+
+class TaskResult(TaskMessage, frozen=True, tag="result"):
+    """The turn ended well. Without `confidence` there is no self-report."""
+
+    result: Json = None
+    confidence: Score | None = None
+    usage: Usage | None = None
+
+
+class TaskFault(TaskMessage, frozen=True, tag="failed"):
+    """The turn ended badly. `interrupted`: through no fault of the task's (runtime restart, agent killed)."""
+
+    error: Failure
+    interrupted: bool = False
+    usage: Usage | None = None
+
+
+AgentMessage = TaskAccepted | TaskRefused | TaskProgress | TaskQuestion | TaskResult | TaskFault
+
+
+class Oracle(Model, frozen=True, omit_defaults=True):
+    """A source of evidence about a task's outcome (`verify` of a role or a step)."""
+
+    type: Literal["command", "agent", "history", "checklist", "human"] = "command"
+    run: str | list[str] = ""
+    cwd: str = ""
+    timeout_ms: int = 120_000
+    pass_confidence: Score = 1.0
+    fail_confidence: Score = 0.0
+    score_pattern: str = ""
+    role: str = ""
+    rubric: str = ""
+    weight: float = 1.0
+    options: dict[str, Json] = {}
+
+
+class OracleResult(Model, frozen=True):
+    """What one oracle found. `score` None is no evidence (it could not be run, or its output could not be read)."""
+
+    type: str
+    name: str = ""
+    score: Score | None = None
+    passed: bool = False
+    exit_code: int | None = None
+    duration_ms: int = 0
+    tests_passed: int | None = None
+    tests_failed: int | None = None
+    tests_skipped: int | None = None
+    output: str = ""
+    note: str = ""
+
+
+class VerifyOffer(Model, frozen=True):
+    """Command oracles offered to a runtime, to be run in a session's worktree as the agent would run them."""
+
+    verification_id: Token
+    execution_id: Token
+    session: str
+    role: str
+    workspace: str
+    oracles: list[Oracle]
+    env: dict[str, str] = {}
+
+
+class VerifyReply(Model, frozen=True):
+    """One result per offered oracle, in order."""
+
+    verification_id: str
+    results: list[OracleResult] = []
+    error: str = ""
+
+
+class OutputLine(Model, frozen=True):
+    """The body of `parallax.agents.<agent_id>.output`: raw output, bounded, never part of the execution log."""
+
+    agent_id: str
+    execution_id: str
+    task_id: str
+    stream: Literal["stdout", "stderr", "progress", "message"]
+    text: str
+
+
+class AgentRegistered(Model, frozen=True):
+    """`parallax.fleet.<agent_id>.registered`: an agent is in the registry."""
+
+    agent: AgentRegistration
+
+
+class AgentDeregistered(Model, frozen=True):
+    """`parallax.fleet.<agent_id>.deregistered`: an agent left in order."""
+
+    agent_id: str
+    reason: str = ""
+
+
+class AgentGone(Model, frozen=True):
+    """`parallax.fleet.<agent_id>.lost`: an agent's lease ended without a word from it."""
+
+    agent_id: str
+    reason: str = ""
+    execution_id: str = ""
+
+
+FleetEvent = AgentRegistered | AgentDeregistered | AgentGone

@@ -1,0 +1,59 @@
+"""The base of all structs and the few scalar types that several rooms share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+EXECUTION_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+"""An execution id: letters, digits, `-` and `_`, at most 64, so that it is one token of a subject and one path part."""
+
+ROLE_ID_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+"""A role id: like an execution id, beginning with a letter."""
+
+ExecutionId = Annotated[str, Meta(pattern=EXECUTION_ID_PATTERN)]
+"""The idempotency key of a request and the second token of every event subject."""
+
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+"""One token of a subject: an agent id, a task id, a session."""
+
+Score = Annotated[float, Meta(ge=0.0, le=1.0)]
+"""A confidence in [0, 1]."""
+
+Millis = Annotated[int, Meta(ge=0)]
+"""A duration in milliseconds."""
+
+Json = Any
+"""Any JSON value."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A frozen value of the vocabulary: keyword-only, written whole on the wire, unknown fields ignored."""
+
+
+class Problem(Model, frozen=True):
+    """One thing that is wrong with an input: where it is, what is wrong, and what to do about it."""
+
+    where: str
+    what: str
+    hint: str = ""
+
+
+class Failure(Model, frozen=True):
+    """Why something ended badly. `code` is stable and made for programs, `message` is a sentence for people."""
+
+    code: str
+    message: str
+    where: str = ""
+
+
+class Usage(Model, frozen=True):
+    """What a turn consumed. Token counts are of this turn alone, never cumulative over a session."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    turns: int = 0
+    wall_ms: int = 0

@@ -1,0 +1,114 @@
+"""What a client may ask for: the bodies of `parallax.executions.>` and the answers to them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from schemas.base import ExecutionId, Json, Millis, Model, Problem, Score
+
+
+class Repository(Model, frozen=True):
+    """Where the work happens. `url` is a local path, `file://` or `https://`; `base` the branch to start from."""
+
+    url: str
+    base: str = ""
+
+
+class Budget(Model, frozen=True, omit_defaults=True):
+    """Lifetime limits of one execution, folded over its log. None is no limit."""
+
+    tokens: int | None = None
+    cost_usd: float | None = None
+    turns: int | None = None
+    wall_ms: Millis | None = None
+
+
+class RequestOptions(Model, frozen=True, omit_defaults=True):
+    """How an execution is to be run, apart from its input."""
+
+    timeout_ms: Annotated[int, Meta(ge=1, le=2_592_000_000)] | None = None
+    budget: Budget | None = None
+    priority: Annotated[int, Meta(ge=0, le=9)] = 5
+    webhook: str = ""
+    push: bool = False
+    labels: dict[str, str] = {}
+
+
+class ExecutionRequest(Model, frozen=True):
+    """The body of `parallax.executions.request`. Without `execution_id` one is made."""
+
+    pattern: Annotated[str, Meta(min_length=1, max_length=256)]
+    input: dict[str, Json] = {}
+    execution_id: str = ""
+    repo: str | Repository | None = None
+    options: RequestOptions = RequestOptions()
+
+
+class Cancel(Model, frozen=True):
+    """The body of `parallax.executions.<id>.cancel`."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class Pause(Model, frozen=True):
+    """The body of `parallax.executions.<id>.pause`: nothing new starts, running agents are frozen."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class Resume(Model, frozen=True):
+    """The body of `parallax.executions.<id>.resume`."""
+
+    by: str = ""
+
+
+class Signal(Model, frozen=True):
+    """The body of `parallax.executions.<id>.signal`: what a `wait` step waits for."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=128)]
+    data: Json = None
+    by: str = ""
+
+
+class Answer(Model, frozen=True):
+    """The body of `parallax.executions.<id>.answer`: the answer to a durable question."""
+
+    question_id: str
+    value: Json
+    by: str = ""
+    reason: str = ""
+
+
+class CommandReply(Model, frozen=True):
+    """What a client that named a reply inbox is answered."""
+
+    execution_id: str
+    status: Literal["accepted", "rejected"]
+    errors: list[Problem] = []
+
+
+class ReplayQuery(Model, frozen=True):
+    """Asks an engine to run an execution again against its log."""
+
+    execution_id: ExecutionId
+
+
+class ReplayReport(Model, frozen=True):
+    """The verdict of a replay. `effects` counts the effects compared; `first_difference` says where it parted."""
+
+    execution: str
+    effects: int
+    identical: bool
+    first_difference: Json = None
+    error: str = ""
+
+
+class Verdict(Model, frozen=True):
+    """A score in [0, 1] and the words that go with it."""
+
+    score: Score | None = None
+    note: str = ""

@@ -1,0 +1,51 @@
+"""A pattern as the rest of the platform sees it once it is compiled."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from schemas.base import Json, Model
+
+PatternFormat = Literal["org-chart", "flat", "prism"]
+
+
+class WorkspaceSpec(Model, frozen=True):
+    """Whether a pattern works in a git workspace, and what becomes of the result."""
+
+    enabled: bool = True
+    push: bool = False
+    create_pr: bool = False
+    branch_strategy: str = ""
+    pr: dict[str, Json] = {}
+
+
+class CompiledPattern(Model, frozen=True):
+    """A pattern, compiled. `program` is Prism text; `digest` covers the source, the program and the modules."""
+
+    name: str
+    version: str
+    format: PatternFormat
+    digest: str
+    program: str
+    source: str
+    description: str = ""
+    input: dict[str, Json] = {}
+    roles: dict[str, Json] = {}
+    workspace: WorkspaceSpec = WorkspaceSpec()
+    modules: dict[str, str] = {}
+    metadata: dict[str, Json] = {}
+    steps: list[str] = []
+    timeout_ms: int | None = None
+
+
+class PatternDiagnostic(Model, frozen=True):
+    """One thing found in a pattern file. Lines and columns count from 1; 0 means the file as a whole."""
+
+    file: str
+    line: int
+    column: int
+    code: str
+    severity: Literal["error", "warning"]
+    message: str
+    hint: str = ""
+    source_line: str = ""
