@@ -17,7 +17,7 @@ from schemas.base import Failure, Json, Model, Score, Token, Usage
 AgentKind = Literal["claude", "codex", "gemini", "aider", "acp", "command", "custom"]
 
 
-class AgentSpec(Model, frozen=True, omit_defaults=True):
+class AgentSpec(Model, frozen=True, kw_only=True, omit_defaults=True):
     """What a role asks of its agents: the kinds it takes in order of preference, and how one is started."""
 
     kinds: list[str] = msgspec.field(default_factory=lambda: ["custom"])
@@ -29,7 +29,7 @@ class AgentSpec(Model, frozen=True, omit_defaults=True):
     max_instances: int | None = None
 
 
-class AgentRegistration(Model, frozen=True):
+class AgentRegistration(Model, frozen=True, kw_only=True):
     """The body of `parallax.agents.register`; also the value kept in etcd under the agent's lease.
 
     `inbox` is the subject to which offers go. `execution_id`, `role` and `session` are set for agents that were
@@ -51,7 +51,7 @@ class AgentRegistration(Model, frozen=True):
     version: str = ""
 
 
-class RegistrationReply(Model, frozen=True):
+class RegistrationReply(Model, frozen=True, kw_only=True):
     """The registry's answer: how long a registration lives without a heartbeat, and how often to send one."""
 
     accepted: bool
@@ -60,21 +60,21 @@ class RegistrationReply(Model, frozen=True):
     reason: str = ""
 
 
-class AgentHeartbeat(Model, frozen=True):
+class AgentHeartbeat(Model, frozen=True, kw_only=True):
     """The body of `parallax.agents.heartbeat`. The registry renews the lease because the agent spoke, never by itself."""
 
     agent_id: Token
     running: list[str] = []
 
 
-class Deregistration(Model, frozen=True):
+class Deregistration(Model, frozen=True, kw_only=True):
     """The body of `parallax.agents.deregister`: an agent leaves in order."""
 
     agent_id: Token
     reason: str = ""
 
 
-class TaskOffer(Model, frozen=True):
+class TaskOffer(Model, frozen=True, kw_only=True):
     """A turn offered to an agent. The same `task_id` and `attempt` may be offered more than once."""
 
     task_id: Token
@@ -91,7 +91,7 @@ class TaskOffer(Model, frozen=True):
     reply_to: str = ""
 
 
-class TaskControl(Model, frozen=True):
+class TaskControl(Model, frozen=True, kw_only=True):
     """The body of `parallax.agents.<agent_id>.control`: what is to happen with a running task, or with the agent."""
 
     action: Literal["cancel", "pause", "resume", "answer", "stop"]
@@ -101,7 +101,7 @@ class TaskControl(Model, frozen=True):
     reason: str = ""
 
 
-class TaskMessage(Model, frozen=True, tag_field="type"):
+class TaskMessage(Model, frozen=True, kw_only=True, tag_field="type"):
     """Base of what an agent says during a turn, sent to the offer's `reply_to`."""
 
     task_id: Token
@@ -109,23 +109,23 @@ class TaskMessage(Model, frozen=True, tag_field="type"):
     agent_id: str = ""
 
 
-class TaskAccepted(TaskMessage, frozen=True, tag="accepted"):
+class TaskAccepted(TaskMessage, frozen=True, kw_only=True, tag="accepted"):
     """The turn is running. Repeated every few seconds as a sign of life."""
 
 
-class TaskRefused(TaskMessage, frozen=True, tag="refused"):
+class TaskRefused(TaskMessage, frozen=True, kw_only=True, tag="refused"):
     """The agent cannot take the turn now (busy, stopping, unknown session): offer it elsewhere or later."""
 
     reason: str = ""
 
 
-class TaskProgress(TaskMessage, frozen=True, tag="progress"):
+class TaskProgress(TaskMessage, frozen=True, kw_only=True, tag="progress"):
     """A line for people who watch; also a sign of life."""
 
     text: str
 
 
-class TaskQuestion(TaskMessage, frozen=True, tag="question"):
+class TaskQuestion(TaskMessage, frozen=True, kw_only=True, tag="question"):
     """The agent waits for an answer, which comes as `TaskControl(action="answer")`."""
 
     question_id: str
@@ -133,7 +133,7 @@ class TaskQuestion(TaskMessage, frozen=True, tag="question"):
     options: list[str] = []
 
 
-class TaskResult(TaskMessage, frozen=True, tag="result"):
+class TaskResult(TaskMessage, frozen=True, kw_only=True, tag="result"):
     """The turn ended well. Without `confidence` there is no self-report."""
 
     result: Json = None
@@ -141,7 +141,7 @@ class TaskResult(TaskMessage, frozen=True, tag="result"):
     usage: Usage | None = None
 
 
-class TaskFault(TaskMessage, frozen=True, tag="failed"):
+class TaskFault(TaskMessage, frozen=True, kw_only=True, tag="failed"):
     """The turn ended badly. `interrupted`: through no fault of the task's (runtime restart, agent killed)."""
 
     error: Failure
@@ -152,7 +152,7 @@ class TaskFault(TaskMessage, frozen=True, tag="failed"):
 AgentMessage = TaskAccepted | TaskRefused | TaskProgress | TaskQuestion | TaskResult | TaskFault
 
 
-class Oracle(Model, frozen=True, omit_defaults=True):
+class Oracle(Model, frozen=True, kw_only=True, omit_defaults=True):
     """A source of evidence about a task's outcome (`verify` of a role or a step)."""
 
     type: Literal["command", "agent", "history", "checklist", "human"] = "command"
@@ -168,7 +168,7 @@ class Oracle(Model, frozen=True, omit_defaults=True):
     options: dict[str, Json] = {}
 
 
-class OracleResult(Model, frozen=True):
+class OracleResult(Model, frozen=True, kw_only=True):
     """What one oracle found. `score` None is no evidence (it could not be run, or its output could not be read)."""
 
     type: str
@@ -184,7 +184,7 @@ class OracleResult(Model, frozen=True):
     note: str = ""
 
 
-class VerifyOffer(Model, frozen=True):
+class VerifyOffer(Model, frozen=True, kw_only=True):
     """Command oracles offered to a runtime, to be run in a session's worktree as the agent would run them."""
 
     verification_id: Token
@@ -196,7 +196,7 @@ class VerifyOffer(Model, frozen=True):
     env: dict[str, str] = {}
 
 
-class VerifyReply(Model, frozen=True):
+class VerifyReply(Model, frozen=True, kw_only=True):
     """One result per offered oracle, in order."""
 
     verification_id: str
@@ -204,7 +204,7 @@ class VerifyReply(Model, frozen=True):
     error: str = ""
 
 
-class OutputLine(Model, frozen=True):
+class OutputLine(Model, frozen=True, kw_only=True):
     """The body of `parallax.agents.<agent_id>.output`: raw output, bounded, never part of the execution log."""
 
     agent_id: str
@@ -214,20 +214,20 @@ class OutputLine(Model, frozen=True):
     text: str
 
 
-class AgentRegistered(Model, frozen=True):
+class AgentRegistered(Model, frozen=True, kw_only=True):
     """`parallax.fleet.<agent_id>.registered`: an agent is in the registry."""
 
     agent: AgentRegistration
 
 
-class AgentDeregistered(Model, frozen=True):
+class AgentDeregistered(Model, frozen=True, kw_only=True):
     """`parallax.fleet.<agent_id>.deregistered`: an agent left in order."""
 
     agent_id: str
     reason: str = ""
 
 
-class AgentGone(Model, frozen=True):
+class AgentGone(Model, frozen=True, kw_only=True):
     """`parallax.fleet.<agent_id>.lost`: an agent's lease ended without a word from it."""
 
     agent_id: str

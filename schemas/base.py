@@ -33,7 +33,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A frozen value of the vocabulary: keyword-only, written whole on the wire, unknown fields ignored."""
 
 
-class Problem(Model, frozen=True):
+class Problem(Model, frozen=True, kw_only=True):
     """One thing that is wrong with an input: where it is, what is wrong, and what to do about it."""
 
     where: str
@@ -41,7 +41,7 @@ class Problem(Model, frozen=True):
     hint: str = ""
 
 
-class Failure(Model, frozen=True):
+class Failure(Model, frozen=True, kw_only=True):
     """Why something ended badly. `code` is stable and made for programs, `message` is a sentence for people."""
 
     code: str
@@ -49,7 +49,7 @@ class Failure(Model, frozen=True):
     where: str = ""
 
 
-class Usage(Model, frozen=True):
+class Usage(Model, frozen=True, kw_only=True):
     """What a turn consumed. Token counts are of this turn alone, never cumulative over a session."""
 
     input_tokens: int = 0

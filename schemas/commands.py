@@ -9,14 +9,14 @@ from msgspec import Meta
 from schemas.base import ExecutionId, Json, Millis, Model, Problem, Score
 
 
-class Repository(Model, frozen=True):
+class Repository(Model, frozen=True, kw_only=True):
     """Where the work happens. `url` is a local path, `file://` or `https://`; `base` the branch to start from."""
 
     url: str
     base: str = ""
 
 
-class Budget(Model, frozen=True, omit_defaults=True):
+class Budget(Model, frozen=True, kw_only=True, omit_defaults=True):
     """Lifetime limits of one execution, folded over its log. None is no limit."""
 
     tokens: int | None = None
@@ -25,7 +25,7 @@ class Budget(Model, frozen=True, omit_defaults=True):
     wall_ms: Millis | None = None
 
 
-class RequestOptions(Model, frozen=True, omit_defaults=True):
+class RequestOptions(Model, frozen=True, kw_only=True, omit_defaults=True):
     """How an execution is to be run, apart from its input."""
 
     timeout_ms: Annotated[int, Meta(ge=1, le=2_592_000_000)] | None = None
@@ -36,7 +36,7 @@ class RequestOptions(Model, frozen=True, omit_defaults=True):
     labels: dict[str, str] = {}
 
 
-class ExecutionRequest(Model, frozen=True):
+class ExecutionRequest(Model, frozen=True, kw_only=True):
     """The body of `parallax.executions.request`. Without `execution_id` one is made."""
 
     pattern: Annotated[str, Meta(min_length=1, max_length=256)]
@@ -46,27 +46,27 @@ class ExecutionRequest(Model, frozen=True):
     options: RequestOptions = RequestOptions()
 
 
-class Cancel(Model, frozen=True):
+class Cancel(Model, frozen=True, kw_only=True):
     """The body of `parallax.executions.<id>.cancel`."""
 
     reason: str = ""
     by: str = ""
 
 
-class Pause(Model, frozen=True):
+class Pause(Model, frozen=True, kw_only=True):
     """The body of `parallax.executions.<id>.pause`: nothing new starts, running agents are frozen."""
 
     reason: str = ""
     by: str = ""
 
 
-class Resume(Model, frozen=True):
+class Resume(Model, frozen=True, kw_only=True):
     """The body of `parallax.executions.<id>.resume`."""
 
     by: str = ""
 
 
-class Signal(Model, frozen=True):
+class Signal(Model, frozen=True, kw_only=True):
     """The body of `parallax.executions.<id>.signal`: what a `wait` step waits for."""
 
     name: Annotated[str, Meta(min_length=1, max_length=128)]
@@ -74,7 +74,7 @@ class Signal(Model, frozen=True):
     by: str = ""
 
 
-class Answer(Model, frozen=True):
+class Answer(Model, frozen=True, kw_only=True):
     """The body of `parallax.executions.<id>.answer`: the answer to a durable question."""
 
     question_id: str
@@ -83,7 +83,7 @@ class Answer(Model, frozen=True):
     reason: str = ""
 
 
-class CommandReply(Model, frozen=True):
+class CommandReply(Model, frozen=True, kw_only=True):
     """What a client that named a reply inbox is answered."""
 
     execution_id: str
@@ -91,13 +91,13 @@ class CommandReply(Model, frozen=True):
     errors: list[Problem] = []
 
 
-class ReplayQuery(Model, frozen=True):
+class ReplayQuery(Model, frozen=True, kw_only=True):
     """Asks an engine to run an execution again against its log."""
 
     execution_id: ExecutionId
 
 
-class ReplayReport(Model, frozen=True):
+class ReplayReport(Model, frozen=True, kw_only=True):
     """The verdict of a replay. `effects` counts the effects compared; `first_difference` says where it parted."""
 
     execution: str
@@ -107,7 +107,7 @@ class ReplayReport(Model, frozen=True):
     error: str = ""
 
 
-class Verdict(Model, frozen=True):
+class Verdict(Model, frozen=True, kw_only=True):
     """A score in [0, 1] and the words that go with it."""
 
     score: Score | None = None

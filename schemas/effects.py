@@ -14,13 +14,13 @@ from schemas.base import Json, Millis, Model, Score, Usage
 from schemas.events import ConfidenceSource, WorkspaceContribution
 
 
-class Effect(Model, frozen=True, tag_field="effect"):
+class Effect(Model, frozen=True, kw_only=True, tag_field="effect"):
     """Base of all effect requests."""
 
     KIND: ClassVar[str] = ""
 
 
-class Task(Effect, frozen=True, tag="task"):
+class Task(Effect, frozen=True, kw_only=True, tag="task"):
     """Have a session of a role do something. Answered with `TaskOutcome`; fails with the task's error."""
 
     role: str
@@ -34,7 +34,7 @@ class Task(Effect, frozen=True, tag="task"):
     attempts: int | None = None
 
 
-class Verify(Effect, frozen=True, tag="verify"):
+class Verify(Effect, frozen=True, kw_only=True, tag="verify"):
     """Run command oracles on what a task left in its session's worktree. Answered with `Verification`."""
 
     oracles: list[Oracle]
@@ -46,14 +46,14 @@ class Verify(Effect, frozen=True, tag="verify"):
     step: str = ""
 
 
-class Integrate(Effect, frozen=True, tag="integrate"):
+class Integrate(Effect, frozen=True, kw_only=True, tag="integrate"):
     """Merge commits onto the result branch in order. Answered with `Integration`; fails with `workspace_conflict`."""
 
     commits: list[WorkspaceContribution]
     step: str = ""
 
 
-class Ask(Effect, frozen=True, tag="ask"):
+class Ask(Effect, frozen=True, kw_only=True, tag="ask"):
     """Ask a person. Answered with `Answered`."""
 
     question: str
@@ -65,7 +65,7 @@ class Ask(Effect, frozen=True, tag="ask"):
     role: str = ""
 
 
-class Select(Effect, frozen=True, tag="select"):
+class Select(Effect, frozen=True, kw_only=True, tag="select"):
     """Choose a session of a role. Answered with `Selection`."""
 
     role: str
@@ -74,34 +74,34 @@ class Select(Effect, frozen=True, tag="select"):
     topic: str = ""
 
 
-class Sleep(Effect, frozen=True, tag="sleep"):
+class Sleep(Effect, frozen=True, kw_only=True, tag="sleep"):
     """Wait for a time. Answered with None."""
 
     ms: Millis
 
 
-class Wait(Effect, frozen=True, tag="wait"):
+class Wait(Effect, frozen=True, kw_only=True, tag="wait"):
     """Wait for a signal, at most `timeout_ms`. Answered with `Signalled`."""
 
     signal: str
     timeout_ms: Millis | None = None
 
 
-class Now(Effect, frozen=True, tag="now"):
+class Now(Effect, frozen=True, kw_only=True, tag="now"):
     """The time in epoch milliseconds."""
 
 
-class Random(Effect, frozen=True, tag="random"):
+class Random(Effect, frozen=True, kw_only=True, tag="random"):
     """A number in [0, 1)."""
 
 
-class Log(Effect, frozen=True, tag="log"):
+class Log(Effect, frozen=True, kw_only=True, tag="log"):
     """A line for whoever reads the events."""
 
     message: str
 
 
-class Call(Effect, frozen=True, tag="call"):
+class Call(Effect, frozen=True, kw_only=True, tag="call"):
     """Run another pattern as an execution of its own. Answered with its result."""
 
     pattern: str
@@ -111,7 +111,7 @@ class Call(Effect, frozen=True, tag="call"):
 AnyEffect = Task | Verify | Integrate | Ask | Select | Sleep | Wait | Now | Random | Log | Call
 
 
-class TaskOutcome(Model, frozen=True):
+class TaskOutcome(Model, frozen=True, kw_only=True):
     """What a finished task left behind. `confidence` None: the agent gave no self-report."""
 
     task_id: str
@@ -127,7 +127,7 @@ class TaskOutcome(Model, frozen=True):
     attempt: int = 1
 
 
-class Verification(Model, frozen=True):
+class Verification(Model, frozen=True, kw_only=True):
     """What the oracles found. `score` None: no evidence."""
 
     verification_id: str = ""
@@ -136,14 +136,14 @@ class Verification(Model, frozen=True):
     oracles: list[OracleResult] = []
 
 
-class Integration(Model, frozen=True):
+class Integration(Model, frozen=True, kw_only=True):
     """The result branch after a step."""
 
     commit: str = ""
     files: list[str] = []
 
 
-class Answered(Model, frozen=True):
+class Answered(Model, frozen=True, kw_only=True):
     """A person's answer. `by` is `deadline` when nobody gave one in time."""
 
     value: Json = None
@@ -151,14 +151,14 @@ class Answered(Model, frozen=True):
     reason: str = ""
 
 
-class Selection(Model, frozen=True):
+class Selection(Model, frozen=True, kw_only=True):
     """A session of a role."""
 
     role: str
     session: str
 
 
-class Signalled(Model, frozen=True):
+class Signalled(Model, frozen=True, kw_only=True):
     """How a wait ended."""
 
     received: bool

@@ -20,7 +20,7 @@ ConfidenceSource = Literal["", "self_report", "verification", "review", "aggrega
 """Where a confidence came from. Empty: there is none."""
 
 
-class Event(Model, frozen=True):
+class Event(Model, frozen=True, kw_only=True):
     """One fact of one execution. Every payload carries its execution's id."""
 
     TYPE: ClassVar[str] = ""
@@ -39,7 +39,7 @@ class Event(Model, frozen=True):
 # -- execution: written by engines alone, in one fenced sequence ---------------------------------------------------
 
 
-class ExecutionAccepted(Event, frozen=True):
+class ExecutionAccepted(Event, frozen=True, kw_only=True):
     """A request is taken on. `request_digest` tells a repeated request from a different one under the same id."""
 
     TYPE: ClassVar[str] = "execution.accepted"
@@ -52,7 +52,7 @@ class ExecutionAccepted(Event, frozen=True):
     options: RequestOptions = RequestOptions()
 
 
-class ExecutionRejected(Event, frozen=True):
+class ExecutionRejected(Event, frozen=True, kw_only=True):
     """A request cannot be run. `requested_id` is the id it came with where that could not be used."""
 
     TYPE: ClassVar[str] = "execution.rejected"
@@ -63,7 +63,7 @@ class ExecutionRejected(Event, frozen=True):
     pattern: str = ""
 
 
-class ExecutionStarted(Event, frozen=True):
+class ExecutionStarted(Event, frozen=True, kw_only=True):
     """The program is fixed: its source and digest are here, so a later edit of the pattern changes nothing."""
 
     TYPE: ClassVar[str] = "execution.started"
@@ -85,7 +85,7 @@ class ExecutionStarted(Event, frozen=True):
     limits: dict[str, int] = {}
 
 
-class ExecutionClaimed(Event, frozen=True):
+class ExecutionClaimed(Event, frozen=True, kw_only=True):
     """Another engine owns the execution from here on; every append of the former owner is refused."""
 
     TYPE: ClassVar[str] = "execution.claimed"
@@ -98,7 +98,7 @@ class ExecutionClaimed(Event, frozen=True):
     reason: str = ""
 
 
-class ExecutionPaused(Event, frozen=True):
+class ExecutionPaused(Event, frozen=True, kw_only=True):
     """Nothing new starts and running agents are frozen until `execution.resumed`."""
 
     TYPE: ClassVar[str] = "execution.paused"
@@ -110,7 +110,7 @@ class ExecutionPaused(Event, frozen=True):
     by: str = ""
 
 
-class ExecutionResumed(Event, frozen=True):
+class ExecutionResumed(Event, frozen=True, kw_only=True):
     """A paused execution goes on."""
 
     TYPE: ClassVar[str] = "execution.resumed"
@@ -121,7 +121,7 @@ class ExecutionResumed(Event, frozen=True):
     by: str = ""
 
 
-class ExecutionCompleted(Event, frozen=True):
+class ExecutionCompleted(Event, frozen=True, kw_only=True):
     """The end of an execution that reached its end. `confidence` None: nobody gave any."""
 
     TYPE: ClassVar[str] = "execution.completed"
@@ -138,7 +138,7 @@ class ExecutionCompleted(Event, frozen=True):
     usage: Usage | None = None
 
 
-class ExecutionFailed(Event, frozen=True):
+class ExecutionFailed(Event, frozen=True, kw_only=True):
     """The end of an execution that could not reach its end. Work that was committed stays on its branches."""
 
     TYPE: ClassVar[str] = "execution.failed"
@@ -150,7 +150,7 @@ class ExecutionFailed(Event, frozen=True):
     effects: int = 0
 
 
-class ExecutionCancelled(Event, frozen=True):
+class ExecutionCancelled(Event, frozen=True, kw_only=True):
     """The end of an execution that somebody stopped."""
 
     TYPE: ClassVar[str] = "execution.cancelled"
@@ -163,7 +163,7 @@ class ExecutionCancelled(Event, frozen=True):
 # -- effects that the engine answers itself ------------------------------------------------------------------------
 
 
-class EffectRecorded(Event, frozen=True):
+class EffectRecorded(Event, frozen=True, kw_only=True):
     """A small effect and its result in one: the time, a random number, a line for the log, a selection."""
 
     TYPE: ClassVar[str] = "effect.recorded"
@@ -176,7 +176,7 @@ class EffectRecorded(Event, frozen=True):
     value: Json = None
 
 
-class TimerSet(Event, frozen=True):
+class TimerSet(Event, frozen=True, kw_only=True):
     """A program waits for a time, and perhaps a signal, whichever comes first. `due_at` is in epoch milliseconds."""
 
     TYPE: ClassVar[str] = "timer.set"
@@ -189,7 +189,7 @@ class TimerSet(Event, frozen=True):
     signal: str = ""
 
 
-class TimerFired(Event, frozen=True):
+class TimerFired(Event, frozen=True, kw_only=True):
     """The time came."""
 
     TYPE: ClassVar[str] = "timer.fired"
@@ -199,7 +199,7 @@ class TimerFired(Event, frozen=True):
     effect: str
 
 
-class SignalReceived(Event, frozen=True):
+class SignalReceived(Event, frozen=True, kw_only=True):
     """Somebody sent a signal. It answers the oldest waiting effect of that name, or waits to be asked for."""
 
     TYPE: ClassVar[str] = "signal.received"
@@ -215,7 +215,7 @@ class SignalReceived(Event, frozen=True):
 # -- tasks ----------------------------------------------------------------------------------------------------------
 
 
-class TaskRequested(Event, frozen=True):
+class TaskRequested(Event, frozen=True, kw_only=True):
     """A program wants a task done. Everything an executor has to know is here, so that any executor can do it."""
 
     TYPE: ClassVar[str] = "task.requested"
@@ -237,7 +237,7 @@ class TaskRequested(Event, frozen=True):
     workspace: bool = False
 
 
-class TaskStarted(Event, frozen=True):
+class TaskStarted(Event, frozen=True, kw_only=True):
     """A turn was handed to an agent."""
 
     TYPE: ClassVar[str] = "task.started"
@@ -253,7 +253,7 @@ class TaskStarted(Event, frozen=True):
     step: str = ""
 
 
-class TaskFinished(Event, frozen=True):
+class TaskFinished(Event, frozen=True, kw_only=True):
     """A turn in a workspace is over and what the agent changed is about to be committed."""
 
     TYPE: ClassVar[str] = "task.finished"
@@ -272,7 +272,7 @@ class TaskFinished(Event, frozen=True):
     error: Failure | None = None
 
 
-class TaskRetrying(Event, frozen=True):
+class TaskRetrying(Event, frozen=True, kw_only=True):
     """An attempt failed and the task will be tried again after `delay_ms`."""
 
     TYPE: ClassVar[str] = "task.retrying"
@@ -286,7 +286,7 @@ class TaskRetrying(Event, frozen=True):
     interrupted: bool = False
 
 
-class TaskCompleted(Event, frozen=True):
+class TaskCompleted(Event, frozen=True, kw_only=True):
     """A task is done, once. `commit` is what the agent changed, committed by the platform."""
 
     TYPE: ClassVar[str] = "task.completed"
@@ -309,7 +309,7 @@ class TaskCompleted(Event, frozen=True):
     step: str = ""
 
 
-class TaskFailed(Event, frozen=True):
+class TaskFailed(Event, frozen=True, kw_only=True):
     """A task could not be done in `attempts` attempts."""
 
     TYPE: ClassVar[str] = "task.failed"
@@ -325,7 +325,7 @@ class TaskFailed(Event, frozen=True):
     step: str = ""
 
 
-class TaskCancelRequested(Event, frozen=True):
+class TaskCancelRequested(Event, frozen=True, kw_only=True):
     """A program no longer wants a task (it lost a race, its execution ends): agents at it are to be stopped."""
 
     TYPE: ClassVar[str] = "task.cancel_requested"
@@ -337,7 +337,7 @@ class TaskCancelRequested(Event, frozen=True):
     reason: str = ""
 
 
-class TaskCancelled(Event, frozen=True):
+class TaskCancelled(Event, frozen=True, kw_only=True):
     """Nobody is at the task any more. Its result, if one comes late, is not used."""
 
     TYPE: ClassVar[str] = "task.cancelled"
@@ -352,7 +352,7 @@ class TaskCancelled(Event, frozen=True):
 # -- verification ---------------------------------------------------------------------------------------------------
 
 
-class VerificationRequested(Event, frozen=True):
+class VerificationRequested(Event, frozen=True, kw_only=True):
     """A program wants evidence about a task's outcome from command oracles in the session's worktree."""
 
     TYPE: ClassVar[str] = "verification.requested"
@@ -371,7 +371,7 @@ class VerificationRequested(Event, frozen=True):
     step: str = ""
 
 
-class VerificationCompleted(Event, frozen=True):
+class VerificationCompleted(Event, frozen=True, kw_only=True):
     """What the oracles found. `score` None: there is no evidence, which is never a pass."""
 
     TYPE: ClassVar[str] = "verification.completed"
@@ -391,7 +391,7 @@ class VerificationCompleted(Event, frozen=True):
 # -- agents ---------------------------------------------------------------------------------------------------------
 
 
-class AgentSpawnRequested(Event, frozen=True):
+class AgentSpawnRequested(Event, frozen=True, kw_only=True):
     """A role has no agent for a task: a runtime is asked for one."""
 
     TYPE: ClassVar[str] = "agent.spawn_requested"
@@ -406,7 +406,7 @@ class AgentSpawnRequested(Event, frozen=True):
     agent: AgentSpec
 
 
-class AgentSpawned(Event, frozen=True):
+class AgentSpawned(Event, frozen=True, kw_only=True):
     """A session of a role is ready for tasks."""
 
     TYPE: ClassVar[str] = "agent.spawned"
@@ -421,7 +421,7 @@ class AgentSpawned(Event, frozen=True):
     pid: int = 0
 
 
-class AgentSpawnFailed(Event, frozen=True):
+class AgentSpawnFailed(Event, frozen=True, kw_only=True):
     """A runtime could not start an agent."""
 
     TYPE: ClassVar[str] = "agent.spawn_failed"
@@ -434,7 +434,7 @@ class AgentSpawnFailed(Event, frozen=True):
     error: Failure
 
 
-class AgentLost(Event, frozen=True):
+class AgentLost(Event, frozen=True, kw_only=True):
     """An agent of this execution was gone without a word: its lease ended."""
 
     TYPE: ClassVar[str] = "agent.lost"
@@ -447,7 +447,7 @@ class AgentLost(Event, frozen=True):
     session: str = ""
 
 
-class AgentStopped(Event, frozen=True):
+class AgentStopped(Event, frozen=True, kw_only=True):
     """An agent that was spawned for this execution was ended, with everything it had started."""
 
     TYPE: ClassVar[str] = "agent.stopped"
@@ -461,7 +461,7 @@ class AgentStopped(Event, frozen=True):
 # -- workspaces -----------------------------------------------------------------------------------------------------
 
 
-class WorkspaceRequested(Event, frozen=True):
+class WorkspaceRequested(Event, frozen=True, kw_only=True):
     """An execution wants a clone of a repository (or an empty one) and a branch for its result."""
 
     TYPE: ClassVar[str] = "workspace.requested"
@@ -471,7 +471,7 @@ class WorkspaceRequested(Event, frozen=True):
     spec: dict[str, Json] = {}
 
 
-class WorkspaceReady(Event, frozen=True):
+class WorkspaceReady(Event, frozen=True, kw_only=True):
     """The clone exists, and the result branch at the base commit."""
 
     TYPE: ClassVar[str] = "workspace.ready"
@@ -485,7 +485,7 @@ class WorkspaceReady(Event, frozen=True):
     url: str = ""
 
 
-class WorkspaceFailed(Event, frozen=True):
+class WorkspaceFailed(Event, frozen=True, kw_only=True):
     """The repository could not be cloned, or its base branch does not exist."""
 
     TYPE: ClassVar[str] = "workspace.failed"
@@ -494,7 +494,7 @@ class WorkspaceFailed(Event, frozen=True):
     error: Failure
 
 
-class WorkspacePrepareRequested(Event, frozen=True):
+class WorkspacePrepareRequested(Event, frozen=True, kw_only=True):
     """Before an attempt: the session's worktree is to be made, and brought up to the result branch.
 
     `from_commit` set: the worktree is to stand at that commit (the commit before a failed attempt).
@@ -510,7 +510,7 @@ class WorkspacePrepareRequested(Event, frozen=True):
     session: str
 
 
-class WorkspacePrepared(Event, frozen=True):
+class WorkspacePrepared(Event, frozen=True, kw_only=True):
     """The session's worktree stands at `commit`, clean."""
 
     TYPE: ClassVar[str] = "workspace.prepared"
@@ -527,7 +527,7 @@ class WorkspacePrepared(Event, frozen=True):
     error: Failure | None = None
 
 
-class WorkspaceCommitted(Event, frozen=True):
+class WorkspaceCommitted(Event, frozen=True, kw_only=True):
     """What a turn changed is committed on the session's branch. No change: `commit` equals `parent`."""
 
     TYPE: ClassVar[str] = "workspace.committed"
@@ -545,7 +545,7 @@ class WorkspaceCommitted(Event, frozen=True):
     error: Failure | None = None
 
 
-class WorkspaceContribution(Model, frozen=True):
+class WorkspaceContribution(Model, frozen=True, kw_only=True):
     """One session's commit that is to become part of the result."""
 
     role: str
@@ -554,7 +554,7 @@ class WorkspaceContribution(Model, frozen=True):
     commit: str
 
 
-class WorkspaceIntegrationRequested(Event, frozen=True):
+class WorkspaceIntegrationRequested(Event, frozen=True, kw_only=True):
     """A step is over: the commits of its tasks are to be merged onto the result branch, in this order."""
 
     TYPE: ClassVar[str] = "workspace.integration_requested"
@@ -567,7 +567,7 @@ class WorkspaceIntegrationRequested(Event, frozen=True):
     step: str = ""
 
 
-class WorkspaceIntegrated(Event, frozen=True):
+class WorkspaceIntegrated(Event, frozen=True, kw_only=True):
     """The result branch stands at `commit` and holds every contribution of the step."""
 
     TYPE: ClassVar[str] = "workspace.integrated"
@@ -579,7 +579,7 @@ class WorkspaceIntegrated(Event, frozen=True):
     files: list[str] = []
 
 
-class WorkspaceConflicted(Event, frozen=True):
+class WorkspaceConflicted(Event, frozen=True, kw_only=True):
     """A contribution cannot be merged without losing something. The result branch is as it was before the step."""
 
     TYPE: ClassVar[str] = "workspace.conflicted"
@@ -595,7 +595,7 @@ class WorkspaceConflicted(Event, frozen=True):
     message: str = ""
 
 
-class WorkspaceFinalizeRequested(Event, frozen=True):
+class WorkspaceFinalizeRequested(Event, frozen=True, kw_only=True):
     """The program is done: the result is to be published as the request and the pattern say."""
 
     TYPE: ClassVar[str] = "workspace.finalize_requested"
@@ -605,7 +605,7 @@ class WorkspaceFinalizeRequested(Event, frozen=True):
     message: str = ""
 
 
-class WorkspaceFinalized(Event, frozen=True):
+class WorkspaceFinalized(Event, frozen=True, kw_only=True):
     """The result branch is where it should be. `pushed` tells whether the origin has it."""
 
     TYPE: ClassVar[str] = "workspace.finalized"
@@ -622,7 +622,7 @@ class WorkspaceFinalized(Event, frozen=True):
     error: Failure | None = None
 
 
-class WorkspaceCleaned(Event, frozen=True):
+class WorkspaceCleaned(Event, frozen=True, kw_only=True):
     """The worktrees are gone. `kept_refs` are the refs that keep what was in them."""
 
     TYPE: ClassVar[str] = "workspace.cleaned"
@@ -635,7 +635,7 @@ class WorkspaceCleaned(Event, frozen=True):
 # -- questions ------------------------------------------------------------------------------------------------------
 
 
-class QuestionAsked(Event, frozen=True):
+class QuestionAsked(Event, frozen=True, kw_only=True):
     """Somebody has to answer before this goes on. Unanswered never means approved."""
 
     TYPE: ClassVar[str] = "question.asked"
@@ -655,7 +655,7 @@ class QuestionAsked(Event, frozen=True):
     deadline_at: int | None = None
 
 
-class QuestionAnswered(Event, frozen=True):
+class QuestionAnswered(Event, frozen=True, kw_only=True):
     """An answer was given, or the deadline came: then `by` is `deadline` and the value the question's default."""
 
     TYPE: ClassVar[str] = "question.answered"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.base import Json, Model, Problem
 
 
-class ProblemDocument(Model, frozen=True):
+class ProblemDocument(Model, frozen=True, kw_only=True):
     """An RFC 9457 problem document."""
 
     title: str
@@ -16,7 +16,7 @@ class ProblemDocument(Model, frozen=True):
     errors: list[Problem] = []
 
 
-class ExecutionCreated(Model, frozen=True):
+class ExecutionCreated(Model, frozen=True, kw_only=True):
     """The answer to a request that was taken on."""
 
     id: str
@@ -24,7 +24,7 @@ class ExecutionCreated(Model, frozen=True):
     events_url: str
 
 
-class ExecutionView(Model, frozen=True):
+class ExecutionView(Model, frozen=True, kw_only=True):
     """One execution as the projections have it. Times are RFC 3339."""
 
     id: str

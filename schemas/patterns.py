@@ -9,7 +9,7 @@ from schemas.base import Json, Model
 PatternFormat = Literal["org-chart", "flat", "prism"]
 
 
-class WorkspaceSpec(Model, frozen=True):
+class WorkspaceSpec(Model, frozen=True, kw_only=True):
     """Whether a pattern works in a git workspace, and what becomes of the result."""
 
     enabled: bool = True
@@ -19,7 +19,7 @@ class WorkspaceSpec(Model, frozen=True):
     pr: dict[str, Json] = {}
 
 
-class CompiledPattern(Model, frozen=True):
+class CompiledPattern(Model, frozen=True, kw_only=True):
     """A pattern, compiled. `program` is Prism text; `digest` covers the source, the program and the modules."""
 
     name: str
@@ -38,7 +38,7 @@ class CompiledPattern(Model, frozen=True):
     timeout_ms: int | None = None
 
 
-class PatternDiagnostic(Model, frozen=True):
+class PatternDiagnostic(Model, frozen=True, kw_only=True):
     """One thing found in a pattern file. Lines and columns count from 1; 0 means the file as a whole."""
 
     file: str
