@@ -1,0 +1,121 @@
+"""Everything that can happen to an execution: one frozen struct for each kind of event of the log.
+
+The log is the public event stream. An event's kind is its last two subject tokens (`task.completed` in
+`parallax.events.<execution_id>.task.completed`), its `ce-type` header, and `TYPE` of the struct here. Its id is
+deterministic: `KEY` names the fields that tell one such event of an execution from another, so that a fact that is
+appended twice is stored once and every reader may drop a second copy.
+
+`WRITER` names the only service that may append the kind. Kinds of the entity `execution` are written by engines alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.events.agents import AgentLost, AgentSpawned, AgentSpawnFailed, AgentSpawnRequested, AgentStopped
+from schemas.events.base import ConfidenceSource, Event
+from schemas.events.effects import EffectRecorded, QuestionAnswered, QuestionAsked, SignalReceived, TimerFired, TimerSet
+from schemas.events.execution import (
+    ExecutionAccepted,
+    ExecutionCancelled,
+    ExecutionClaimed,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionPaused,
+    ExecutionRejected,
+    ExecutionResumed,
+    ExecutionStarted,
+)
+from schemas.events.tasks import (
+    TaskCancelled,
+    TaskCancelRequested,
+    TaskCompleted,
+    TaskFailed,
+    TaskFinished,
+    TaskRequested,
+    TaskRetrying,
+    TaskStarted,
+    VerificationCompleted,
+    VerificationRequested,
+)
+from schemas.events.workspaces import (
+    WorkspaceCleaned,
+    WorkspaceCommitted,
+    WorkspaceConflicted,
+    WorkspaceContribution,
+    WorkspaceFailed,
+    WorkspaceFinalized,
+    WorkspaceFinalizeRequested,
+    WorkspaceIntegrated,
+    WorkspaceIntegrationRequested,
+    WorkspacePrepared,
+    WorkspacePrepareRequested,
+    WorkspaceReady,
+    WorkspaceRequested,
+)
+
+__all__ = [
+    "AgentLost",
+    "AgentSpawnFailed",
+    "AgentSpawnRequested",
+    "AgentSpawned",
+    "AgentStopped",
+    "AnyEvent",
+    "ConfidenceSource",
+    "ENDINGS",
+    "EVENT_TYPES",
+    "EffectRecorded",
+    "Event",
+    "ExecutionAccepted",
+    "ExecutionCancelled",
+    "ExecutionClaimed",
+    "ExecutionCompleted",
+    "ExecutionFailed",
+    "ExecutionPaused",
+    "ExecutionRejected",
+    "ExecutionResumed",
+    "ExecutionStarted",
+    "QuestionAnswered",
+    "QuestionAsked",
+    "SignalReceived",
+    "TaskCancelRequested",
+    "TaskCancelled",
+    "TaskCompleted",
+    "TaskFailed",
+    "TaskFinished",
+    "TaskRequested",
+    "TaskRetrying",
+    "TaskStarted",
+    "TimerFired",
+    "TimerSet",
+    "VerificationCompleted",
+    "VerificationRequested",
+    "WorkspaceCleaned",
+    "WorkspaceCommitted",
+    "WorkspaceConflicted",
+    "WorkspaceContribution",
+    "WorkspaceFailed",
+    "WorkspaceFinalizeRequested",
+    "WorkspaceFinalized",
+    "WorkspaceIntegrated",
+    "WorkspaceIntegrationRequested",
+    "WorkspacePrepareRequested",
+    "WorkspacePrepared",
+    "WorkspaceReady",
+    "WorkspaceRequested",
+]
+
+
+def _kinds(base: type[Event]) -> dict[str, type[Event]]:
+    return {kind.TYPE: kind for kind in base.__subclasses__()}
+
+
+EVENT_TYPES: dict[str, type[Event]] = _kinds(Event)
+"""Every kind of event by its type, for decoding a message of the log."""
+
+ENDINGS: frozenset[str] = frozenset(
+    {"execution.completed", "execution.failed", "execution.cancelled", "execution.rejected"}
+)
+"""Exactly one of these ends every execution."""
+
+AnyEvent = Any

@@ -1,0 +1,130 @@
+"""What engines alone write about an execution, in one fenced sequence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from schemas.base import Failure, Json, Problem, Score, Usage
+from schemas.commands import Repository, RequestOptions
+from schemas.events.base import ConfidenceSource, Event
+
+
+class ExecutionAccepted(Event, frozen=True, kw_only=True):
+    """A request is taken on. `request_digest` tells a repeated request from a different one under the same id."""
+
+    TYPE: ClassVar[str] = "execution.accepted"
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    pattern: str
+    request_digest: str
+    input: dict[str, Json] = {}
+    repo: Repository | None = None
+    options: RequestOptions = RequestOptions()
+
+
+class ExecutionRejected(Event, frozen=True, kw_only=True):
+    """A request cannot be run. `requested_id` is the id it came with where that could not be used."""
+
+    TYPE: ClassVar[str] = "execution.rejected"
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    errors: list[Problem]
+    requested_id: str = ""
+    pattern: str = ""
+
+
+class ExecutionStarted(Event, frozen=True, kw_only=True):
+    """The program is fixed: its source and digest are here, so a later edit of the pattern changes nothing."""
+
+    TYPE: ClassVar[str] = "execution.started"
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    engine: str
+    epoch: int
+    pattern_name: str
+    pattern_version: str
+    pattern_format: str
+    pattern_digest: str
+    program: str
+    program_digest: str
+    input: dict[str, Json] = {}
+    pattern_source: str = ""
+    modules: dict[str, str] = {}
+    workspace: dict[str, Json] | None = None
+    roles: dict[str, Json] = {}
+    limits: dict[str, int] = {}
+
+
+class ExecutionClaimed(Event, frozen=True, kw_only=True):
+    """Another engine owns the execution from here on; every append of the former owner is refused."""
+
+    TYPE: ClassVar[str] = "execution.claimed"
+    KEY: ClassVar[tuple[str, ...]] = ("epoch",)
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    engine: str
+    epoch: int
+    former: str = ""
+    reason: str = ""
+
+
+class ExecutionPaused(Event, frozen=True, kw_only=True):
+    """Nothing new starts and running agents are frozen until `execution.resumed`."""
+
+    TYPE: ClassVar[str] = "execution.paused"
+    KEY: ClassVar[tuple[str, ...]] = ("number",)
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    number: int
+    reason: str = ""
+    by: str = ""
+
+
+class ExecutionResumed(Event, frozen=True, kw_only=True):
+    """A paused execution goes on."""
+
+    TYPE: ClassVar[str] = "execution.resumed"
+    KEY: ClassVar[tuple[str, ...]] = ("number",)
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    number: int
+    by: str = ""
+
+
+class ExecutionCompleted(Event, frozen=True, kw_only=True):
+    """The end of an execution that reached its end. `confidence` None: nobody gave any."""
+
+    TYPE: ClassVar[str] = "execution.completed"
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    result: Json = None
+    confidence: Score | None = None
+    confidence_source: ConfidenceSource = ""
+    calibrated: bool = False
+    branch: str = ""
+    commit: str = ""
+    pr_url: str = ""
+    effects: int = 0
+    usage: Usage | None = None
+
+
+class ExecutionFailed(Event, frozen=True, kw_only=True):
+    """The end of an execution that could not reach its end. Work that was committed stays on its branches."""
+
+    TYPE: ClassVar[str] = "execution.failed"
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    error: Failure
+    branch: str = ""
+    commit: str = ""
+    effects: int = 0
+
+
+class ExecutionCancelled(Event, frozen=True, kw_only=True):
+    """The end of an execution that somebody stopped."""
+
+    TYPE: ClassVar[str] = "execution.cancelled"
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    reason: str = ""
+    by: str = ""

@@ -1,0 +1,179 @@
+"""The life of a task, and the evidence gathered about its outcome."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from schemas.agents import AgentSpec, Oracle, OracleResult
+from schemas.base import Failure, Json, Millis, Score, Usage
+from schemas.events.base import ConfidenceSource, Event
+
+
+class TaskRequested(Event, frozen=True, kw_only=True):
+    """A program wants a task done. Everything an executor has to know is here, so that any executor can do it."""
+
+    TYPE: ClassVar[str] = "task.requested"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id",)
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    task_id: str
+    effect: str
+    digest: str
+    role: str
+    text: str
+    agent: AgentSpec
+    step: str = ""
+    session: str = ""
+    input: Json = None
+    context: Json = None
+    timeout_ms: Millis | None = None
+    attempts: int | None = None
+    workspace: bool = False
+
+
+class TaskStarted(Event, frozen=True, kw_only=True):
+    """A turn was handed to an agent."""
+
+    TYPE: ClassVar[str] = "task.started"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
+    WRITER: ClassVar[str] = "executor"
+
+    task_id: str
+    attempt: int
+    effect: str
+    role: str
+    session: str
+    agent_id: str
+    step: str = ""
+
+
+class TaskFinished(Event, frozen=True, kw_only=True):
+    """A turn in a workspace is over and what the agent changed is about to be committed."""
+
+    TYPE: ClassVar[str] = "task.finished"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
+    WRITER: ClassVar[str] = "runtime_local|executor"
+
+    task_id: str
+    attempt: int
+    role: str
+    session: str
+    agent_id: str
+    outcome: Literal["ok", "failed", "interrupted"]
+    result: Json = None
+    confidence: Score | None = None
+    usage: Usage | None = None
+    error: Failure | None = None
+
+
+class TaskRetrying(Event, frozen=True, kw_only=True):
+    """An attempt failed and the task will be tried again after `delay_ms`."""
+
+    TYPE: ClassVar[str] = "task.retrying"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
+    WRITER: ClassVar[str] = "executor"
+
+    task_id: str
+    attempt: int
+    error: Failure
+    delay_ms: int
+    interrupted: bool = False
+
+
+class TaskCompleted(Event, frozen=True, kw_only=True):
+    """A task is done, once. `commit` is what the agent changed, committed by the platform."""
+
+    TYPE: ClassVar[str] = "task.completed"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id",)
+    WRITER: ClassVar[str] = "executor"
+
+    task_id: str
+    effect: str
+    role: str
+    session: str
+    agent_id: str
+    attempt: int
+    result: Json = None
+    confidence: Score | None = None
+    confidence_source: ConfidenceSource = ""
+    commit: str = ""
+    files: list[str] = []
+    usage: Usage | None = None
+    duration_ms: int = 0
+    step: str = ""
+
+
+class TaskFailed(Event, frozen=True, kw_only=True):
+    """A task could not be done in `attempts` attempts."""
+
+    TYPE: ClassVar[str] = "task.failed"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id",)
+    WRITER: ClassVar[str] = "executor"
+
+    task_id: str
+    effect: str
+    role: str
+    error: Failure
+    attempts: int
+    session: str = ""
+    step: str = ""
+
+
+class TaskCancelRequested(Event, frozen=True, kw_only=True):
+    """A program no longer wants a task (it lost a race, its execution ends): agents at it are to be stopped."""
+
+    TYPE: ClassVar[str] = "task.cancel_requested"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id",)
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    task_id: str
+    effect: str
+    reason: str = ""
+
+
+class TaskCancelled(Event, frozen=True, kw_only=True):
+    """Nobody is at the task any more. Its result, if one comes late, is not used."""
+
+    TYPE: ClassVar[str] = "task.cancelled"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id",)
+    WRITER: ClassVar[str] = "executor"
+
+    task_id: str
+    effect: str
+    reason: str = ""
+
+
+class VerificationRequested(Event, frozen=True, kw_only=True):
+    """A program wants evidence about a task's outcome from command oracles in the session's worktree."""
+
+    TYPE: ClassVar[str] = "verification.requested"
+    KEY: ClassVar[tuple[str, ...]] = ("verification_id",)
+    WRITER: ClassVar[str] = "pattern_engine"
+
+    verification_id: str
+    effect: str
+    digest: str
+    oracles: list[Oracle]
+    combine: Literal["min", "weighted", "product"] = "min"
+    task_id: str = ""
+    role: str = ""
+    session: str = ""
+    commit: str = ""
+    step: str = ""
+
+
+class VerificationCompleted(Event, frozen=True, kw_only=True):
+    """What the oracles found. `score` None: there is no evidence, which is never a pass."""
+
+    TYPE: ClassVar[str] = "verification.completed"
+    KEY: ClassVar[tuple[str, ...]] = ("verification_id",)
+    WRITER: ClassVar[str] = "executor"
+
+    verification_id: str
+    effect: str
+    score: Score | None = None
+    passed: bool = False
+    oracles: list[OracleResult] = []
+    task_id: str = ""
+    role: str = ""
+    error: Failure | None = None
