@@ -13,10 +13,12 @@ class ExecutionAccepted(Event, frozen=True, kw_only=True):
     """A request is taken on. `request_digest` tells a repeated request from a different one under the same id."""
 
     TYPE: ClassVar[str] = "execution.accepted"
+    KEY: ClassVar[tuple[str, ...]] = ("request_digest",)
     WRITER: ClassVar[str] = "pattern_engine"
 
     pattern: str
     request_digest: str
+    engine: str = ""
     input: dict[str, Json] = {}
     repo: Repository | None = None
     options: RequestOptions = RequestOptions()
@@ -29,6 +31,7 @@ class ExecutionRejected(Event, frozen=True, kw_only=True):
     WRITER: ClassVar[str] = "pattern_engine"
 
     errors: list[Problem]
+    request_digest: str = ""
     requested_id: str = ""
     pattern: str = ""
 
