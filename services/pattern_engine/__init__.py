@@ -1,0 +1,1 @@
+"""The pattern engine: runs executions as durable programs. It alone writes `execution.*`."""

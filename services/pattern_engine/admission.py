@@ -1,0 +1,228 @@
+"""What becomes of the bytes on `parallax.executions.request`: an execution that can be started, or what is wrong.
+
+Pure: a payload, its place in the request stream and a way to look patterns up go in, a verdict comes out. Nothing that
+a stranger can put into the payload raises anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from compiler.patterns import validate_input
+from schemas.base import EXECUTION_ID_PATTERN, Problem
+from schemas.commands import ExecutionRequest, Repository
+from schemas.events import ExecutionAccepted, ExecutionRejected, ExecutionStarted
+from schemas.patterns import CompiledPattern
+from shared.ids import digest
+
+MAX_REQUEST_BYTES = 512 * 1024
+"""A request is part of two events and of every rebuild: larger inputs belong into the repository."""
+
+_ID = re.compile(EXECUTION_ID_PATTERN, re.ASCII)
+_AT_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<where>.*)`)?$", re.DOTALL)
+_ID_HINT = "Use letters, digits, - and _, at most 64 characters, or leave it out to have one made."
+
+Lookup = Callable[[str], "CompiledPattern | list[Problem]"]
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that can be started as it is."""
+
+    request: ExecutionRequest
+    execution_id: str
+    request_digest: str
+    pattern: CompiledPattern
+    input: dict[str, Any]
+    repo: Repository | None
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that cannot be run, under the id that its rejection gets."""
+
+    execution_id: str
+    errors: list[Problem]
+    request_digest: str = ""
+    requested_id: str = ""
+    pattern: str = ""
+
+    def event(self) -> ExecutionRejected:
+        """The event that says so to everybody."""
+        return ExecutionRejected(
+            execution_id=self.execution_id,
+            errors=self.errors,
+            request_digest=self.request_digest,
+            requested_id=self.requested_id,
+            pattern=self.pattern,
+        )
+
+
+def fresh_id(payload: bytes, seq: int) -> str:
+    """The id of a request that brings none of its own. The same message gets the same id however often it is read."""
+    return "x" + hashlib.sha256(b"%d:" % seq + payload).hexdigest()[:26]
+
+
+def admit(payload: bytes, seq: int, lookup: Lookup) -> Admitted | Refused:
+    """Checks one request, message `seq` of the request stream."""
+    fresh = fresh_id(payload, seq)
+    if len(payload) > MAX_REQUEST_BYTES:
+        what = f"The request has {len(payload)} bytes; {MAX_REQUEST_BYTES} is the limit."
+        hint = "Put large inputs into the repository and name the file in the input."
+        return Refused(execution_id=fresh, errors=[Problem(where="", what=what, hint=hint)])
+    body = _object(payload)
+    if isinstance(body, Problem):
+        return Refused(execution_id=fresh, errors=[body])
+    given = body.pop("execution_id", None)
+    signature = digest(body)
+    pattern_name = body["pattern"][:256] if isinstance(body.get("pattern"), str) else ""
+    if given in (None, ""):
+        execution_id, requested = fresh, ""
+    elif isinstance(given, str) and _ID.fullmatch(given):
+        execution_id, requested = given, ""
+    else:
+        problem = Problem(where="execution_id", what=f"{_shown(given)} cannot be an execution id.", hint=_ID_HINT)
+        return Refused(execution_id=fresh, errors=[problem], requested_id=_shown(given), pattern=pattern_name)
+
+    def refuse(errors: list[Problem]) -> Refused:
+        return Refused(
+            execution_id=execution_id,
+            errors=errors,
+            request_digest=signature,
+            requested_id=requested,
+            pattern=pattern_name,
+        )
+
+    try:
+        request = msgspec.convert(body, ExecutionRequest)
+    except msgspec.ValidationError as error:
+        return refuse([_problem(error)])
+    repo = Repository(url=request.repo) if isinstance(request.repo, str) else request.repo
+    problems = _repository_problems(repo) + _option_problems(request)
+    found = lookup(request.pattern)
+    if isinstance(found, list):
+        return refuse([*problems, *found])
+    problems += validate_input(found.input, request.input)
+    if problems:
+        return refuse(problems)
+    return Admitted(
+        request=request,
+        execution_id=execution_id,
+        request_digest=signature,
+        pattern=found,
+        input=request.input,
+        repo=repo,
+    )
+
+
+def opening(admitted: Admitted, engine: str) -> tuple[ExecutionAccepted, ExecutionStarted]:
+    """The first two events of an execution that `engine` takes on."""
+    accepted = ExecutionAccepted(
+        execution_id=admitted.execution_id,
+        pattern=admitted.request.pattern,
+        request_digest=admitted.request_digest,
+        engine=engine,
+        input=admitted.request.input,
+        repo=admitted.repo,
+        options=admitted.request.options,
+    )
+    return accepted, start_of(accepted, admitted.pattern, admitted.input, engine, 1)
+
+
+def start_of(
+    accepted: ExecutionAccepted, pattern: CompiledPattern, values: dict[str, Any], engine: str, epoch: int
+) -> ExecutionStarted:
+    """The event that fixes the program of an accepted execution."""
+    return ExecutionStarted(
+        execution_id=accepted.execution_id,
+        engine=engine,
+        epoch=epoch,
+        pattern_name=pattern.name,
+        pattern_version=pattern.version,
+        pattern_format=pattern.format,
+        pattern_digest=pattern.digest,
+        program=pattern.program,
+        program_digest=digest([pattern.program, pattern.modules]),
+        input=values,
+        pattern_source=pattern.source if pattern.source != pattern.program else "",
+        modules=pattern.modules,
+        workspace=msgspec.to_builtins(pattern.workspace) if pattern.workspace.enabled else None,
+        roles=pattern.roles,
+    )
+
+
+def _object(payload: bytes) -> dict[str, Any] | Problem:
+    try:
+        body = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return Problem(where="", what=f"The request is not JSON: {reason}.", hint='Send {"pattern": …, "input": {…}}.')
+    if not isinstance(body, dict):
+        return Problem(
+            where="",
+            what=f"The request is {_kind(body)}, not a JSON object.",
+            hint='Send {"pattern": …, "input": {…}}.',
+        )
+    return body
+
+
+def _problem(error: msgspec.ValidationError) -> Problem:
+    match = _AT_PATH.match(str(error))
+    what, where = (match["what"], (match["where"] or "").lstrip(".")) if match else (str(error), "")
+    if "missing required field `pattern`" in what:
+        return Problem(
+            where="pattern", what="The request names no pattern.", hint="`parallax patterns list` shows what there is."
+        )
+    return Problem(where=where, what=f"{what}.", hint="See the message table for what a request may hold.")
+
+
+def _repository_problems(repo: Repository | None) -> list[Problem]:
+    if repo is None:
+        return []
+    where = "repo.url"
+    if not repo.url or any(ord(character) < 32 for character in repo.url + repo.base):
+        return [Problem(where=where, what="The repository is empty or holds control characters.")]
+    scheme = urlsplit(repo.url).scheme if "://" in repo.url else ""
+    if "::" in repo.url.split("/")[0] or (scheme and scheme not in ("file", "https", "http")):
+        return [
+            Problem(
+                where=where,
+                what=f"Repositories are not fetched by {_shown(repo.url.split(':')[0])}.",
+                hint="Use a local path, file:// or https://.",
+            )
+        ]
+    if urlsplit(repo.url).password if scheme else None:
+        return [
+            Problem(
+                where=where,
+                what="The repository's URL holds a password, which would be readable in the log for ever.",
+                hint="Give the URL without it and let the platform's credentials answer.",
+            )
+        ]
+    return []
+
+
+def _option_problems(request: ExecutionRequest) -> list[Problem]:
+    if request.options.webhook:
+        return [
+            Problem(
+                where="options.webhook",
+                what="This version calls no webhooks.",
+                hint="Subscribe to parallax.events.<id>.execution.* or wait over HTTP.",
+            )
+        ]
+    return []
+
+
+def _kind(value: object) -> str:
+    names = {str: "a string", list: "an array", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 120 else text[:117] + "…"

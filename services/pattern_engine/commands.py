@@ -1,0 +1,138 @@
+"""Commands: cancel, pause, resume, signal and answer, each carried out by the engine that owns the execution.
+
+A command is a message of the request stream, so it is pulled by any engine and handed on to the owner. Its sequence
+there is the number of the event that it becomes, which makes carrying it out twice the same as once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from schemas.base import Problem
+from schemas.commands import Answer, Cancel, CommandReply, Pause, Resume, Signal
+from schemas.engines import ForwardedCommand
+from schemas.events import (
+    Event,
+    ExecutionCancelled,
+    ExecutionPaused,
+    ExecutionResumed,
+    QuestionAnswered,
+    QuestionAsked,
+    SignalReceived,
+)
+from services.pattern_engine.run import Run
+from shared.bus import Bus
+
+_BODIES: dict[str, type[Any]] = {
+    "cancel": Cancel,
+    "pause": Pause,
+    "resume": Resume,
+    "signal": Signal,
+    "answer": Answer,
+}
+
+MAX_COMMAND_BYTES = 256 * 1024
+
+
+def rejected(execution_id: str, where: str, what: str, hint: str = "") -> CommandReply:
+    """The answer to a command that cannot be carried out."""
+    return CommandReply(
+        execution_id=execution_id, status="rejected", errors=[Problem(where=where, what=what, hint=hint)]
+    )
+
+
+def body_of(command: ForwardedCommand) -> Any:
+    """The typed body of a command. Returns a CommandReply that rejects it when the body is not what it should be."""
+    raw = bytes(command.body)
+    if len(raw) > MAX_COMMAND_BYTES:
+        what = f"The command has {len(raw)} bytes; {MAX_COMMAND_BYTES} is the limit."
+        return rejected(command.execution_id, "", what)
+    try:
+        return msgspec.json.decode(raw or b"{}", type=_BODIES[command.verb])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        hint = {"signal": 'Send {"name": …, "data": …}.', "answer": 'Send {"question_id": …, "value": …}.'}
+        what = f"The body of {command.verb} cannot be read: {str(error) or type(error).__name__}."
+        return rejected(command.execution_id, "body", what, hint.get(command.verb, 'Send {} or {"reason": …}.'))
+
+
+async def carry_out(bus: Bus, run: Run, command: ForwardedCommand) -> CommandReply:
+    """Carries out one command on a live run that this engine owns. Raises StaleFence when it no longer does."""
+    body = body_of(command)
+    done = CommandReply(execution_id=run.id, status="accepted")
+    match body:
+        case CommandReply():
+            return body
+        case Cancel():
+            await run.commit([ExecutionCancelled(execution_id=run.id, reason=body.reason, by=body.by)])
+        case Pause():
+            paused = ExecutionPaused(execution_id=run.id, number=command.number, reason=body.reason, by=body.by)
+            if not run.paused and paused.event_id not in run.handled:
+                await run.pause(paused)
+        case Resume():
+            resumed = ExecutionResumed(execution_id=run.id, number=command.number, by=body.by)
+            if run.paused and resumed.event_id not in run.handled:
+                await run.resume(resumed)
+        case Signal():
+            signal = SignalReceived(
+                execution_id=run.id, number=command.number, name=body.name, data=body.data, by=body.by
+            )
+            await _once(run, signal)
+        case Answer():
+            return await _answer(bus, run, body)
+        case _:
+            return rejected(run.id, "", f"There is no command {command.verb}.")
+    return done
+
+
+async def _once(run: Run, event: Event) -> None:
+    if event.event_id not in run.handled:
+        await run.commit([event])
+        run.handled.add(event.event_id)
+
+
+async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
+    asked = await _question(bus, run, body.question_id)
+    if asked is None:
+        return rejected(
+            run.id,
+            "question_id",
+            f"The execution asks no question {body.question_id}.",
+            "`parallax inbox` lists the open ones.",
+        )
+    value = body.value
+    if asked.kind == "approval" and not isinstance(value, bool):
+        return rejected(run.id, "value", "An approval is answered with true or false.")
+    if asked.options and value not in asked.options:
+        return rejected(run.id, "value", f"{value!r} is none of the options.", f"Options: {', '.join(asked.options)}.")
+    event = QuestionAnswered(
+        execution_id=run.id,
+        question_id=asked.question_id,
+        value=value,
+        by=body.by or "client",
+        reason=body.reason,
+        effect=asked.effect,
+        task_id=asked.task_id,
+    )
+    if event.event_id in run.handled:
+        return rejected(run.id, "question_id", f"The question {body.question_id} is answered already.")
+    await _once(run, event)
+    return CommandReply(execution_id=run.id, status="accepted")
+
+
+async def _question(bus: Bus, run: Run, question_id: str) -> QuestionAsked | None:
+    """An open question of the program, or one that an agent asked, which only the log knows."""
+    for asked in run.conductor.asked.values():
+        if isinstance(asked, QuestionAsked) and asked.question_id == question_id:
+            return asked
+    found: QuestionAsked | None = None
+    async for record in bus.read(run.id, types=("question.asked", "question.answered")):
+        match record.data:
+            case QuestionAsked(question_id=known) if known == question_id:
+                found = record.data
+            case QuestionAnswered(question_id=known) if known == question_id:
+                run.handled.add(record.data.event_id)
+            case _:
+                continue
+    return found

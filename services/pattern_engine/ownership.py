@@ -1,0 +1,113 @@
+"""Taking executions over: bringing the program of an execution to where its log ends, and claiming it first.
+
+The claim comes before the reading: it is fenced, so that of several engines one gets the execution, and everything
+the former owner still managed to append is in the log by then.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+
+from schemas.base import Failure
+from schemas.engines import OpenExecution
+from schemas.events import ExecutionClaimed, ExecutionFailed, ExecutionStarted
+from services.pattern_engine.admission import start_of
+from services.pattern_engine.history import History, first_difference, owed, rebuild
+from services.pattern_engine.requests import Desk
+from services.pattern_engine.run import Run
+from shared.bus import Fence, StaleFence
+
+_log = structlog.get_logger(__name__)
+
+
+class Estate(Desk, Protocol):
+    """What taking over needs of the engine."""
+
+    def ended(self, execution_id: str) -> None:
+        """The log says that the execution is over."""
+        ...
+
+
+async def adopt(estate: Estate, execution_id: str, known: OpenExecution, reason: str) -> None:
+    """Makes an open execution a live run of this engine. Does nothing when another engine is quicker."""
+    run = Run(estate, execution_id)
+    estate.runs[execution_id] = run
+    try:
+        run.epoch, run.fence = known.epoch, known.fence
+        if known.engine != estate.engine_id:
+            await _claim(estate, run, known, reason)
+        history = History([record async for record in estate.bus.read(execution_id)])
+        if history.ending is not None:
+            estate.ended(execution_id)
+            _leave(estate, run)
+            return
+        if history.accepted is None:
+            _leave(estate, run)
+            return
+        run.fence = history.fence
+        await _revive(estate, run, history)
+    except StaleFence:
+        _leave(estate, run)
+    except BaseException:
+        _leave(estate, run)
+        raise
+
+
+def _leave(estate: Estate, run: Run) -> None:
+    run.close()
+    if estate.runs.get(run.id) is run:
+        del estate.runs[run.id]
+
+
+async def _claim(estate: Estate, run: Run, known: OpenExecution, reason: str) -> None:
+    claim = ExecutionClaimed(
+        execution_id=run.id,
+        engine=estate.engine_id,
+        epoch=known.epoch + 1,
+        former=known.engine,
+        reason=reason,
+    )
+    (run.fence,) = await estate.bus.append_all([claim], fence=Fence(run.id, known.fence))
+    run.epoch = claim.epoch
+    _log.info("execution_claimed", execution_id=run.id, epoch=claim.epoch, former=known.engine, reason=reason)
+
+
+async def _revive(estate: Estate, run: Run, history: History) -> None:
+    if history.started is None:
+        started = await _start_late(estate, run, history)
+        if started is None:
+            return
+    rebuilt = await rebuild(history, estate.sources)
+    difference = first_difference(history, rebuilt.produced)
+    run.open(rebuilt.conductor, history, run.fence)
+    if difference is not None:
+        _log.error("execution_diverged", execution_id=run.id, difference=difference)
+        what = f"Run again from its log, the program decided something else at effect {difference['effect']!r}."
+        await run.fail(Failure(code="internal_error", message=what))
+        return
+    missing = owed(history, rebuilt.produced)
+    if missing:
+        await run.commit(missing)
+    if not run.closed:
+        run.go()
+
+
+async def _start_late(estate: Estate, run: Run, history: History) -> ExecutionStarted | None:
+    """Starts an execution whose engine accepted it and died before the program was fixed."""
+    accepted = history.accepted
+    if accepted is None:
+        return None
+    pattern = estate.lookup(accepted.pattern)
+    if isinstance(pattern, list):
+        error = Failure(code="pattern_unavailable", message=" ".join(problem.what for problem in pattern))
+        event = ExecutionFailed(execution_id=run.id, error=error)
+        await estate.bus.append_all([event], fence=Fence(run.id, run.fence))
+        _leave(estate, run)
+        return None
+    started = start_of(accepted, pattern, accepted.input, estate.engine_id, run.epoch)
+    (run.fence,) = await estate.bus.append_all([started], fence=Fence(run.id, run.fence))
+    history.started = started
+    history.by_id[started.event_id] = started
+    return started
