@@ -1,0 +1,97 @@
+"""What may be asked of the workspace service, and its answers: the bodies of `parallax.queries.workspace`.
+
+One question, one answer, both small enough for a message: a long list or diff comes in pages (`offset`, `next_offset`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from schemas.base import ExecutionId, Model, Problem
+
+
+class WorkspaceQuery(Model, frozen=True, kw_only=True):
+    """A question about workspaces. `execution_id` is needed by all but `list`.
+
+    `session` narrows `diff` to one session's branch; empty means the result branch. `offset` and `limit` count
+    workspaces for `list` and bytes of UTF-8 text for `diff`. `force` lets `cleanup` take worktrees of an execution
+    that has not ended; what they hold is kept by refs all the same.
+    """
+
+    query: Literal["list", "show", "diff", "cleanup"]
+    execution_id: ExecutionId | None = None
+    session: str = ""
+    offset: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    force: bool = False
+
+
+class WorkspaceSession(Model, frozen=True, kw_only=True):
+    """One session of a workspace. `state` says whether a task is at work in its worktree.
+
+    `unintegrated` counts the commits of the session that the result branch does not hold.
+    """
+
+    role: str
+    session: str
+    branch: str
+    commit: str
+    path: str = ""
+    state: Literal["idle", "busy", "cleaned"] = "idle"
+    task_id: str = ""
+    unintegrated: int = 0
+
+
+class WorkspaceView(Model, frozen=True, kw_only=True):
+    """One workspace. `commit` is the head of the result branch; times are RFC 3339."""
+
+    workspace_id: str
+    execution_id: str
+    path: str
+    branch: str
+    base_commit: str
+    commit: str
+    url: str = ""
+    base_branch: str = ""
+    status: Literal["open", "finalized", "cleaned"] = "open"
+    pushed: bool = False
+    created_at: str = ""
+    tasks: int = 0
+    sessions: list[WorkspaceSession] = []
+    kept_refs: list[str] = []
+
+
+class WorkspaceDiff(Model, frozen=True, kw_only=True):
+    """A page of a unified diff from the base commit to `commit`. `next_offset` None: this was the last page."""
+
+    execution_id: str
+    base_commit: str
+    commit: str
+    text: str
+    files: list[str] = []
+    insertions: int = 0
+    deletions: int = 0
+    session: str = ""
+    offset: int = 0
+    next_offset: int | None = None
+
+
+class WorkspaceCleanup(Model, frozen=True, kw_only=True):
+    """What a clean-up did: the worktrees it removed, and the refs that keep what was nowhere else."""
+
+    execution_id: str
+    removed: list[str] = []
+    kept_refs: list[str] = []
+
+
+class WorkspaceAnswer(Model, frozen=True, kw_only=True):
+    """The answer to a query: the field that fits the question, or `errors`."""
+
+    errors: list[Problem] = []
+    workspaces: list[WorkspaceView] = []
+    next_offset: int | None = None
+    workspace: WorkspaceView | None = None
+    diff: WorkspaceDiff | None = None
+    cleanup: WorkspaceCleanup | None = None

@@ -1,0 +1,1 @@
+"""The services: islands that talk through the bus alone."""
