@@ -1,0 +1,227 @@
+"""The promise that matters most, on the real stack: kill anything at any time, and nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+from dulwich import porcelain
+from dulwich.repo import Repo
+
+from parallax.stack import Stack, embedded
+from shared.testing import eventually
+
+EXECUTIONS = int(os.environ.get("CHAOS_EXECUTIONS", "100"))
+TWICE = 20
+KILL_EVERY_S = 1.0
+ENDINGS = {"execution.completed", "execution.failed", "execution.cancelled", "execution.rejected"}
+
+PATTERN = """
+name: chaos
+version: 1.0.0
+structure:
+  name: two writers
+  roles:
+    left: {{id: left, name: Left, agentType: command, capabilities: [write], agentConfig: {{command: {command}}}}}
+    right: {{id: right, name: Right, agentType: command, capabilities: [write], agentConfig: {{command: {command}}}}}
+workflow:
+  name: write
+  input:
+    topic: {{type: string, description: what to write about}}
+  steps:
+    - type: parallel
+      id: write
+      steps:
+        - {{type: assign, id: left_note, role: left, task: "Write about ${{input.topic}}"}}
+        - {{type: assign, id: right_note, role: right, task: "Write about ${{input.topic}}"}}
+    - {{type: aggregate, id: notes, method: all}}
+    - {{type: assign, id: last, role: left, task: "Once more"}}
+"""
+
+
+def make_repository(path: Path) -> None:
+    """A repository with one commit."""
+    repo = porcelain.init(path)
+    (path / "README").write_text("chaos\n", encoding="utf-8")
+    porcelain.add(repo, [path / "README"])
+    porcelain.commit(repo, message=b"Begin", author=b"Test <test@example.org>", committer=b"Test <test@example.org>")
+
+
+class Killer:
+    """Sends kill -9 to a random service or server every second, and keeps count."""
+
+    def __init__(self, stack: Stack, seed: int) -> None:
+        self.kills: Counter[str] = Counter()
+        self._stack = stack
+        self._random = random.Random(seed)
+
+    async def run(self) -> None:
+        """Kills until cancelled."""
+        while True:
+            await asyncio.sleep(KILL_EVERY_S)
+            status = await self._stack.status()
+            alive = [part for part in (*status.servers, *status.services) if part.pid]
+            if not alive:
+                continue
+            victim = self._random.choice(alive)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim.pid, signal.SIGKILL)
+                self.kills[victim.name] += 1
+
+
+async def publish(url: str, bodies: list[dict[str, Any]]) -> None:
+    """A plain client that repeats a publish until it is acknowledged, through whatever happens to the server."""
+    client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, connect_timeout=5)
+    try:
+        for body in bodies:
+            while True:
+                try:
+                    await client.jetstream().publish(
+                        "parallax.executions.request", json.dumps(body).encode(), timeout=2
+                    )
+                    break
+                except (nats.errors.Error, TimeoutError, OSError):
+                    await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
+    finally:
+        await client.close()
+
+
+async def log_of(url: str) -> AsyncIterator[tuple[int, str, str, dict[str, Any]]]:
+    """Every event of the log, read by a plain client: sequence, execution, kind, data."""
+    client = await nats.connect(url)
+    try:
+        stream = client.jetstream()
+        info = await stream.stream_info("PARALLAX_EVENTS")
+        subscription = await stream.subscribe("", stream="PARALLAX_EVENTS", ordered_consumer=True)
+        seen = 0
+        while seen < info.state.last_seq:
+            message = await subscription.next_msg(timeout=10)
+            seen = message.metadata.sequence.stream
+            _, _, execution_id, entity, verb = message.subject.split(".")
+            yield seen, execution_id, f"{entity}.{verb}", json.loads(message.data)
+    finally:
+        await client.close()
+
+
+def lines_of(worktree: Path, branch: str, name: str) -> list[str]:
+    """The lines of a file on a branch of the execution's repository."""
+    repo = Repo(str(worktree))
+    commit = repo[repo.refs[f"refs/heads/{branch}".encode()]]
+    tree = repo[commit.tree]
+    _, blob = tree[name.encode()]
+    return repo[blob].data.decode().splitlines()
+
+
+async def test_everything_completes_once_while_anything_is_killed(tmp_path: Path) -> None:
+    """A hundred executions, some requested twice, survive a kill -9 of something every second."""
+    make_repository(tmp_path / "origin")
+    patterns = tmp_path / "patterns"
+    patterns.mkdir()
+    command = json.dumps([sys.executable, str(Path(__file__).with_name("worker.py"))])
+    (patterns / "chaos.yaml").write_text(PATTERN.format(command=command), encoding="utf-8")
+    bodies = [
+        {
+            "execution_id": f"chaos-{number}",
+            "pattern": "chaos",
+            "input": {"topic": f"number {number}"},
+            "repo": str(tmp_path / "origin"),
+        }
+        for number in range(EXECUTIONS)
+    ]
+    async with embedded(data=tmp_path / "data", env={"PARALLAX_PATTERNS_DIR": str(patterns)}) as stack:
+        killer = Killer(stack, seed=int(time.time()))
+        killing = asyncio.create_task(killer.run())
+        try:
+            await publish(stack.nats_url, bodies + bodies[:TWICE])
+            await wait_for_endings(stack, {body["execution_id"] for body in bodies}, timeout_s=420)
+        finally:
+            killing.cancel()
+            print("killed:", dict(killer.kills))
+        assert sum(killer.kills.values()) > 5
+        await eventually(stack.healthy, timeout_s=30)
+        await check_log(stack)
+        await check_replays(stack, [body["execution_id"] for body in bodies])
+        await check_projections(stack)
+
+
+async def wait_for_endings(stack: Stack, expected: set[str], timeout_s: float) -> None:
+    """Waits until every execution has ended, reading the log through whatever happens to the server."""
+    deadline = time.monotonic() + timeout_s
+    ended: set[str] = set()
+    while time.monotonic() < deadline:
+        with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
+            ended = {execution async for _, execution, kind, _ in log_of(stack.nats_url) if kind in ENDINGS}
+            if expected <= ended:
+                return
+        await asyncio.sleep(1.0)
+    raise AssertionError(f"still open: {sorted(expected - ended)[:10]} of {len(expected - ended)}")
+
+
+async def check_log(stack: Stack) -> None:
+    """Each execution ends once, completed; each task completes once; each line is in the result once."""
+    endings: dict[str, list[str]] = {}
+    results: dict[str, dict[str, Any]] = {}
+    tasks: Counter[str] = Counter()
+    requested: dict[str, list[tuple[str, str]]] = {}
+    paths: dict[str, str] = {}
+    async for _, execution, kind, data in log_of(stack.nats_url):
+        if kind in ENDINGS:
+            endings.setdefault(execution, []).append(kind)
+            results[execution] = data
+        elif kind == "task.completed":
+            tasks[data["task_id"]] += 1
+        elif kind == "task.requested":
+            requested.setdefault(execution, []).append((data["role"], data["task_id"]))
+        elif kind == "workspace.ready":
+            paths[execution] = data["path"]
+    assert len(endings) == EXECUTIONS
+    assert {tuple(kinds) for kinds in endings.values()} == {("execution.completed",)}, [
+        (execution, results[execution]) for execution, kinds in endings.items() if kinds != ["execution.completed"]
+    ][:3]
+    assert set(tasks.values()) == {1}
+    for execution, wanted in requested.items():
+        result = results[execution]
+        for role in ("left", "right"):
+            lines = lines_of(Path(paths[execution]), result["branch"], f"{role}.txt")
+            assert lines == [task for asked, task in wanted if asked == role], execution
+
+
+async def check_replays(stack: Stack, executions: list[str]) -> None:
+    """Every replay decides what the log says was decided."""
+    client = await nats.connect(stack.nats_url)
+    try:
+        for execution in executions:
+            answer = await client.request(
+                "parallax.queries.replay", json.dumps({"execution_id": execution}).encode(), timeout=10
+            )
+            report = json.loads(answer.data)
+            assert report["identical"], report
+    finally:
+        await client.close()
+
+
+async def check_projections(stack: Stack) -> None:
+    """The tables rebuilt from nothing equal the live ones, and nothing was given up on."""
+    live = await stack.command("projections", "digest", "--json")
+    await stack.command("projections", "rebuild", "--json")
+    rebuilt = await stack.command("projections", "digest", "--json")
+    assert live["digest"] == rebuilt["digest"]
+    client = await nats.connect(stack.nats_url)
+    try:
+        info = await client.jetstream().stream_info("PARALLAX_DEAD_LETTERS")
+        assert info.state.messages == 0
+    finally:
+        await client.close()

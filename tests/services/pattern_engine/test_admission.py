@@ -1,0 +1,131 @@
+"""What the engine makes of the bytes on the request subject."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.base import Problem
+from schemas.patterns import CompiledPattern, WorkspaceSpec
+from services.pattern_engine.admission import MAX_REQUEST_BYTES, Admitted, Refused, admit, fresh_id, opening
+
+PATTERN = CompiledPattern(
+    name="greet",
+    version="1.0.0",
+    format="prism",
+    digest="d",
+    program="1",
+    source="1",
+    input={"task": {"type": "string", "required": True}},
+    workspace=WorkspaceSpec(enabled=False),
+)
+
+
+def lookup(name: str) -> CompiledPattern | list[Problem]:
+    if name == "greet":
+        return PATTERN
+    return [Problem(where="pattern", what=f"There is no pattern {name}.")]
+
+
+def request(**fields: object) -> bytes:
+    return msgspec.json.encode({"pattern": "greet", "input": {"task": "x"}, **fields})
+
+
+def refused(payload: bytes) -> Refused:
+    verdict = admit(payload, 7, lookup)
+    assert isinstance(verdict, Refused)
+    return verdict
+
+
+def test_a_good_request_is_admitted_under_its_own_id() -> None:
+    """The id of the client is the id of the execution."""
+    verdict = admit(request(execution_id="job-1"), 7, lookup)
+    assert isinstance(verdict, Admitted)
+    assert verdict.execution_id == "job-1"
+    assert verdict.pattern is PATTERN
+
+
+def test_a_request_without_an_id_gets_the_same_one_each_time_it_is_read() -> None:
+    """A redelivered message opens no second execution; another message with the same words does."""
+    first, again, other = (admit(request(), seq, lookup) for seq in (7, 7, 8))
+    assert first.execution_id == again.execution_id != other.execution_id
+    assert first.execution_id == fresh_id(request(), 7)
+
+
+@pytest.mark.parametrize(
+    "bad", ["a.b", "*", ">", "a b", "../x", "a/b", "", "x" * 65, "é", "a\n", "a\u0000", 7, ["a"], {"a": 1}, True]
+)
+def test_an_id_that_cannot_be_a_subject_token_is_refused_under_a_fresh_one(bad: object) -> None:
+    """Wildcards, spaces, path tricks and other types never reach a subject; the empty id is no id."""
+    verdict = admit(request(execution_id=bad), 7, lookup)
+    assert verdict.execution_id == fresh_id(request(execution_id=bad), 7)
+    if bad == "":
+        assert isinstance(verdict, Admitted)
+    else:
+        assert isinstance(verdict, Refused)
+        assert verdict.errors[0].where == "execution_id"
+        assert verdict.requested_id
+
+
+@pytest.mark.parametrize(
+    ("payload", "where", "said"),
+    [
+        (b"", "", "not JSON"),
+        (b"\xff\xfe", "", "not JSON"),
+        (b"{", "", "not JSON"),
+        (b"[]", "", "an array"),
+        (b"null", "", "null"),
+        (b"[" * 100_000, "", "nested too deeply"),
+        (b"{}", "pattern", "names no pattern"),
+        (b'{"pattern": 7}', "pattern", "Expected `str`"),
+        (b'{"pattern": "greet", "input": []}', "input", "Expected `object`"),
+        (b'{"pattern": "greet", "input": {"task": 5}}', "task", "string"),
+        (b'{"pattern": "greet", "input": {}}', "task", "required"),
+        (b'{"pattern": "nobody"}', "pattern", "no pattern nobody"),
+        (b'{"pattern": "greet", "options": {"timeout_ms": -1}}', "options.timeout_ms", ">= 1"),
+        (b'{"pattern": "greet", "input": {"task": "x"}, "repo": "ext::sh -c id"}', "repo.url", "not fetched"),
+        (b'{"pattern": "greet", "input": {"task": "x"}, "repo": "ssh://h/x"}', "repo.url", "not fetched"),
+        (b'{"pattern": "greet", "input": {"task": "x"}, "repo": "https://u:p@h/x"}', "repo.url", "password"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(payload: bytes, where: str, said: str) -> None:
+    """Every refusal names the field and what is wrong with it."""
+    verdict = refused(payload)
+    assert any(where in error.where and said in error.what for error in verdict.errors), verdict.errors
+
+
+def test_an_oversized_request_is_refused() -> None:
+    """A request is part of events; one that is too large for that is answered, not stored."""
+    assert "limit" in refused(request(padding="x" * MAX_REQUEST_BYTES)).errors[0].what
+
+
+def test_the_digest_is_of_the_body_and_not_of_its_spelling() -> None:
+    """The same request in another order of keys is the same request; another input is another one."""
+    one = admit(b'{"pattern":"greet","input":{"task":"x"},"execution_id":"a"}', 1, lookup)
+    two = admit(b'{"execution_id": "a", "input": {"task": "x"}, "pattern": "greet"}', 2, lookup)
+    three = admit(b'{"execution_id": "a", "input": {"task": "y"}, "pattern": "greet"}', 3, lookup)
+    assert one.request_digest == two.request_digest != three.request_digest
+
+
+def test_the_program_is_fixed_when_the_execution_starts() -> None:
+    """`execution.started` holds the program and its digest."""
+    verdict = admit(request(execution_id="job-1"), 7, lookup)
+    assert isinstance(verdict, Admitted)
+    accepted, started = opening(verdict, "engine-1")
+    assert accepted.engine == started.engine == "engine-1"
+    assert started.program == "1"
+    assert started.program_digest
+    assert started.workspace is None
+
+
+@given(st.binary(max_size=200) | st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+        st.sampled_from(["pattern", "input", "repo", "options", "execution_id", "x"]), inner, max_size=5
+    ),
+).map(msgspec.json.encode))
+def test_no_payload_raises(payload: bytes) -> None:
+    """Whatever a stranger sends, the answer is a verdict."""
+    assert admit(payload, 1, lookup).execution_id
