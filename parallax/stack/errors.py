@@ -1,0 +1,23 @@
+"""What can go wrong between a person and a stack; each message is a sentence that person can act on."""
+
+from __future__ import annotations
+
+
+class StackError(Exception):
+    """The stack cannot do what was asked."""
+
+
+class MissingProgramError(StackError):
+    """A server's program is not on this machine."""
+
+
+class AlreadyRunningError(StackError):
+    """Another supervisor holds the data directory."""
+
+    def __init__(self, data: str, pid: int) -> None:
+        super().__init__(f"{data} is already up: process {pid} holds it; `parallax down` stops it")
+        self.pid = pid
+
+
+class NotReadyError(StackError):
+    """The stack did not come up in time."""
