@@ -1,0 +1,1 @@
+"""Text in, programs or diagnostics out: no input or output, no clock, no randomness."""

@@ -1,0 +1,182 @@
+"""Gathering evidence about what a task left behind. Evidence beats self-report; none is never the same as good."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from compiler.orchestration.roles import Combine
+from compiler.orchestration.verdicts import INSTRUCTION, read_verdict
+from compiler.prism import EffectFailed
+from schemas.agents import Oracle
+from schemas.base import Model
+from schemas.effects import Answered, Ask, Task, TaskOutcome, Verification, Verify
+
+if TYPE_CHECKING:
+    from compiler.orchestration.roles import Role
+    from compiler.orchestration.team import Team
+    from compiler.prism import Machine
+
+_OUTPUT_LIMIT = 4000
+
+
+class Finding(Model, frozen=True, kw_only=True):
+    """What one source of evidence says. `score` None: nothing."""
+
+    score: float | None
+    passed: bool
+    critique: str = ""
+    weight: float = 1.0
+
+
+class Evidence(Model, frozen=True, kw_only=True):
+    """All evidence about one task, combined. `expected` tells whether any was asked for."""
+
+    expected: bool = False
+    score: float | None = None
+    passed: bool = False
+    critique: str = ""
+    source: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """The evidence as part of a step's record."""
+        return {"score": self.score, "passed": self.passed, "critique": self.critique}
+
+
+def gather(
+    team: Team,
+    machine: Machine,
+    role: Role,
+    oracles: Sequence[Oracle],
+    combine: Combine,
+    outcome: TaskOutcome,
+    step: str,
+) -> Evidence:
+    """Asks every oracle about a task of `role` and combines what they find."""
+    if not oracles:
+        return Evidence()
+    commands = [oracle for oracle in oracles if oracle.type == "command"]
+    findings = [_run_commands(machine, commands, combine, outcome, step)] if commands else []
+    for oracle in oracles:
+        if oracle.type == "checklist":
+            findings.append(_run_checklist(machine, oracle, outcome, step))
+        elif oracle.type == "agent":
+            findings.append(_ask_agent(team, machine, role, oracle, outcome, step))
+        elif oracle.type == "human":
+            findings.append(_ask_person(machine, role, oracle, outcome))
+        elif oracle.type == "history":
+            raise EffectFailed("unsupported", "history oracles need recorded outcomes, which are not kept yet", None)
+    return Evidence(
+        expected=True,
+        score=combine_scores(findings, combine),
+        passed=all(finding.passed for finding in findings),
+        critique="\n\n".join(finding.critique for finding in findings if finding.critique),
+        source="verification" if any(o.type in {"command", "checklist"} for o in oracles) else "review",
+    )
+
+
+def combine_scores(findings: Sequence[Finding], combine: Combine) -> float | None:
+    """One score out of several. A source that found nothing leaves no score: what is missing is never made up."""
+    scores = [finding.score for finding in findings]
+    if not scores or any(score is None for score in scores):
+        return None
+    known = cast("list[float]", scores)
+    if combine == "product":
+        return math.prod(known)
+    if combine == "weighted":
+        total = sum(finding.weight for finding in findings)
+        return sum(f.weight * s for f, s in zip(findings, known, strict=True)) / total if total > 0 else None
+    return min(known)
+
+
+def verify(
+    machine: Machine, oracles: Sequence[Oracle], combine: Combine, outcome: TaskOutcome, step: str
+) -> Verification:
+    """Runs command oracles in the worktree of a task's session."""
+    found: Verification = machine.perform(
+        Verify(
+            oracles=list(oracles),
+            combine=combine,
+            task_id=outcome.task_id,
+            role=outcome.role,
+            session=outcome.session,
+            commit=outcome.commit,
+            step=step,
+        )
+    )
+    return found
+
+
+def critique_of(found: Verification) -> str:
+    """What a verification has to say against the work, as text for whoever does it again."""
+    parts: list[str] = []
+    for result in found.oracles:
+        if not result.passed:
+            name = result.name or "the check"
+            code = "" if result.exit_code is None else f" (exit code {result.exit_code})"
+            tail = (result.note + "\n" + result.output[-_OUTPUT_LIMIT:]).strip()
+            parts.append(f"{name} did not pass{code}:\n{tail}".rstrip(":\n"))
+    return "\n\n".join(parts)
+
+
+def _run_commands(
+    machine: Machine, oracles: Sequence[Oracle], combine: Combine, outcome: TaskOutcome, step: str
+) -> Finding:
+    found = verify(machine, oracles, combine, outcome, step)
+    weight = sum(oracle.weight for oracle in oracles)
+    return Finding(score=found.score, passed=found.passed, critique=critique_of(found), weight=weight)
+
+
+def _run_checklist(machine: Machine, oracle: Oracle, outcome: TaskOutcome, step: str) -> Finding:
+    criteria = cast("list[dict[str, Any]]", oracle.options.get("criteria") or [])
+    oracles = [Oracle(run=entry.get("run", ""), weight=float(entry.get("weight", 1.0))) for entry in criteria]
+    found = verify(machine, oracles, "weighted", outcome, step)
+    missed = [
+        f"- {entry.get('text') or entry.get('run')}"
+        for entry, result in zip(criteria, found.oracles, strict=False)
+        if not result.passed
+    ]
+    critique = "Not met:\n" + "\n".join(missed) if missed else ""
+    return Finding(score=found.score, passed=found.passed, critique=critique, weight=oracle.weight)
+
+
+def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome, step: str) -> Finding:
+    judge = team.role_named(oracle.role) if oracle.role else team.manager(role)
+    if judge is None:
+        raise EffectFailed("invalid_argument", f"role {role.id!r} has an agent oracle but nobody to ask", None)
+    rubric = oracle.rubric or "Is the task done, completely and correctly?"
+    request = Task(
+        role=judge.id,
+        text=f"Judge the work of {role.name}. {rubric}",
+        agent=judge.agent,
+        step=step,
+        context={"subject": outcome.result, "commit": outcome.commit, "answer": INSTRUCTION},
+        timeout_ms=oracle.timeout_ms,
+    )
+    try:
+        answer: TaskOutcome = machine.perform(request)
+    except EffectFailed as error:
+        return Finding(score=None, passed=False, critique=f"{judge.name} gave no verdict: {error.message}")
+    reading = read_verdict(answer.result)
+    if reading.word == "none":
+        return Finding(score=None, passed=False, critique=reading.critique, weight=oracle.weight)
+    passed = reading.word == "approve"
+    sure = next((number for number in (reading.score, answer.confidence) if number is not None), None)
+    if sure is None:
+        score = oracle.pass_confidence if passed else oracle.fail_confidence
+    else:
+        score = sure if passed else min(1.0 - sure, 0.5)
+    return Finding(score=score, passed=passed, critique=reading.critique, weight=oracle.weight)
+
+
+def _ask_person(machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome) -> Finding:
+    prompt = str(oracle.options.get("prompt") or f"Is the work of {role.name} good?")
+    answer: Answered = machine.perform(
+        Ask(question=prompt, kind="approval", options=["approve", "deny"], deadline_ms=oracle.timeout_ms, role=role.id)
+    )
+    word = read_verdict(answer.value).word if answer.by != "deadline" else "none"
+    if word == "none":
+        return Finding(score=None, passed=False, critique="Nobody answered.", weight=oracle.weight)
+    score = oracle.pass_confidence if word == "approve" else oracle.fail_confidence
+    return Finding(score=score, passed=word == "approve", critique=answer.reason, weight=oracle.weight)

@@ -1,0 +1,161 @@
+"""Steps made of steps: at once, one after the other, within a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from compiler.orchestration.team import Options, Track, current_track, tracking
+from compiler.orchestration.values import Value
+from compiler.prism import EffectFailed
+from schemas.effects import Sleep
+
+if TYPE_CHECKING:
+    from compiler.orchestration.team import Team
+    from compiler.prism import Machine
+    from schemas.events import WorkspaceContribution
+
+Thunk = Callable[[], Any]
+
+FATAL = frozenset({"invalid_argument", "unsupported", "value_not_json", "value_too_deep"})
+"""Failures of the program rather than of the work: `onError` does not cover them."""
+
+
+def failure_record(error: EffectFailed) -> Value:
+    """What a failed step leaves where it may fail: no result, no confidence, and why."""
+    return {
+        "result": None,
+        "confidence": None,
+        "confidence_source": "",
+        "role": "",
+        "session": "",
+        "task_id": "",
+        "commit": "",
+        "files": [],
+        "error": {"code": error.code, "message": error.message},
+    }
+
+
+def guarded(options: Options, run: Thunk, failed: Callable[[EffectFailed], Value] = failure_record) -> Value:
+    """Runs a step; where `onError` allows a failure, the step's record says that it failed."""
+    try:
+        return run()
+    except EffectFailed as error:
+        if options.on_error == "fail" or error.code in FATAL:
+            raise
+        return failed(error)
+
+
+def within(machine: Machine, options: Options, run: Thunk) -> Any:
+    """Runs a composite step for at most `timeoutMs`. Raises `EffectFailed` with code `step_timeout` beyond that."""
+    if options.timeout_ms is None:
+        return run()
+    track = current_track()
+
+    def timer() -> tuple[str, Any]:
+        machine.perform(Sleep(ms=options.timeout_ms or 0))
+        return "late", None
+
+    def body() -> tuple[str, Any]:
+        with tracking(track):
+            try:
+                return "done", run()
+            except EffectFailed as error:
+                return "failed", error
+
+    ended = next(one for one in machine.branches([body, timer], strategy="race") if one.status == "ok")
+    how, value = cast("tuple[str, Any]", ended.value)
+    if how == "failed":
+        raise value
+    if how == "late":
+        step = f"step {options.id!r}" if options.id else "a step"
+        raise EffectFailed("step_timeout", f"{step} took longer than {options.timeout_ms} ms", None)
+    return value
+
+
+def run_all(team: Team, machine: Machine, thunks: Sequence[Thunk], step: str) -> list[Value]:
+    """Runs thunks at once, fails with the first that fails, integrates their commits in the order given."""
+    branches = [_branch(thunk) for thunk in thunks]
+    results = machine.branches(branches, strategy="all")
+    return _collect(team, machine, [_settled(one) for one in results], step)
+
+
+def parallel(team: Team, machine: Machine, thunks: Sequence[Thunk], options: Options) -> Value:
+    """Runs thunks at once. Results are in the order of the thunks; those that failed or lost leave their records."""
+
+    def run() -> list[Value]:
+        strategy = options.strategy
+        if strategy == "all" and options.on_error != "fail":
+            strategy = "all_settled"
+        results = machine.branches(
+            [_branch(thunk) for thunk in thunks],
+            strategy=strategy,
+            max_concurrency=options.max,
+            min_results=options.min_results,
+        )
+        settled = [_settled(one) for one in results]
+        _check(settled, options, strategy)
+        return _collect(team, machine, settled, options.id)
+
+    return guarded(
+        options, lambda: within(machine, options, run), lambda error: [failure_record(error) for _ in thunks]
+    )
+
+
+def sequential(team: Team, machine: Machine, thunks: Sequence[Thunk], options: Options) -> Value:
+    """Runs thunks one after the other; each sees what those before it did."""
+
+    def run() -> list[Value]:
+        results: list[Value] = []
+        for thunk in thunks:
+            results.append(thunk())
+            team.flush(machine, options.id)
+        return results
+
+    return guarded(
+        options, lambda: within(machine, options, run), lambda error: [failure_record(error) for _ in thunks]
+    )
+
+
+def _branch(thunk: Thunk) -> Callable[[], tuple[Value, list[WorkspaceContribution]]]:
+    def run() -> tuple[Value, list[WorkspaceContribution]]:
+        track = Track()
+        with tracking(track):
+            value = thunk()
+        return value, track.contributions
+
+    return run
+
+
+def _settled(one: Any) -> tuple[Value, list[WorkspaceContribution]] | EffectFailed:
+    if one.status == "ok":
+        return one.value
+    if isinstance(one.error, EffectFailed):
+        return one.error
+    return EffectFailed("cancelled", "the branch was stopped because others were first", None)
+
+
+def _check(settled: Sequence[Any], options: Options, strategy: str) -> None:
+    good = sum(not isinstance(one, EffectFailed) for one in settled)
+    wanted = options.min_results or 1 if strategy == "quorum" else 1 if strategy == "race" else 0
+    if options.on_error == "best_effort" and settled:
+        wanted = max(wanted, 1)
+    if good < wanted:
+        errors = "; ".join(one.message for one in settled if isinstance(one, EffectFailed))
+        raise EffectFailed(
+            "quorum_not_reached", f"{good} of {len(settled)} branches succeeded, {wanted} needed: {errors}", None
+        )
+
+
+def _collect(team: Team, machine: Machine, settled: Sequence[Any], step: str) -> list[Value]:
+    values: list[Value] = []
+    entries: list[WorkspaceContribution] = []
+    for one in settled:
+        if isinstance(one, EffectFailed):
+            values.append(failure_record(one))
+        else:
+            value, contributions = one
+            values.append(value)
+            entries += contributions
+    team.hand_in(machine, entries, step)
+    return values

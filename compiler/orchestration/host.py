@@ -1,0 +1,294 @@
+"""The host functions: what a program can call to have something done in the world.
+
+Each reads its arguments, refuses what it cannot honour, and performs effects. `text`, `revised` and `replaceAt` are
+pure helpers of compiled programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from compiler.orchestration import flow, reviews
+from compiler.orchestration.aggregates import aggregate
+from compiler.orchestration.evidence import critique_of
+from compiler.orchestration.evidence import verify as run_oracles
+from compiler.orchestration.roles import read_oracles
+from compiler.orchestration.tasks import accomplish, record
+from compiler.orchestration.team import Assignment, Options, Team, read_options, read_text
+from compiler.orchestration.values import (
+    Value,
+    bare,
+    confidence_of,
+    plain,
+    prism_value,
+    readable,
+    whole,
+    with_confidence,
+)
+from compiler.prism import EffectFailed
+from schemas.effects import (
+    Answered,
+    Ask,
+    Log,
+    Now,
+    Random,
+    Select,
+    Selection,
+    Signalled,
+    Sleep,
+    TaskOutcome,
+    Wait,
+)
+
+if TYPE_CHECKING:
+    from compiler.prism import Machine
+
+_STEP = frozenset({"id", "timeoutMs", "onError"})
+_TASK = _STEP | {"session", "input", "context", "attempts"}
+_PARALLEL = _STEP | {"strategy", "max", "minResults"}
+_REVIEW = _STEP | {"maxIterations", "session", "input", "context", "attempts"}
+_APPROVE = _STEP | {"gate", "who", "deadlineMs", "session", "input", "context", "attempts"}
+_ASK = frozenset({"id", "options", "default", "who", "deadlineMs", "timeoutMs"})
+
+
+class HostLibrary:
+    """The functions of one program's host, over the state they share."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions by the names that a program calls them by."""
+        return {name: getattr(self, method) for name, method in HOST_FUNCTIONS.items()}
+
+    def assign(self, machine: Machine, role: Value, task: Value, options: Value = None) -> Value:
+        """Sends a task to a session of a role and waits for that turn."""
+        who, given = self._team.role(role, "assign"), read_options(options, "assign", _TASK)
+        assignment = Assignment(role=who, text=read_text(task, "assign"), options=given)
+
+        def run() -> Value:
+            done = accomplish(self._team, machine, assignment)
+            self._team.contribute(machine, [done.outcome], given.id)
+            return record(done)
+
+        return flow.guarded(given, run)
+
+    def parallel(self, machine: Machine, branches: Value, options: Value = None) -> Value:
+        """Runs functions at once."""
+        given = read_options(options, "parallel", _PARALLEL)
+        thunks = _thunks(branches, "parallel")
+        for name, number in (("max", given.max), ("minResults", given.min_results)):
+            if number is not None and number < 1:
+                raise EffectFailed("invalid_argument", f"parallel: {name} is at least 1", None)
+        if given.min_results is not None and given.min_results > len(thunks):
+            raise EffectFailed("invalid_argument", "parallel: minResults is more than there are branches", None)
+        return flow.parallel(self._team, machine, thunks, given)
+
+    def sequential(self, machine: Machine, steps: Value, options: Value = None) -> Value:
+        """Runs functions one after the other."""
+        given = read_options(options, "sequential", _STEP)
+        return flow.sequential(self._team, machine, _thunks(steps, "sequential"), given)
+
+    def review(self, machine: Machine, reviewer: Value, subject: Value, options: Value = None) -> Value:
+        """Asks a role for a verdict; on `revise` the reviewed work is done again."""
+        of, rest = _without(options, "of")
+        given = read_options(rest, "review", _REVIEW)
+        role = self._team.role(reviewer, "review")
+        works = _listed(subject if of is None else of)
+        failed: Callable[[EffectFailed], Value] = lambda error: {  # noqa: E731 - a name for the type checker
+            **cast("dict[str, Value]", reviews.failed_review(error, role.id)),
+            "iterations": 0.0,
+            "revised": works,
+        }
+        return flow.guarded(given, lambda: reviews.review(self._team, machine, role, subject, works, given), failed)
+
+    def approve(self, machine: Machine, approver: Value, subject: Value, options: Value = None) -> Value:
+        """A gate that a role or a person (`"human"`) opens."""
+        given = read_options(options, "approve", _APPROVE)
+        return flow.guarded(
+            given,
+            lambda: reviews.approve(self._team, machine, approver, subject, given),
+            lambda error: reviews.failed_review(error, ""),
+        )
+
+    def verify(self, machine: Machine, oracles: Value, options: Value = None) -> Value:
+        """Runs command oracles on the work of the tasks in `of`; a gate unless the options say otherwise."""
+        of, rest = _without(options, "of")
+        given = read_options(rest, "verify", _STEP | {"gate", "combine"})
+        try:
+            wanted, combine = read_oracles({"oracles": plain(oracles), "combine": given.combine})
+        except (ValueError, msgspec.ValidationError) as error:
+            raise EffectFailed("invalid_argument", f"verify: {error}", None) from error
+        tasks = reviews.tasks_in(_listed(of))
+        if not wanted or not tasks or any(oracle.type != "command" for oracle in wanted):
+            raise EffectFailed("invalid_argument", "verify: command oracles, and `of` with the work of a task", None)
+
+        def run() -> Value:
+            return self._verify(machine, wanted, combine, tasks, given)
+
+        return flow.guarded(given, lambda: flow.within(machine, given, run))
+
+    def _verify(self, machine: Machine, oracles: Any, combine: Any, tasks: list[str], options: Options) -> Value:
+        found: list[Any] = []
+        for task_id in tasks:
+            known = self._team.assignment(task_id)
+            outcome = TaskOutcome(task_id=task_id, role=known.role.id, session=known.done_by) if known else None
+            if outcome is not None:
+                found.append(run_oracles(machine, oracles, combine, outcome, options.id))
+        scores = [one.score for one in found]
+        score = None if not scores or None in scores else min(cast("list[float]", scores))
+        passed = bool(found) and all(one.passed for one in found)
+        critique = "\n\n".join(text for one in found if (text := critique_of(one)))
+        if options.gate and not passed:
+            raise EffectFailed("verification_failed", f"step {options.id!r} did not pass: {critique}", None)
+        fields = {
+            "passed": passed,
+            "score": score,
+            "confidence": score,
+            "confidence_source": "" if score is None else "verification",
+            "critique": critique,
+            "oracles": [msgspec.to_builtins(result) for one in found for result in one.oracles],
+        }
+        return with_confidence(prism_value(fields), score)
+
+    def aggregate(self, machine: Machine, sources: Value, options: Value = None) -> Value:
+        """One result out of several."""
+        del machine
+        given = read_options(options, "aggregate", _STEP | {"method", "weights"})
+        return flow.guarded(given, lambda: aggregate(_listed(sources), given.method, given.weights))
+
+    def integrate(self, machine: Machine, options: Value = None) -> Value:
+        """Integrates what the running branch has committed so far, so that its next step sees it."""
+        self._team.flush(machine, read_options(options, "integrate", _STEP).id)
+
+    def select(self, machine: Machine, role: Value, options: Value = None) -> Value:
+        """Chooses a session of a role for later steps."""
+        given = read_options(options, "select", _STEP | {"criteria", "topic"})
+        who = self._team.role(role, "select")
+        request = Select(role=who.id, criteria=given.criteria, max_instances=who.agent.max_instances, topic=given.topic)
+
+        def run() -> Value:
+            chosen: Selection = machine.perform(request)
+            return {"session": chosen.session, "role": chosen.role}
+
+        return flow.guarded(given, run)
+
+    def ask(self, machine: Machine, question: Value, options: Value = None) -> Value:
+        """Asks a person; gives `{value, by, reason}`."""
+        given = read_options(options, "ask", _ASK)
+        request = Ask(
+            question=read_text(question, "ask"),
+            options=given.options,
+            who=given.who,
+            default=given.default,
+            deadline_ms=given.timeout_ms if given.deadline_ms is None else given.deadline_ms,
+        )
+        answer: Answered = machine.perform(request)
+        return prism_value({"value": answer.value, "by": answer.by, "reason": answer.reason})
+
+    def sleep(self, machine: Machine, ms: Value) -> Value:
+        """Waits for so many milliseconds."""
+        machine.perform(Sleep(ms=_millis(ms, "sleep")))
+
+    def wait(self, machine: Machine, signal: Value, options: Value = None) -> Value:
+        """Waits for a signal; gives `{received, data}`."""
+        given = read_options(options, "wait", _STEP)
+        name = read_text(signal, "wait")
+        ended: Signalled = machine.perform(Wait(signal=name, timeout_ms=given.timeout_ms))
+        if not ended.received and given.on_error == "fail" and given.timeout_ms is not None:
+            raise EffectFailed("step_timeout", f"no signal {name!r} came within {given.timeout_ms} ms", None)
+        return {"received": ended.received, "data": prism_value(ended.data)}
+
+    def now(self, machine: Machine) -> Value:
+        """The time in epoch milliseconds."""
+        return float(machine.perform(Now()))
+
+    def random(self, machine: Machine) -> Value:
+        """A number in [0, 1)."""
+        return float(machine.perform(Random()))
+
+    def log(self, machine: Machine, message: Value) -> Value:
+        """Leaves a line for whoever reads the events."""
+        machine.perform(Log(message=readable(message)))
+
+    def text(self, machine: Machine, value: Value) -> Value:
+        """A value as it reads in a text."""
+        del machine
+        return readable(value)
+
+    def revised(self, machine: Machine, review: Value, index: Value) -> Value:
+        """What became of the reviewed work number `index`."""
+        del machine
+        fields = cast("dict[str, Value]", bare(review))
+        return cast("list[Value]", fields["revised"])[int(bare(index))]
+
+    def replace_at(self, machine: Machine, array: Value, path: Value, value: Value) -> Value:
+        """The array with the element at a path of indexes replaced."""
+        del machine
+        return _replaced(array, [int(step) for step in cast("list[Any]", plain(path))], value)
+
+
+HOST_FUNCTIONS: Mapping[str, str] = {
+    "assign": "assign",
+    "parallel": "parallel",
+    "sequential": "sequential",
+    "review": "review",
+    "approve": "approve",
+    "verify": "verify",
+    "aggregate": "aggregate",
+    "integrate": "integrate",
+    "select": "select",
+    "ask": "ask",
+    "sleep": "sleep",
+    "wait": "wait",
+    "now": "now",
+    "random": "random",
+    "log": "log",
+    "text": "text",
+    "revised": "revised",
+    "replaceAt": "replace_at",
+}
+"""Names of the host functions in a program, and the methods behind them."""
+
+
+def _thunks(value: Value, function: str) -> list[Callable[[], Any]]:
+    entries = bare(value)
+    if not isinstance(entries, list):
+        raise EffectFailed("invalid_argument", f"{function}: an array of functions is expected", None)
+    thunks = cast("list[Any]", entries)
+    if not thunks or not all(callable(entry) for entry in thunks):
+        raise EffectFailed(
+            "invalid_argument", f"{function}: an array of functions without parameters is expected", None
+        )
+    return thunks
+
+
+def _listed(value: Value) -> list[Value]:
+    entries = bare(value)
+    return list(cast("list[Value]", entries)) if isinstance(entries, list) else [] if entries is None else [value]
+
+
+def _without(options: Value, key: str) -> tuple[Value, Value]:
+    fields = bare(options)
+    if not isinstance(fields, dict):
+        return None, fields
+    rest = dict(cast("dict[str, Value]", fields))
+    return rest.pop(key, None), rest
+
+
+def _replaced(array: Value, path: list[int], value: Value) -> Value:
+    if not path:
+        return value
+    items = list(cast("list[Value]", bare(array)))
+    items[path[0]] = _replaced(items[path[0]], path[1:], value)
+    return with_confidence(items, confidence_of(array))
+
+
+def _millis(value: Value, function: str) -> int:
+    number = bare(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 2**53:
+        raise EffectFailed("invalid_argument", f"{function}: a number of milliseconds is expected", None)
+    return int(whole(float(int(number))))

@@ -1,0 +1,93 @@
+"""From a compiled pattern to a machine that runs it, and from the machine's last step to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, cast
+
+from compiler.orchestration.host import HOST_FUNCTIONS, HostLibrary
+from compiler.orchestration.team import Team
+from compiler.orchestration.values import Value, bare, confidence_of, plain, prism_value
+from compiler.prism import Machine, Program, Step, compile_program
+from schemas.events import ConfidenceSource
+from schemas.patterns import CompiledPattern
+
+PROGRAM_GLOBALS: tuple[str, ...] = ("input", "workspace", "context")
+"""What every program is given: the request's input, the workspace or null, and who is running."""
+
+HOST_FUNCTION_NAMES: tuple[str, ...] = tuple(HOST_FUNCTIONS)
+"""What every program can call."""
+
+_SOURCES = frozenset({"self_report", "verification", "review", "aggregate", "program"})
+_ENOUGH_PROGRAMS = 256
+
+
+def program_inputs(
+    *,
+    input: dict[str, Any],
+    workspace: dict[str, Any] | None,
+    context: dict[str, Any],  # noqa: A002 - its name in programs
+) -> dict[str, Value]:
+    """The globals of a program as values of the language."""
+    return {
+        "input": prism_value(input),
+        "workspace": prism_value(workspace),
+        "context": prism_value(context),
+    }
+
+
+def host_functions(
+    pattern: CompiledPattern, *, workspace: dict[str, Any] | None = None
+) -> dict[str, Callable[..., Any]]:
+    """Fresh host functions for one run of a pattern's program."""
+    team = Team(pattern, workspace=pattern.workspace.enabled and workspace is not None, context=workspace or {})
+    return HostLibrary(team).functions()
+
+
+def open_machine(
+    pattern: CompiledPattern,
+    *,
+    input: dict[str, Any],  # noqa: A002 - its name in programs
+    workspace: dict[str, Any] | None,
+    context: dict[str, Any],
+) -> Machine:
+    """A machine for one run of a pattern. Raises `PrismError` when the program does not compile."""
+    program = _program(pattern.name, pattern.program, tuple(sorted(pattern.modules.items())))
+    return Machine(
+        program,
+        inputs=program_inputs(input=input, workspace=workspace, context=context),
+        host=host_functions(pattern, workspace=workspace),
+    )
+
+
+@lru_cache(maxsize=_ENOUGH_PROGRAMS)
+def _program(name: str, text: str, modules: tuple[tuple[str, str], ...]) -> Program:
+    return compile_program(text, name=name, modules=dict(modules), globals=(*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES))
+
+
+def result_of(step: Step) -> tuple[Any, float | None, ConfidenceSource]:
+    """The result of a finished program as JSON, its confidence, and where that came from."""
+    value = step.value
+    confidence, source = _confidence(value)
+    return plain(value), confidence, source
+
+
+def _confidence(value: Value) -> tuple[float | None, ConfidenceSource]:
+    own, inner = confidence_of(value), bare(value)
+    if isinstance(inner, dict):
+        fields = cast("dict[str, Value]", inner)
+        said, named = bare(fields.get("confidence_source")), bare(fields.get("confidence"))
+        if own is None and isinstance(named, int | float) and not isinstance(named, bool) and 0 <= named <= 1:
+            own = float(named)
+        if own is None:
+            return None, ""
+        return own, cast("ConfidenceSource", said) if said in _SOURCES else "program"
+    if own is not None:
+        return own, "program"
+    if isinstance(inner, list) and inner:
+        parts = [_confidence(item)[0] for item in cast("list[Value]", inner)]
+        known = [part for part in parts if part is not None]
+        if len(known) == len(parts):
+            return min(known), "aggregate"
+    return None, ""

@@ -1,0 +1,217 @@
+"""What the host functions of one program share: its roles, what was assigned to whom, and what is yet to be integrated.
+
+All of it is computed from the program and the results it was fed, so that a program that runs again from the top
+arrives at the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import msgspec
+
+from compiler.orchestration.roles import Role, read_role
+from compiler.orchestration.values import Value, bare, plain
+from compiler.prism import EffectFailed
+from schemas.effects import Integrate, Task, TaskOutcome
+from schemas.events import WorkspaceContribution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from compiler.prism import Machine
+    from schemas.patterns import CompiledPattern
+
+HostFunction = Callable[..., Any]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The options of the host functions, each taken by some of them; the lowering writes them, people may too."""
+
+    id: str = ""
+    timeout_ms: int | None = None
+    on_error: Literal["fail", "continue", "best_effort"] = "fail"
+    session: str = ""
+    input: Any = None
+    context: Any = None
+    attempts: int | None = None
+    max_iterations: int = 1
+    gate: bool = True
+    deadline_ms: int | None = None
+    strategy: Literal["all", "race", "all_settled", "quorum"] = "all"
+    max: int | None = None
+    min_results: int | None = None
+    method: str = "merge"
+    weights: dict[str, float] = {}
+    criteria: Literal["availability", "expertise", "round_robin", "best"] = "availability"
+    topic: str = ""
+    combine: Literal["min", "weighted", "product"] = "min"
+    options: list[str] = []
+    default: Any = None
+    who: list[str] = []
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as it was assigned, so that it can be done again with a critique. `done_by` is the session that did it."""
+
+    role: Role
+    text: str
+    options: Options
+    done_by: str = ""
+
+
+class Track:
+    """Where a branch of a parallel step keeps its commits until the step is over."""
+
+    def __init__(self) -> None:
+        self.contributions: list[WorkspaceContribution] = []
+
+
+_TRACK: ContextVar[Track | None] = ContextVar("parallax_track", default=None)
+"""The branch that is running. Each branch runs in a greenlet of its own, and each greenlet has its own context."""
+
+
+class Team:
+    """The state behind the host functions of one program."""
+
+    def __init__(self, pattern: CompiledPattern, *, workspace: bool, context: dict[str, Any]) -> None:
+        self.workspace = workspace
+        self.context = context
+        self._roles: dict[str, Value] = dict(pattern.roles)
+        self._read: dict[int, tuple[Value, Role]] = {}
+        self._assignments: dict[str, Assignment] = {}
+
+    # -- roles ------------------------------------------------------------------------------------------------------
+
+    def role(self, value: Value, function: str) -> Role:
+        """The role in a value of the program; remembered, so that others can escalate to it by its id."""
+        value = bare(value)
+        known = self._read.get(id(value))
+        if known is not None and known[0] is value:
+            return known[1]
+        role = read_role(value, function)
+        self._roles.setdefault(role.id, plain(value))
+        self._read[id(value)] = (value, role)
+        return role
+
+    def manager(self, role: Role) -> Role | None:
+        """The role that `role` reports to, if there is one."""
+        if role.manager is not None:
+            return self.role(role.manager, "reportsTo")
+        if not role.reports_to:
+            return None
+        return self.role_named(role.reports_to)
+
+    def role_named(self, role_id: str) -> Role:
+        """A role of the pattern by its id. Raises `EffectFailed` when there is none."""
+        if role_id not in self._roles:
+            raise EffectFailed("invalid_argument", f"there is no role {role_id!r}", None)
+        return self.role(self._roles[role_id], "role")
+
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    def perform_task(
+        self, machine: Machine, assignment: Assignment, *, session: str = "", context: dict[str, Any] | None = None
+    ) -> TaskOutcome:
+        """Has a session of a role do something. Raises `EffectFailed` when it could not be done."""
+        role, options = assignment.role, assignment.options
+        given = cast("dict[str, Any]", options.context) if isinstance(options.context, dict) else {}
+        merged = {**given, **(context or {})}
+        outcome: TaskOutcome = machine.perform(
+            Task(
+                role=role.id,
+                text=assignment.text,
+                agent=role.agent,
+                step=options.id,
+                session=session or options.session,
+                input=options.input,
+                context=merged or None,
+                timeout_ms=options.timeout_ms,
+                attempts=options.attempts,
+            )
+        )
+        self._assignments[outcome.task_id] = msgspec.structs.replace(assignment, done_by=outcome.session)
+        return outcome
+
+    def assignment(self, task_id: str) -> Assignment | None:
+        """How a task was assigned."""
+        return self._assignments.get(task_id)
+
+    # -- commits ----------------------------------------------------------------------------------------------------
+
+    def contribute(self, machine: Machine, outcomes: Sequence[TaskOutcome], step: str) -> None:
+        """Integrates commits, or keeps them for the end of the parallel step that runs this branch."""
+        entries = [
+            WorkspaceContribution(role=done.role, session=done.session, task_id=done.task_id, commit=done.commit)
+            for done in outcomes
+            if done.commit
+        ]
+        self.hand_in(machine, entries, step)
+
+    def hand_in(self, machine: Machine, entries: list[WorkspaceContribution], step: str) -> None:
+        """As `contribute`, for commits that are contributions already."""
+        track = _TRACK.get()
+        if track is not None:
+            track.contributions.extend(entries)
+        else:
+            self.integrate(machine, entries, step)
+
+    def integrate(self, machine: Machine, entries: list[WorkspaceContribution], step: str) -> None:
+        """Merges commits onto the result branch in the order given. Raises `EffectFailed` on a conflict."""
+        if not entries or not self.workspace:
+            return
+        try:
+            machine.perform(Integrate(commits=entries, step=step))
+        except EffectFailed as error:
+            where = f"step {step!r}: " if step else ""
+            raise EffectFailed(error.code, f"{where}{error.message}", error.data) from error
+
+    def flush(self, machine: Machine, step: str) -> None:
+        """Integrates what the running branch has kept so far, so that its next step sees it."""
+        track = _TRACK.get()
+        if track is not None:
+            entries, track.contributions = track.contributions, []
+            self.integrate(machine, entries, step)
+
+
+def current_track() -> Track | None:
+    """The branch that is running; None outside of all branches."""
+    return _TRACK.get()
+
+
+@contextmanager
+def tracking(track: Track | None) -> Iterator[Track | None]:
+    """Keeps the commits of what runs inside in `track`, instead of integrating them."""
+    token = _TRACK.set(track)
+    try:
+        yield track
+    finally:
+        _TRACK.reset(token)
+
+
+def read_options(value: Value, function: str, allowed: frozenset[str]) -> Options:
+    """The options object of a host function. Raises `EffectFailed` for an unknown key or a wrong type."""
+    fields = plain(value)
+    if fields is None:
+        return Options()
+    if not isinstance(fields, dict):
+        raise EffectFailed("invalid_argument", f"{function}: the options are an object", None)
+    for key in cast("dict[str, Any]", fields):
+        if key not in allowed:
+            known = ", ".join(sorted(allowed))
+            raise EffectFailed("invalid_argument", f"{function}: unknown option {key!r}; it takes {known}", None)
+    try:
+        return msgspec.convert(fields, Options)
+    except msgspec.ValidationError as error:
+        raise EffectFailed("invalid_argument", f"{function}: {error}", None) from error
+
+
+def read_text(value: Value, function: str) -> str:
+    """A task's text. Raises `EffectFailed` when it is not text, or empty."""
+    text = bare(value)
+    if not isinstance(text, str) or not text.strip():
+        raise EffectFailed("invalid_argument", f"{function}: the task is a text that says something", None)
+    return text

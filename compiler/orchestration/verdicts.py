@@ -1,0 +1,115 @@
+"""Reading what a reviewer says. What cannot be read is no verdict, and no verdict is never a pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal, cast
+
+from schemas.base import Model
+
+Word = Literal["approve", "revise", "reject", "none"]
+
+_WORDS: dict[str, Word] = {
+    "approve": "approve",
+    "approved": "approve",
+    "accept": "approve",
+    "accepted": "approve",
+    "pass": "approve",
+    "passed": "approve",
+    "lgtm": "approve",
+    "revise": "revise",
+    "changes_requested": "revise",
+    "request_changes": "revise",
+    "needs_changes": "revise",
+    "reject": "reject",
+    "rejected": "reject",
+    "deny": "reject",
+    "denied": "reject",
+    "fail": "reject",
+    "failed": "reject",
+}
+_LINE = re.compile(r"^\W*(?:verdict\W+)?([a-z]+(?:[_ -][a-z]+)?)\W*$", re.IGNORECASE)
+_CRITIQUE_KEYS = ("critique", "feedback", "comments", "reason", "message", "summary")
+_SCORE_KEYS = ("score", "confidence")
+_TEXT_LIMIT = 200_000
+
+INSTRUCTION = (
+    'Answer with a JSON object: {"verdict": "approve" | "revise" | "reject", "critique": "what is wrong, and where", '
+    '"confidence": a number from 0 to 1 for how sure you are}. Look for what is wrong before you approve.'
+)
+"""What a reviewer is told about the form of the answer; part of the task's context."""
+
+
+class Reading(Model, frozen=True, kw_only=True):
+    """A verdict as it was read. `score` is the reviewer's number where one was given."""
+
+    word: Word
+    critique: str = ""
+    score: float | None = None
+
+
+def read_verdict(result: Any) -> Reading:
+    """The verdict in an agent's result: an object, text that holds one, or a line that says it."""
+    if isinstance(result, bool):
+        return Reading(word="approve" if result else "revise")
+    if isinstance(result, dict):
+        return _from_object(cast("dict[str, Any]", result))
+    if isinstance(result, str):
+        return _from_text(result[:_TEXT_LIMIT])
+    return Reading(word="none", critique="The reviewer's answer holds no verdict.")
+
+
+def _from_object(answer: dict[str, Any]) -> Reading:
+    critique = next((text for key in _CRITIQUE_KEYS if (text := _text(answer.get(key)))), "")
+    score = next((number for key in _SCORE_KEYS if (number := _score(answer.get(key))) is not None), None)
+    said = answer.get("verdict", answer.get("decision"))
+    approved = answer.get("approved")
+    if isinstance(said, str):
+        word = _word(said)
+        if word == "approve" and approved is False:
+            word = "none"
+    elif said is None and isinstance(approved, bool):
+        word = "approve" if approved else "revise"
+    elif said is None and isinstance(answer.get("result"), dict | str):
+        return read_verdict(answer["result"])
+    else:
+        word = "none"
+    if word == "none" and not critique:
+        critique = "The reviewer's answer holds no verdict."
+    return Reading(word=word, critique=critique, score=score)
+
+
+def _from_text(text: str) -> Reading:
+    for start in (match.start() for match in list(re.finditer(r"\{", text))[:50]):
+        try:
+            found, _ = json.JSONDecoder().raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict) and {"verdict", "approved", "decision"} & set(cast("dict[str, Any]", found)):
+            return _from_object(cast("dict[str, Any]", found))
+    lines = [line for line in text.splitlines() if line.strip()]
+    for number in (0, len(lines) - 1) if lines else ():
+        match = _LINE.match(lines[number][:200])
+        if match and (word := _word(match[1])) != "none":
+            rest = lines[1:] if number == 0 else lines[:-1]
+            return Reading(word=word, critique="\n".join(rest).strip())
+    return Reading(word="none", critique=text.strip()[:2000] or "The reviewer's answer is empty.")
+
+
+def _word(said: str) -> Word:
+    return _WORDS.get(re.sub(r"[ -]+", "_", said.strip().lower()), "none")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return "\n".join(f"- {item}" for item in cast("list[Any]", value) if isinstance(item, str))
+    return ""
+
+
+def _score(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        return None
+    return float(value)
