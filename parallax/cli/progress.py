@@ -1,0 +1,281 @@
+"""What is going on in an execution, folded from its events: who does what, since when, with what confidence.
+
+Pure, so that the live view, the plain lines and `parallax show` tell the same story, and tests need no terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from parallax.client_events import Event, failure_of
+
+State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
+
+_OPEN: tuple[State, ...] = ("waiting", "running", "asking")
+_SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
+
+
+@dataclass
+class Row:
+    """One thing that somebody does: a task, a verification, an integration, a question."""
+
+    key: str
+    who: str
+    what: str
+    state: State = "waiting"
+    began: datetime | None = None
+    ended: datetime | None = None
+    confidence: float | None = None
+    note: str = ""
+    attempt: int = 1
+    agent_id: str = ""
+
+    def seconds(self, now: datetime) -> float | None:
+        """How long it took, or has taken until `now`. None before it began."""
+        return None if self.began is None else max(0.0, ((self.ended or now) - self.began).total_seconds())
+
+
+@dataclass
+class Line:
+    """One line for whoever reads a pipe: when, who, and what happened."""
+
+    at: float
+    who: str
+    what: str
+    state: State
+
+
+@dataclass
+class Progress:
+    """The fold. `apply` takes the events of one execution in log order, each once."""
+
+    execution_id: str = ""
+    pattern: str = ""
+    repo: str = ""
+    base: str = ""
+    status: str = "pending"
+    engine: str = ""
+    began: datetime | None = None
+    ended: datetime | None = None
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    files: list[str] = field(default_factory=list[str])
+    events: int = 0
+    last_seq: int = 0
+
+    def apply(self, event: Event) -> list[Line]:
+        """Takes one event in; returns the lines that it is worth."""
+        self.events += 1
+        self.last_seq = event.seq
+        self.execution_id = self.execution_id or event.execution_id
+        self.began = self.began or event.time
+        entity = event.type.partition(".")[0]
+        fold = {
+            "execution": self._execution,
+            "task": self._task,
+            "workspace": self._workspace,
+            "verification": self._verification,
+            "question": self._question,
+            "agent": self._agent,
+        }.get(entity)
+        return [] if fold is None else fold(event)
+
+    def seconds(self, now: datetime) -> float:
+        """How long the execution took, or has taken until `now`."""
+        return 0.0 if self.began is None else max(0.0, ((self.ended or now) - self.began).total_seconds())
+
+    @property
+    def open_rows(self) -> list[Row]:
+        """What is not finished."""
+        return [row for row in self.rows.values() if row.state in _OPEN]
+
+    # -- folds ------------------------------------------------------------------------------------------------------
+
+    def _line(self, event: Event, who: str, what: str, state: State) -> list[Line]:
+        began = self.began or event.time
+        return [Line((event.time - began).total_seconds(), who, what, state)]
+
+    def _start(self, event: Event, key: str, who: str, what: str, state: State = "running") -> Row:
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = Row(key, who, what)
+        row.state = state
+        row.began = row.began or (event.time if state != "waiting" else None)
+        return row
+
+    def _finish(self, event: Event, key: str, state: State, note: str = "", confidence: float | None = None) -> Row:
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = Row(key, str(event.data.get("role", "")) or key, key)
+        row.state = state
+        row.ended = event.time
+        row.note = note
+        row.confidence = confidence if confidence is not None else row.confidence
+        return row
+
+    def _execution(self, event: Event) -> list[Line]:
+        data = event.data
+        verb = event.type.partition(".")[2]
+        match verb:
+            case "accepted":
+                self.pattern = data["pattern"]
+                repo = data.get("repo") or {}
+                self.repo, self.base = repo.get("url", ""), repo.get("base", "")
+                return []
+            case "started":
+                self.status, self.engine = "running", data.get("engine", "")
+                self.pattern = data.get("pattern_name") or self.pattern
+                what = f"{self.pattern} {data.get('pattern_version', '')}".strip()
+                return self._line(event, "engine", f"runs {what}", "running")
+            case "claimed":
+                self.engine = data.get("engine", "")
+                return self._line(event, "engine", "another engine goes on from the log", "running")
+            case "paused" | "resumed":
+                self.status = "paused" if verb == "paused" else "running"
+                by = f" by {data['by']}" if data.get("by") else ""
+                return self._line(event, "engine", f"{verb}{by}", "waiting" if verb == "paused" else "running")
+            case _:
+                return self._ending(event, verb)
+
+    def _ending(self, event: Event, verb: str) -> list[Line]:
+        self.status, self.ended = verb, event.time
+        for row in self.open_rows:
+            row.state = "stopped"
+            row.ended = row.ended or event.time
+        if verb == "completed":
+            return self._line(event, "engine", "completed", "done")
+        if verb == "cancelled":
+            return self._line(event, "engine", f"cancelled {event.data.get('reason', '')}".strip(), "stopped")
+        if verb == "rejected":
+            errors = "; ".join(str(error.get("what", "")) for error in event.data.get("errors", []))
+            return self._line(event, "engine", f"rejected: {errors}", "failed")
+        return self._line(event, "engine", f"failed: {failure_of(event.data).message}", "failed")
+
+    def _task(self, event: Event) -> list[Line]:
+        data = event.data
+        key = str(data.get("task_id", ""))
+        match event.type:
+            case "task.requested":
+                self._start(event, key, data["role"], data.get("step") or shorten(data["text"]), "waiting")
+                return []
+            case "task.started":
+                row = self._start(event, key, data["role"], data.get("step", ""))
+                row.attempt, row.agent_id = data.get("attempt", 1), data.get("agent_id", "")
+                again = f" (attempt {row.attempt})" if row.attempt > 1 else ""
+                return self._line(event, row.who, f"starts {row.what}{again}", "running")
+            case "task.retrying":
+                row = self._start(event, key, data.get("role", ""), "", "waiting")
+                row.note = failure_of(data).message
+                return self._line(event, row.who, f"will be tried again: {shorten(row.note, 90)}", "waiting")
+            case "task.completed":
+                row = self._finish(event, key, "done", summary(data.get("result")), data.get("confidence"))
+                sure = "" if row.confidence is None else f", confidence {row.confidence:.2f}"
+                return self._line(event, row.who, f"did {row.what}{sure}: {row.note}".rstrip(": "), "done")
+            case "task.failed":
+                row = self._finish(event, key, "failed", failure_of(data).message)
+                return self._line(event, row.who, f"failed at {row.what}: {shorten(row.note, 120)}", "failed")
+            case "task.cancelled":
+                row = self._finish(event, key, "stopped", str(data.get("reason", "")))
+                return self._line(event, row.who, f"was stopped: {row.note}".rstrip(": "), "stopped")
+            case _:
+                return []
+
+    def _workspace(self, event: Event) -> list[Line]:
+        data = event.data
+        match event.type:
+            case "workspace.requested":
+                self._start(event, "workspace", "workspace", "clone")
+                return []
+            case "workspace.ready":
+                note = f"{data.get('base_branch') or 'a new branch'} at {str(data.get('base_commit', ''))[:8]}"
+                self._finish(event, "workspace", "done", note)
+                return self._line(event, "workspace", f"ready, from {note}", "done")
+            case "workspace.failed":
+                row = self._finish(event, "workspace", "failed", failure_of(data).message)
+                return self._line(event, "workspace", row.note, "failed")
+            case "workspace.integration_requested":
+                self._start(event, f"integrate {data['effect']}", "workspace", "integrate")
+                return []
+            case "workspace.integrated":
+                files = data.get("files", [])
+                self.files = sorted({*self.files, *files})
+                row = self._finish(event, f"integrate {data['effect']}", "done", _files(files))
+                return self._line(event, "workspace", f"integrated {row.note}", "done")
+            case "workspace.conflicted":
+                note = f"conflict in {', '.join(data.get('paths', []))}"
+                self._finish(event, f"integrate {data['effect']}", "failed", note)
+                return self._line(event, "workspace", note, "failed")
+            case _:
+                return []
+
+    def _verification(self, event: Event) -> list[Line]:
+        data = event.data
+        key = f"verify {data['verification_id']}"
+        if event.type == "verification.requested":
+            runs = ", ".join(_command(oracle) for oracle in data.get("oracles", []))
+            row = self._start(event, key, "verify", runs or "verify")
+            return self._line(event, "verify", f"runs {row.what}", "running")
+        score = data.get("score")
+        passed = bool(data.get("passed"))
+        note = "passed" if passed else "no evidence" if score is None else "did not pass"
+        counts = _test_counts(data.get("oracles", []))
+        row = self._finish(event, key, "done" if passed else "failed", f"{note}{counts}", score)
+        return self._line(event, "verify", f"{row.what}: {row.note}", row.state)
+
+    def _question(self, event: Event) -> list[Line]:
+        data = event.data
+        key = f"question {data['question_id']}"
+        if event.type == "question.asked":
+            self._start(event, key, data.get("role") or "question", data["question"], "asking")
+            return self._line(event, data.get("role") or "question", f"asks: {data['question']}", "asking")
+        by = data.get("by", "")
+        self._finish(event, key, "done", f"{summary(data.get('value'))} ({by})" if by else summary(data.get("value")))
+        return self._line(event, "question", f"answered {self.rows[key].note}", "done")
+
+    def _agent(self, event: Event) -> list[Line]:
+        who = str(event.data.get("role", "")) or str(event.data.get("agent_id", ""))
+        if event.type == "agent.spawn_failed":
+            return self._line(event, who, f"could not be started: {failure_of(event.data).message}", "failed")
+        if event.type == "agent.lost":
+            return self._line(event, who, "is gone without a word; its turn is offered again", "failed")
+        return []
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """The first line of a text, cut to `width` characters."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def summary(value: Any, width: int = 72) -> str:
+    """A result in a few words: its own summary where it has one."""
+    if isinstance(value, str):
+        return shorten(value, width)
+    if isinstance(value, Mapping):
+        found: Mapping[str, Any] = value
+        for key in _SUMMARY_KEYS:
+            if isinstance(found.get(key), str) and found[key].strip():
+                return shorten(found[key], width)
+    return "" if value is None else shorten(json.dumps(value, ensure_ascii=False), width)
+
+
+def _files(files: list[str]) -> str:
+    if not files:
+        return "nothing changed"
+    return f"{len(files)} file{'s' if len(files) > 1 else ''}: {shorten(', '.join(files), 60)}"
+
+
+def _command(oracle: Mapping[str, Any]) -> str:
+    run: str | list[str] = oracle.get("run", "")
+    return shorten(run if isinstance(run, str) else " ".join(run), 40) or str(oracle.get("type", "oracle"))
+
+
+def _test_counts(oracles: list[Mapping[str, Any]]) -> str:
+    passed = sum(oracle.get("tests_passed") or 0 for oracle in oracles)
+    failed = sum(oracle.get("tests_failed") or 0 for oracle in oracles)
+    skipped = sum(oracle.get("tests_skipped") or 0 for oracle in oracles)
+    parts = [f"{n} {word}" for n, word in ((passed, "passed"), (failed, "failed"), (skipped, "skipped")) if n]
+    return f" ({', '.join(parts)})" if parts else ""

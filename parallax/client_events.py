@@ -1,0 +1,130 @@
+"""Events as a client sees them, and what they say about an execution as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from schemas.base import Failure
+from schemas.events import ENDINGS
+from shared.bus import Recorded
+
+Status = Literal["pending", "running", "waiting", "paused", "completed", "failed", "cancelled", "rejected"]
+
+
+class Data(dict[str, Any]):
+    """The payload of an event as it is on the wire; `data.task_id` reads `data["task_id"]`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"this event has no {name!r}; it has {', '.join(self)}") from None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact of one execution.
+
+    `seq` is its place in the log, good for going on after it; `type` is for instance `task.completed`; `id` is the
+    same however often the fact was published.
+    """
+
+    seq: int
+    type: str
+    execution_id: str
+    time: datetime
+    id: str
+    source: str
+    data: Data
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing that matters comes after it."""
+        return self.type in ENDINGS
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a completed execution left behind.
+
+    `confidence` is in [0, 1], or None when nobody gave any; `confidence_source` tells where it came from;
+    `branch` and `commit` name the result in the repository, and are empty when no workspace was used.
+    """
+
+    execution_id: str
+    value: Any
+    confidence: float | None = None
+    confidence_source: str = ""
+    calibrated: bool = False
+    branch: str = ""
+    commit: str = ""
+    pr_url: str = ""
+
+
+def event_of(record: Recorded) -> Event:
+    """A client's view of a record of the log."""
+    plain: dict[str, Any] = msgspec.to_builtins(record.data)
+    return Event(
+        seq=record.seq,
+        type=record.type,
+        execution_id=record.execution_id,
+        time=record.time,
+        id=record.id,
+        source=record.source,
+        data=Data(plain),
+    )
+
+
+def failure_of(data: dict[str, Any]) -> Failure:
+    """The `error` of a failed thing."""
+    error: dict[str, Any] = data.get("error") or {}
+    return Failure(
+        code=str(error.get("code", "failed")),
+        message=str(error.get("message", "No reason was given.")),
+        where=str(error.get("where", "")),
+    )
+
+
+def status_of(events: Iterable[Event]) -> Status:
+    """The status of an execution after `events`: `waiting` while it does nothing but wait for somebody or a time."""
+    status: Status = "pending"
+    paused = False
+    working: set[str] = set()
+    waiting: set[str] = set()
+    for event in events:
+        match event.type:
+            case "execution.completed" | "execution.failed" | "execution.cancelled" | "execution.rejected":
+                return _ENDED[event.type]
+            case "execution.started":
+                status = "running"
+            case "execution.paused":
+                paused = True
+            case "execution.resumed":
+                paused = False
+            case "task.requested":
+                working.add(event.data["task_id"])
+            case "task.completed" | "task.failed" | "task.cancelled":
+                working.discard(event.data["task_id"])
+            case "question.asked":
+                waiting.add(event.data["question_id"])
+            case "question.answered":
+                waiting.discard(event.data["question_id"])
+            case "timer.set":
+                waiting.add(event.data["effect"])
+            case "timer.fired":
+                waiting.discard(event.data["effect"])
+            case _:
+                continue
+    if paused:
+        return "paused"
+    return "waiting" if waiting and not working else status
+
+
+_ENDED: dict[str, Status] = {
+    "execution.completed": "completed",
+    "execution.failed": "failed",
+    "execution.cancelled": "cancelled",
+    "execution.rejected": "rejected",
+}

@@ -1,0 +1,135 @@
+"""One execution in a client's hands: its events, its result, and the ways to interrupt it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from typing import TYPE_CHECKING, Any
+
+from parallax.client_errors import ExecutionCancelled, ExecutionFailed, RequestRejected, UnknownExecution
+from parallax.client_events import Event, Outcome, Status, event_of, failure_of, status_of
+from schemas.base import Problem
+from schemas.commands import Answer, Cancel, Pause, ReplayReport, Resume, Signal
+from schemas.events import ENDINGS
+from shared import subjects
+
+if TYPE_CHECKING:
+    from parallax.client import Client
+
+
+class Execution:
+    """A handle, not a copy: everything it tells is read from the log when it is asked."""
+
+    def __init__(self, client: Client, execution_id: str) -> None:
+        self._client = client
+        self._ending: asyncio.Future[Event] | None = None
+        self.id = execution_id
+
+    def __repr__(self) -> str:
+        return f"<Execution {self.id}>"
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    async def events(self, *, after: int = 0, follow: bool = True) -> AsyncIterator[Event]:
+        """Every event after position `after`: first what is in the log, then, without a gap, what comes.
+
+        Ends with the event that ends the execution; with `follow=False`, with what is in the log now. Events that are
+        stored after the ending (agents that are being stopped) are in `history()`.
+        """
+        if not follow:
+            for event in await self.history(after=after):
+                yield event
+            return
+        async for record in self._client.bus.follow([subjects.events_of(self.id)], after=after):
+            event = event_of(record)
+            yield event
+            if event.ends:
+                return
+
+    async def history(self, *, types: Collection[str] | None = None, after: int = 0) -> list[Event]:
+        """What the log has now, in order; only the `types` given."""
+        return [event_of(record) async for record in self._client.bus.read(self.id, types=types, after=after)]
+
+    async def status(self) -> Status:
+        """Where it stands. Raises UnknownExecution when the log has nothing under its id."""
+        events = await self.history()
+        if not events:
+            raise UnknownExecution(self.id)
+        return status_of(events)
+
+    async def result(self, timeout_s: float | None = None) -> Outcome:
+        """Waits for the end. Raises ExecutionFailed, ExecutionCancelled or RequestRejected when it is a bad one.
+
+        Raises TimeoutError after `timeout_s` seconds; the execution goes on regardless.
+        """
+        async with asyncio.timeout(timeout_s):
+            return outcome_of(await self._end())
+
+    async def _end(self) -> Event:
+        """The ending. `_ending` is set when this client made the request, so that nothing has to be read from the log."""
+        if self._ending is not None:
+            return await asyncio.shield(self._ending)
+        endings = self._client.endings
+        future = await endings.expect(self.id)
+        try:
+            known = await self.history(types=ENDINGS)
+            return known[0] if known else await future
+        finally:
+            endings.forget(self.id, future)
+
+    def expect(self, ending: asyncio.Future[Event]) -> None:
+        """Gives the future that will hold the ending. For the client that made the request."""
+        self._ending = ending
+
+    # -- interrupting -----------------------------------------------------------------------------------------------
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ends it. Its agents are stopped; what was committed stays on its branches."""
+        await self._client.command(self.id, "cancel", Cancel(reason=reason, by=self._client.name))
+
+    async def pause(self, reason: str = "") -> None:
+        """Freezes its agents; nothing new starts."""
+        await self._client.command(self.id, "pause", Pause(reason=reason, by=self._client.name))
+
+    async def resume(self) -> None:
+        """Lets a paused execution go on."""
+        await self._client.command(self.id, "resume", Resume(by=self._client.name))
+
+    async def signal(self, name: str, data: Any = None) -> None:
+        """Sends what a `wait` step waits for. A signal that comes early is kept until it is asked for."""
+        await self._client.command(self.id, "signal", Signal(name=name, data=data, by=self._client.name))
+
+    async def answer(self, question_id: str, value: Any, *, reason: str = "") -> None:
+        """Answers a question of `question.asked`. The first answer counts."""
+        body = Answer(question_id=question_id, value=value, by=self._client.name, reason=reason)
+        await self._client.command(self.id, "answer", body)
+
+    async def replay(self, timeout_s: float = 60.0) -> ReplayReport:
+        """Has an engine run the program again against the log; `identical` is its verdict."""
+        return await self._client.replay(self.id, timeout_s=timeout_s)
+
+
+def outcome_of(event: Event) -> Outcome:
+    """The outcome that an ending tells of. Raises what a bad ending is."""
+    data = event.data
+    match event.type:
+        case "execution.completed":
+            return Outcome(
+                execution_id=event.execution_id,
+                value=data.get("result"),
+                confidence=data.get("confidence"),
+                confidence_source=data.get("confidence_source", ""),
+                calibrated=data.get("calibrated", False),
+                branch=data.get("branch", ""),
+                commit=data.get("commit", ""),
+                pr_url=data.get("pr_url", ""),
+            )
+        case "execution.cancelled":
+            raise ExecutionCancelled(event.execution_id, str(data.get("reason", "")))
+        case "execution.rejected":
+            errors = [Problem(where=e.get("where", ""), what=e["what"], hint=e.get("hint", "")) for e in data["errors"]]
+            raise RequestRejected(event.execution_id, errors)
+        case _:
+            raise ExecutionFailed(
+                event.execution_id, failure_of(data), branch=data.get("branch", ""), commit=data.get("commit", "")
+            )
