@@ -1,0 +1,104 @@
+"""What the commands share: which stack is meant, how output is written, how a command says no."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from shared.paths import running_stack
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from shared.config import Settings
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class WorkFailedError(click.ClickException):
+    """The work ended badly: exit code 1."""
+
+    exit_code = 1
+
+
+class BadInputError(click.ClickException):
+    """What was typed or named cannot be used: exit code 2."""
+
+    exit_code = 2
+
+
+class UnreachableError(click.ClickException):
+    """No server answers: exit code 3."""
+
+    exit_code = 3
+
+
+def data_option(command: F) -> F:
+    """`--data DIR`: which embedded stack a command means."""
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        metavar="DIR",
+        help="The data directory of the embedded stack that is meant (default: PARALLAX_DATA, the settings, or yours).",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`: one JSON document (or JSON lines) on standard output and nothing else."""
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON, and nothing else, on standard output.")(
+        command
+    )
+
+
+def environ_for(data: str | Path | None, *, need_running: bool = True) -> dict[str, str]:
+    """The environment with the PARALLAX_* settings of the stack that a command means.
+
+    That is the stack of `data` or PARALLAX_DATA where one is given; else the servers of PARALLAX_NATS_URL; else the
+    stack that runs in the default data directory. Raises UnreachableError when `need_running` and there is none.
+    """
+    environ = dict(os.environ)
+    named = data or environ.get("PARALLAX_DATA")
+    if not named and (environ.get("PARALLAX_NATS_URL") or environ.get("PARALLAX_CONFIG")):
+        return environ
+    record = running_stack(data)
+    if record is not None:
+        return environ | record.environ
+    if need_running:
+        where = f" in {named}" if named else ""
+        start = f"`parallax up --data {named}`" if named else "`parallax up`"
+        raise UnreachableError(f"no stack is running{where}; {start} starts one (or set PARALLAX_NATS_URL)")
+    return environ
+
+
+def settings_for(data: str | Path | None = None, *, need_running: bool = True) -> Settings:
+    """The settings of the stack that a command means; see `environ_for`."""
+    from shared.config import Settings
+
+    return Settings.load(environ_for(data, need_running=need_running))
+
+
+def emit_json(document: object) -> None:
+    """Writes one JSON document as one line on standard output."""
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    sys.stdout.flush()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console: colours and live displays only where somebody looks at a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty())
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's coroutine; Ctrl-C cancels it and ends the command with 130."""
+    return asyncio.run(main)

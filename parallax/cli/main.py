@@ -1,0 +1,159 @@
+"""The root of the command line: which commands there are, and how each of them may end.
+
+The table below names every command with its one line of help, so that `parallax --help` imports none of them. A command
+whose module is not there is not listed. Whatever goes wrong inside one ends as a sentence and an exit code here:
+0 done, 1 the work failed, 2 wrong use or bad input, 3 a server is unreachable, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("parallax.cli.stack:up", "Start the embedded stack and every service."),
+    "down": ("parallax.cli.stack:down", "Stop the embedded stack."),
+    "status": ("parallax.cli.stack:status", "Every server and service: name, pid, state, address."),
+    "doctor": ("parallax.cli.stack:doctor", "Check servers, durability, disk and agents."),
+    "demo": ("parallax.cli.demo:demo", "A team of agents mends a small repository; no key needed."),
+    "run": ("parallax.cli.executions:run", "Request an execution of a pattern."),
+    "ps": ("parallax.cli.executions:ps", "List executions."),
+    "show": ("parallax.cli.executions:show", "One execution: its tasks, agents, result and confidence."),
+    "events": ("parallax.cli.executions:events", "The events of an execution."),
+    "logs": ("parallax.cli.executions:logs", "What the agents of an execution print."),
+    "cancel": ("parallax.cli.executions:cancel", "Stop an execution and its agents."),
+    "pause": ("parallax.cli.executions:pause", "Halt an execution and freeze its agents."),
+    "resume": ("parallax.cli.executions:resume", "Let a paused execution go on."),
+    "retry": ("parallax.cli.executions:retry", "Request the work of an ended execution again."),
+    "replay": ("parallax.cli.executions:replay", "Prove that an execution's decisions follow from its log."),
+    "fork": ("parallax.cli.executions:fork", "Go on from the middle of an execution with something changed."),
+    "inbox": ("parallax.cli.executions:inbox", "Questions and approvals that wait for a person."),
+    "answer": ("parallax.cli.executions:answer", "Answer a question."),
+    "approve": ("parallax.cli.executions:approve", "Approve what is asked for."),
+    "deny": ("parallax.cli.executions:deny", "Deny what is asked for."),
+    "patterns": ("parallax.cli.patterns:patterns", "List, show, lint and compile patterns."),
+    "prism": ("parallax.cli.prism:prism", "Run, check and format Prism programs."),
+    "agents": ("parallax.cli.agents:agents", "Registered agents."),
+    "workspaces": ("parallax.cli.workspaces:workspaces", "Worktrees, branches and diffs of executions."),
+    "projections": ("parallax.cli.projections:projections", "Rebuild the tables from the log."),
+    "dead-letters": ("parallax.cli.dead_letters:dead_letters", "Messages that could not be handled."),
+    "bench": ("parallax.cli.bench:bench", "Measure the running system."),
+}
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+_CODES_BY_NAME = {
+    "Unreachable": EXIT_UNREACHABLE,
+    "Unanswered": EXIT_UNREACHABLE,
+    "NotRunningError": EXIT_UNREACHABLE,
+    "Refused": EXIT_USAGE,
+    "UnknownExecution": EXIT_USAGE,
+    "SettingsError": EXIT_USAGE,
+    "ParallaxError": EXIT_FAILED,
+    "StackError": EXIT_FAILED,
+}
+"""Exit codes of our own errors, by class name so that no command pays for importing the others' modules."""
+
+
+def _exists(target: str) -> bool:
+    return importlib.util.find_spec(target.partition(":")[0]) is not None
+
+
+class LazyGroup(click.Group):
+    """Knows its commands from the table and imports one when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, (target, _) in COMMANDS.items() if _exists(target)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None or not _exists(entry[0]):
+            return None
+        module, _, attribute = entry[0].partition(":")
+        command = getattr(importlib.import_module(module), attribute, None)
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = [name for name in self.list_commands(ctx) if args and name.startswith(args[0][:3])]
+            if close and not isinstance(error, click.NoSuchOption):
+                error.message += f" Did you mean {' or '.join(close)}?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if rows := [(name, COMMANDS[name][1]) for name in self.list_commands(ctx)]:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from parallax import __version__
+
+        click.echo(f"parallax {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Say the version.")
+def root() -> None:
+    """Several AI agents finish one piece of work on a git repository together; every step is on the record.
+
+    `parallax up` starts everything on this machine, `parallax demo` shows it at work.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; the exit code. No traceback ever reaches the person who typed it."""
+    try:
+        outcome = root.main(args=list(arguments), prog_name="parallax", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 -- the boundary: everything becomes a sentence and an exit code
+        return _explain(error)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _explain(error: BaseException) -> int:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    for kind in type(error).__mro__:
+        if kind.__name__ in _CODES_BY_NAME:
+            click.echo(f"Error: {error}", err=True)
+            if hint := getattr(error, "hint", ""):
+                click.echo(f"  {hint}", err=True)
+            return _CODES_BY_NAME[kind.__name__]
+    if isinstance(error, ConnectionError):
+        click.echo(f"Error: a server is unreachable: {error}", err=True)
+        return EXIT_UNREACHABLE
+    if isinstance(error, OSError) and error.filename is not None:
+        click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        return EXIT_USAGE
+    with tempfile.NamedTemporaryFile("w", prefix="parallax-error-", suffix=".txt", delete=False) as report:
+        traceback.print_exception(error, file=report)
+    summary = " ".join(str(error).split())[:300]
+    click.echo(f"Error: something broke inside Parallax: {type(error).__name__}: {summary}", err=True)
+    click.echo(f"  The details are in {Path(report.name)}.", err=True)
+    return EXIT_FAILED
