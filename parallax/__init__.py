@@ -4,8 +4,8 @@
         execution = await px.request("startup-team", input={"task": "…"}, repo=".")
         outcome = await execution.result()
 
-Names are imported when they are first used, so that the command line starts quickly and an agent program never loads the
-client.
+Names are imported when they are first used, so that the command line starts quickly and an agent program never loads
+the client.
 """
 
 from __future__ import annotations

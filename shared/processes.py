@@ -13,7 +13,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def process_identity(pid: int) -> str:
-    """A text that no other process ever has, also after a reboot; "" when there is no such process (or only a zombie)."""
+    """A text that no other process ever has, also after a reboot; "" when there is none (or only a zombie)."""
     if pid <= 0:
         return ""
     try:

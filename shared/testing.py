@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -47,7 +47,7 @@ async def eventually(
 
 
 @contextmanager
-def break_at(point: str, error: BaseException | None = None) -> Iterator[None]:
+def break_at(point: str, error: BaseException | None = None) -> Generator[None]:
     """Within the block the fault point of this name raises `error` (a BrokenHereError by default)."""
     _armed[point] = error or BrokenHereError(point)
     try:

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def _no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def server_dir() -> Iterator[Path]:
+def server_dir() -> Generator[Path]:
     """A directory for the servers' files, which their unprivileged user can enter."""
     place = Path(tempfile.mkdtemp(prefix="parallax-tests-"))
     place.chmod(0o711)
@@ -61,7 +61,7 @@ def server_dir() -> Iterator[Path]:
 
 
 @contextmanager
-def running(server: Server, log: Path) -> Iterator[str]:
+def running(server: Server, log: Path) -> Generator[str]:
     """Runs one server for the length of the block and gives its URL."""
     account = server_account()
     try:
@@ -87,7 +87,7 @@ def running(server: Server, log: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def nats_url(server_dir: Path) -> Iterator[str]:
+def nats_url(server_dir: Path) -> Generator[str]:
     """The URL of a real nats-server with JetStream, sync_interval always; shared by the run: use ids of your own."""
     port, monitor = free_ports(2)
     server = Nats(server_dir / "nats", server_account(), port=port, monitor_port=monitor)
@@ -96,7 +96,7 @@ def nats_url(server_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def etcd_url(server_dir: Path) -> Iterator[str]:
+def etcd_url(server_dir: Path) -> Generator[str]:
     """The endpoint (`host:port`) of a real etcd; shared by the run: use a key prefix of your own."""
     port, peer = free_ports(2)
     with running(
@@ -106,7 +106,7 @@ def etcd_url(server_dir: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(server_dir: Path) -> Iterator[str]:
+def postgres_server(server_dir: Path) -> Generator[str]:
     """The URL of a real Postgres, for the fixture below."""
     (port,) = free_ports(1)
     server = Postgres(server_dir / "postgres", server_account(), port=port)
@@ -123,7 +123,7 @@ async def _execute(url: str, statement: str) -> None:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def postgres_url(postgres_server: str) -> Generator[str]:
     """The URL of an empty database of this test's own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     asyncio.run(_execute(postgres_server, f'CREATE DATABASE "{name}"'))

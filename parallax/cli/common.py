@@ -16,7 +16,6 @@ from shared.paths import running_stack
 
 if TYPE_CHECKING:
     from rich.console import Console
-
     from shared.config import Settings
 
 T = TypeVar("T")

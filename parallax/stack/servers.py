@@ -35,8 +35,11 @@ class Server(Protocol):
     name: str
     directory: Path
     stop_signal: signal.Signals
-    url: str
-    """The address that clients use."""
+
+    @property
+    def url(self) -> str:
+        """The address that clients use."""
+        ...
 
     def prepare(self) -> None:
         """Makes directory and configuration ready and heals what a killed predecessor left. Idempotent."""
@@ -113,10 +116,13 @@ class Nats:
 
     def __init__(self, directory: Path, account: Account, *, port: int, monitor_port: int) -> None:
         self.directory = directory
-        self.url = f"nats://{HOST}:{port}"
         self._account = account
         self._port = port
         self._monitor = monitor_port
+
+    @property
+    def url(self) -> str:
+        return f"nats://{HOST}:{self._port}"
 
     def prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -148,9 +154,13 @@ class Etcd:
 
     def __init__(self, directory: Path, account: Account, *, port: int, peer_port: int) -> None:
         self.directory = directory
-        self.url = f"{HOST}:{port}"
         self._account = account
+        self._port = port
         self._peer = f"http://{HOST}:{peer_port}"
+
+    @property
+    def url(self) -> str:
+        return f"{HOST}:{self._port}"
 
     def prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
