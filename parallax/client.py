@@ -31,8 +31,8 @@ def connect(
 ) -> Client:
     """A client of the servers at `url`, or of the embedded stack of the data directory `data`.
 
-    Without either: `PARALLAX_NATS_URL`, else the embedded stack that runs in `PARALLAX_DATA` or the default data
-    directory. Use it as `async with connect() as px`, or `px = await connect()` and `await px.close()`.
+    Without either: the embedded stack in `PARALLAX_DATA`, the servers of `PARALLAX_NATS_URL`, or the embedded stack in
+    the default data directory, whichever is there first. Use it as `async with connect() as px`, or `px = await connect()` and `await px.close()`.
     `name` stands in the log as the one who cancelled or answered; by default it is the user's. Raises Unreachable when
     no server answers within `timeout_s` seconds.
     """
@@ -181,13 +181,11 @@ class Client:
 
 
 def _repository(repo: str | Path | None, base: str) -> Repository | None:
-    """A path is made absolute here: the services do not share the client's working directory."""
+    """A path that is there is made absolute: the services do not share the client's working directory."""
     if repo is None:
         return None
-    url = str(repo)
-    if "://" not in url:
-        url = str(Path(url).expanduser().resolve())
-    return Repository(url=url, base=base)
+    local = Path(repo).expanduser()
+    return Repository(url=str(local.resolve()) if local.exists() else str(repo), base=base)
 
 
 def _options(options: RequestOptions | Mapping[str, Any] | None) -> RequestOptions:

@@ -51,7 +51,7 @@ class Endings:
                 self._reader.add_done_callback(self._stopped)
 
     async def _read(self, position: int) -> None:
-        filters = [subjects.event("*", kind) for kind in sorted(ENDINGS)]
+        filters = [subjects.event_of_type("*", kind) for kind in sorted(ENDINGS)]
         async for record in self._bus.follow(filters, after=position):
             for future in self._waiting.pop(record.execution_id, ()):
                 if not future.done():

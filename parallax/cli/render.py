@@ -28,7 +28,7 @@ _MARKS: dict[State, tuple[str, str]] = {
     "stopped": ("■", "yellow"),
     "asking": ("?", "magenta"),
 }
-_STATUS_STYLES = {
+STATUS_STYLES = {
     "completed": "green",
     "failed": "red",
     "rejected": "red",
@@ -99,7 +99,7 @@ def progress_table(progress: Progress, now: datetime, title: str = "") -> Render
     head = Text.assemble(
         (title or progress.pattern or "waiting for an engine", "bold"),
         ("  " + progress.execution_id, "dim"),
-        ("  " + progress.status, _STATUS_STYLES.get(progress.status, "")),
+        ("  " + progress.status, STATUS_STYLES.get(progress.status, "")),
         (f"  {progress.seconds(now):.1f} s", "dim"),
     )
     table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
@@ -157,7 +157,7 @@ def final_card(progress: Progress, ending: Event, commands: Iterable[str] = ()) 
     further = list(commands)
     if further:
         parts += ["", *(Text("  " + command, style="cyan") for command in further)]
-    style = _STATUS_STYLES.get(progress.status, "")
+    style = STATUS_STYLES.get(progress.status, "")
     return Panel(Group(*parts), title=f"[{style}]{progress.status}[/]", title_align="left", box=ROUNDED, padding=(0, 1))
 
 

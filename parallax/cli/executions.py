@@ -1,0 +1,231 @@
+"""Asking for an execution and interrupting it: run, cancel, pause, resume, signal, replay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from parallax.cli.clients import describe, known, say, talk
+from parallax.cli.common import BadInputError, console, data_option, emit_json, json_option, settings_for
+from parallax.cli.inputs import read_inputs
+from parallax.cli.progress import Progress
+from parallax.cli.render import LiveView, final_card
+from parallax.client import Client
+from parallax.client_errors import ParallaxError, RequestRejected
+from parallax.client_events import Event
+from parallax.client_execution import Execution, outcome_of
+from schemas.patterns import CompiledPattern
+from shared.patterns import PatternLibrary
+
+
+@click.command()
+@click.argument("pattern")
+@click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a JSON file of inputs.")
+@click.option("--repo", metavar="PATH|URL", help="The git repository to work on.")
+@click.option("--base", default="", metavar="BRANCH", help="The branch to start from (default: the repository's own).")
+@click.option("--id", "key", metavar="KEY", help="The idempotency key: the same request is the same execution.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Fails when over.")
+@click.option("--push", is_flag=True, help="Push the result branch to the repository it came from.")
+@click.option("--watch", is_flag=True, help="Show every step even into a pipe; with --json, write events as JSON lines.")
+@click.option("--detach", is_flag=True, help="Return as soon as the request is accepted.")
+@json_option
+@data_option
+def run(
+    pattern: str,
+    inputs: tuple[str, ...],
+    repo: str | None,
+    base: str,
+    key: str | None,
+    timeout: float | None,  # noqa: ASYNC109 - an option of the command
+    push: bool,
+    watch: bool,
+    detach: bool,
+    as_json: bool,
+    data: Path | None,
+) -> int:
+    """Requests an execution of PATTERN, waits for its end and says what came of it.
+
+    Ctrl-C stops the waiting, not the work.
+    """
+    if base and repo is None:
+        raise BadInputError("--base names a branch of --repo, which is missing")
+    options: dict[str, Any] = {"push": push} if push else {}
+    if timeout is not None:
+        options["timeout_ms"] = max(1, round(timeout * 1000))
+
+    values = read_inputs(inputs, lambda: _input_schema(pattern, data))
+
+    async def work(client: Client) -> int:
+        execution = await client.request(pattern, values, repo=repo, base=base, id=key, options=options)
+        if detach:
+            emit_json({"execution_id": execution.id, "status": "accepted"}) if as_json else click.echo(execution.id)
+            return 0
+        return await follow_to_end(execution, as_json=as_json, stream=watch)
+
+    return talk(data, work, as_json=as_json)
+
+
+def _input_schema(pattern: str, data: Path | None) -> Mapping[str, Any]:
+    """The input fields of a pattern, where the directory of patterns can be read from here."""
+    found = PatternLibrary(settings_for(data).patterns_dir).get(pattern)
+    return found.input if isinstance(found, CompiledPattern) else {}
+
+
+async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool) -> int:
+    """Shows an execution until it ends. Returns the exit code that its end deserves."""
+    out = console()
+    view = LiveView(out)
+    ending: Event | None = None
+    try:
+        if as_json:
+            async for event in execution.events():
+                view.progress.apply(event)
+                if stream:
+                    emit_json(event_document(event))
+                ending = event
+        else:
+            with view:
+                async for event in execution.events():
+                    view.show(event)
+                    ending = event
+    except asyncio.CancelledError:
+        say(f"Still running: {execution.id}. `parallax events {execution.id} --follow` goes on watching,")
+        say(f"`parallax cancel {execution.id}` ends it.")
+        raise
+    assert ending is not None, "events() ends with the ending"
+    if as_json:
+        emit_json(end_document(view.progress, ending))
+    else:
+        out.print(final_card(view.progress, ending, further(execution.id, ending)))
+    return 0 if ending.type == "execution.completed" else 2 if ending.type == "execution.rejected" else 1
+
+
+def further(execution_id: str, ending: Event) -> list[str]:
+    """Commands that show more of an execution that has ended."""
+    commands = [f"parallax show {execution_id}", f"parallax events {execution_id}"]
+    if ending.data.get("branch"):
+        commands.append(f"parallax workspaces diff {execution_id}")
+    return [*commands, f"parallax replay {execution_id}"]
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """An event as JSON."""
+    return {
+        "seq": event.seq,
+        "type": event.type,
+        "execution_id": event.execution_id,
+        "time": event.time.isoformat(),
+        "id": event.id,
+        "source": event.source,
+        "data": dict(event.data),
+    }
+
+
+def end_document(progress: Progress, ending: Event) -> dict[str, Any]:
+    """How an execution ended, as JSON."""
+    data = ending.data
+    document: dict[str, Any] = {
+        "execution_id": progress.execution_id,
+        "pattern": progress.pattern,
+        "status": progress.status,
+        "result": data.get("result"),
+        "confidence": data.get("confidence"),
+        "confidence_source": data.get("confidence_source", ""),
+        "branch": data.get("branch", ""),
+        "commit": data.get("commit", ""),
+        "pr_url": data.get("pr_url", ""),
+        "files": progress.files,
+        "seconds": round(progress.seconds(ending.time), 3),
+    }
+    try:
+        outcome_of(ending)
+    except RequestRejected as error:
+        document["error"] = describe(error)
+    except ParallaxError:
+        document["error"] = data.get("error") or {"code": progress.status, "message": data.get("reason", "")}
+    return document
+
+
+def _interrupt(
+    data: Path | None, execution_id: str, done: str, act: Callable[[Execution], Awaitable[None]], *, as_json: bool
+) -> int:
+    """Carries out one command on an execution that is known, and says so."""
+
+    async def work(client: Client) -> int:
+        execution = await known(client, execution_id)
+        await act(execution)
+        emit_json({"execution_id": execution_id, "status": done}) if as_json else click.echo(f"{execution_id} {done}")
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@click.option("--reason", default="", help="Why; it stands in the log.")
+@json_option
+@data_option
+def cancel(execution_id: str, reason: str, as_json: bool, data: Path | None) -> int:
+    """Ends execution ID and stops its agents. What was committed stays on its branches."""
+    return _interrupt(data, execution_id, "cancelled", lambda execution: execution.cancel(reason), as_json=as_json)
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@click.option("--reason", default="", help="Why; it stands in the log.")
+@json_option
+@data_option
+def pause(execution_id: str, reason: str, as_json: bool, data: Path | None) -> int:
+    """Freezes the agents of execution ID; nothing new starts until `parallax resume`."""
+    return _interrupt(data, execution_id, "paused", lambda execution: execution.pause(reason), as_json=as_json)
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@json_option
+@data_option
+def resume(execution_id: str, as_json: bool, data: Path | None) -> int:
+    """Lets execution ID go on after a pause."""
+    return _interrupt(data, execution_id, "resumed", lambda execution: execution.resume(), as_json=as_json)
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@click.argument("name")
+@click.option("--value", default="null", help="What goes with it: JSON, or text.")
+@json_option
+@data_option
+def signal(execution_id: str, name: str, value: str, as_json: bool, data: Path | None) -> int:
+    """Sends signal NAME to execution ID, for a step that waits for it."""
+    payload = read_inputs([f"value={value}"])["value"]
+    return _interrupt(data, execution_id, "signalled", lambda found: found.signal(name, payload), as_json=as_json)
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@json_option
+@data_option
+def replay(execution_id: str, as_json: bool, data: Path | None) -> int:
+    """Runs the program of execution ID again against its log and says whether it decides the same.
+
+    Nothing is written and no agent is asked. Exits with 1 when a decision differs.
+    """
+
+    async def work(client: Client) -> int:
+        report = await (await known(client, execution_id)).replay()
+        if as_json:
+            emit_json(report)
+        elif report.error:
+            click.echo(f"{execution_id}: {report.error}")
+        elif report.identical:
+            click.echo(f"{execution_id}: identical ({report.effects} effects)")
+        else:
+            click.echo(f"{execution_id}: differs: {msgspec.json.encode(report.first_difference).decode()}")
+        return 0 if report.identical else 1
+
+    return talk(data, work, as_json=as_json)

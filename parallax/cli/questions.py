@@ -1,0 +1,128 @@
+"""Questions that wait for a person: inbox, answer, approve, deny."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from parallax.cli.clients import talk
+from parallax.cli.common import BadInputError, console, data_option, emit_json, json_option
+from parallax.cli.inputs import read_inputs
+from parallax.client import Client
+from parallax.client_events import Event, event_of
+from schemas.events import ENDINGS
+from shared import subjects
+
+_KINDS = ("question.asked", "question.answered", *sorted(ENDINGS))
+
+
+async def open_questions(client: Client) -> dict[str, Event]:
+    """Every `question.asked` without an answer whose execution has not ended, by question id, the oldest first."""
+    last = await client.bus.last_seq()
+    found: dict[str, Event] = {}
+    if not last:
+        return found
+    filters = [subjects.event_of_type("*", kind) for kind in _KINDS]
+    async for record in client.bus.follow(filters, after=0, until=last):
+        event = event_of(record)
+        if event.type == "question.asked":
+            found[event.data["question_id"]] = event
+        elif event.type == "question.answered":
+            found.pop(event.data["question_id"], None)
+        else:
+            for question_id in [key for key, asked in found.items() if asked.execution_id == event.execution_id]:
+                del found[question_id]
+    return found
+
+
+@click.command()
+@json_option
+@data_option
+def inbox(as_json: bool, data: Path | None) -> int:
+    """Lists the questions and approvals that wait for a person."""
+
+    async def work(client: Client) -> int:
+        found = await open_questions(client)
+        if as_json:
+            emit_json({"questions": [_document(event) for event in found.values()]})
+            return 0
+        if not found:
+            click.echo("Nothing waits for an answer.")
+            return 0
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        for name in ("QUESTION", "EXECUTION", "KIND", "ASKED", "OPTIONS", "DEADLINE"):
+            table.add_column(name, no_wrap=True, overflow="fold")
+        for question_id, event in found.items():
+            ask = event.data
+            options = ", ".join(ask.get("options", [])) or ("yes, no" if ask.get("kind") == "approval" else "")
+            table.add_row(
+                question_id, event.execution_id, ask.get("kind", ""), ask["question"], options, _deadline(ask)
+            )
+        console().print(table)
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+def _document(event: Event) -> dict[str, Any]:
+    return {"asked_at": event.time.isoformat(), **event.data}
+
+
+def _deadline(ask: dict[str, Any]) -> str:
+    due = ask.get("deadline_at")
+    return "" if due is None else f"{datetime.fromtimestamp(due / 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_json: bool, approval: bool) -> int:
+    async def work(client: Client) -> int:
+        asked = (await open_questions(client)).get(question_id)
+        if asked is None:
+            raise BadInputError(f"No question {question_id} waits for an answer; `parallax inbox` lists those that do.")
+        ask = asked.data
+        if approval and ask.get("kind") != "approval":
+            raise BadInputError(f"{question_id} is a question, not an approval: `parallax answer {question_id} VALUE`.")
+        options: list[str] = ask.get("options", [])
+        if not approval and options and str(value) not in options:
+            raise BadInputError(f"{value!s} is none of the answers to {question_id}: {', '.join(options)}.")
+        await client.execution(asked.execution_id).answer(question_id, value, reason=reason)
+        if as_json:
+            emit_json({"question_id": question_id, "execution_id": asked.execution_id, "value": value})
+        else:
+            click.echo(f"{question_id} answered")
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+@click.command()
+@click.argument("question_id", metavar="QUESTION")
+@click.argument("value")
+@json_option
+@data_option
+def answer(question_id: str, value: str, as_json: bool, data: Path | None) -> int:
+    """Answers QUESTION with VALUE: JSON where it reads as such, else text. The first answer counts."""
+    return _give(data, question_id, read_inputs([f"value={value}"])["value"], "", as_json=as_json, approval=False)
+
+
+@click.command()
+@click.argument("question_id", metavar="QUESTION")
+@click.option("--reason", default="", help="Why; it stands in the log.")
+@json_option
+@data_option
+def approve(question_id: str, reason: str, as_json: bool, data: Path | None) -> int:
+    """Approves what QUESTION asks for."""
+    return _give(data, question_id, True, reason, as_json=as_json, approval=True)
+
+
+@click.command()
+@click.argument("question_id", metavar="QUESTION")
+@click.option("--reason", default="", help="Why; whoever asked is told.")
+@json_option
+@data_option
+def deny(question_id: str, reason: str, as_json: bool, data: Path | None) -> int:
+    """Denies what QUESTION asks for."""
+    return _give(data, question_id, False, reason, as_json=as_json, approval=True)

@@ -1,0 +1,199 @@
+"""Looking at executions: ps, show, events, logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from parallax.cli.clients import known, talk
+from parallax.cli.common import console, data_option, emit_json, json_option, settings_for
+from parallax.cli.executions import event_document
+from parallax.cli.listing import list_executions
+from parallax.cli.progress import Progress, shorten, summary
+from parallax.cli.render import STATUS_STYLES, confidence_words, final_card, progress_table
+from parallax.client import Client
+from parallax.client_events import Event, status_of
+from schemas.events import ENDINGS
+from shared.clock import SYSTEM_CLOCK
+
+
+@click.command()
+@click.option("--status", help="Only those that are pending, running, waiting, paused, completed, failed, …")
+@click.option("--pattern", help="Only those of one pattern.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+@data_option
+def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data: Path | None) -> int:
+    """Lists executions, the newest first."""
+
+    async def work(client: Client) -> int:
+        found = await list_executions(client, settings_for(data), status=status, pattern=pattern, limit=limit)
+        if as_json:
+            emit_json({"executions": found})
+            return 0
+        if not found:
+            click.echo("No executions." if not (status or pattern) else "No such executions.")
+            return 0
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        for name in ("ID", "PATTERN", "STATUS", "CONFIDENCE", "REQUESTED", "RESULT"):
+            table.add_column(name, no_wrap=True, overflow="ellipsis" if name == "RESULT" else "ignore")
+        for entry in found:
+            confidence = entry.get("confidence")
+            table.add_row(
+                entry["id"],
+                entry["pattern_name"],
+                Text(entry["status"], style=STATUS_STYLES.get(entry["status"], "")),
+                "" if confidence is None else f"{confidence:.2f}",
+                str(entry.get("requested_at", ""))[:19].replace("T", " "),
+                _result_words(entry),
+            )
+        console().print(table)
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+def _result_words(entry: dict[str, Any]) -> str:
+    error = entry.get("error")
+    if isinstance(error, dict):
+        return shorten(str(error.get("message", "")), 60)
+    return summary(entry.get("result"), 60)
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@json_option
+@data_option
+def show(execution_id: str, as_json: bool, data: Path | None) -> int:
+    """Shows execution ID: who did what, the result, the confidence and where it came from."""
+
+    async def work(client: Client) -> int:
+        events = await (await known(client, execution_id)).history()
+        progress = Progress()
+        for event in events:
+            progress.apply(event)
+        progress.status = status_of(events)
+        if as_json:
+            emit_json(show_document(progress, events))
+            return 0
+        out = console()
+        out.print(progress_table(progress, SYSTEM_CLOCK.now()))
+        ending = next((event for event in events if event.type in ENDINGS), None)
+        if ending is not None:
+            out.print(final_card(progress, ending))
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+def show_document(progress: Progress, events: list[Event]) -> dict[str, Any]:
+    """One execution as JSON: the fields of the gateway's view, and what was done in it."""
+    began = next((event.data for event in events if event.type == "execution.started"), {})
+    accepted = next((event.data for event in events if event.type == "execution.accepted"), {})
+    ending = next((event for event in events if event.type in ENDINGS), None)
+    end = ending.data if ending is not None else {}
+    now = SYSTEM_CLOCK.now()
+    return {
+        "id": progress.execution_id,
+        "pattern_name": progress.pattern,
+        "pattern_version": began.get("pattern_version", ""),
+        "pattern_digest": began.get("pattern_digest", ""),
+        "status": progress.status,
+        "input": accepted.get("input", {}),
+        "repo": progress.repo,
+        "result": end.get("result"),
+        "confidence": end.get("confidence"),
+        "confidence_source": end.get("confidence_source", ""),
+        "confidence_words": confidence_words(end.get("confidence"), end.get("confidence_source", "")),
+        "error": end.get("error") or end.get("errors"),
+        "branch": end.get("branch", ""),
+        "commit": end.get("commit", ""),
+        "files": progress.files,
+        "engine": progress.engine,
+        "requested_at": events[0].time.isoformat(),
+        "ended_at": ending.time.isoformat() if ending is not None else "",
+        "seconds": round(progress.seconds(now), 3),
+        "events": progress.events,
+        "steps": [
+            {
+                "key": row.key,
+                "who": row.who,
+                "what": row.what,
+                "state": row.state,
+                "attempt": row.attempt,
+                "agent_id": row.agent_id,
+                "confidence": row.confidence,
+                "seconds": None if row.began is None else round(row.seconds(now) or 0.0, 3),
+                "note": row.note,
+            }
+            for row in progress.rows.values()
+        ],
+    }
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until the execution ends.")
+@click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only events after this position.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type, such as task.completed.")
+@json_option
+@data_option
+def events(
+    execution_id: str, follow: bool, after: int, types: tuple[str, ...], as_json: bool, data: Path | None
+) -> int:
+    """Writes the events of execution ID, one a line, from the log."""
+
+    async def work(client: Client) -> int:
+        execution = await known(client, execution_id)
+        out = console()
+        async for event in execution.events(after=after, follow=follow):
+            if types and event.type not in types:
+                continue
+            if as_json:
+                emit_json(event_document(event))
+            else:
+                out.print(_event_line(event), overflow="ellipsis", no_wrap=out.is_terminal)
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+_HIDDEN = {"execution_id", "digest", "program", "pattern_source", "modules", "roles", "program_digest", "pattern_digest"}
+
+
+def _event_line(event: Event) -> Text:
+    fields = {key: value for key, value in event.data.items() if key not in _HIDDEN and value not in (None, "", [], {})}
+    told = "  ".join(f"{key}={summary(value, 48)}" for key, value in fields.items())
+    return Text.assemble(
+        (f"{event.seq:>7} ", "dim"), (f"{event.time:%H:%M:%S.%f}"[:-3] + "  ", "dim"), (f"{event.type:<32}", "bold"), told
+    )
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@click.option("--agent", metavar="A", help="Only of one agent: its id, its session or its role.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
+@json_option
+@data_option
+def logs(execution_id: str, agent: str | None, follow: bool, as_json: bool, data: Path | None) -> int:
+    """Writes what the agents of execution ID printed, as far as it is still kept."""
+
+    async def work(client: Client) -> int:
+        execution = await known(client, execution_id)
+        out = console()
+        async for line in execution.output(follow=follow):
+            session = line.agent_id.removeprefix(f"{execution_id}-")
+            if agent and agent not in (line.agent_id, session, session.rpartition("-")[0]):
+                continue
+            if as_json:
+                emit_json(line)
+            else:
+                style = "red" if line.stream == "stderr" else ""
+                out.print(Text.assemble((f"{session:<16} ", "bold"), (line.text.rstrip("\n"), style)))
+        return 0
+
+    return talk(data, work, as_json=as_json)
