@@ -1,4 +1,7 @@
-"""Agents as one execution sees them: asked for, started, lost, ended."""
+"""Agents as one execution sees them: asked for, started, lost, ended.
+
+`life` counts how often a session's agent was asked for: one that was lost or stopped may be started again under its id.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ class AgentSpawnRequested(Event, frozen=True, kw_only=True):
     """A role has no agent for a task: a runtime is asked for one."""
 
     TYPE: ClassVar[str] = "agent.spawn_requested"
-    KEY: ClassVar[tuple[str, ...]] = ("agent_id",)
+    KEY: ClassVar[tuple[str, ...]] = ("agent_id", "life")
     WRITER: ClassVar[str] = "executor"
 
     agent_id: str
@@ -22,13 +25,14 @@ class AgentSpawnRequested(Event, frozen=True, kw_only=True):
     kind: str
     runtime: str
     agent: AgentSpec
+    life: int = 1
 
 
 class AgentSpawned(Event, frozen=True, kw_only=True):
     """A session of a role is ready for tasks."""
 
     TYPE: ClassVar[str] = "agent.spawned"
-    KEY: ClassVar[tuple[str, ...]] = ("agent_id",)
+    KEY: ClassVar[tuple[str, ...]] = ("agent_id", "life")
     WRITER: ClassVar[str] = "runtime_local"
 
     agent_id: str
@@ -37,19 +41,21 @@ class AgentSpawned(Event, frozen=True, kw_only=True):
     kind: str
     runtime: str
     pid: int = 0
+    life: int = 1
 
 
 class AgentSpawnFailed(Event, frozen=True, kw_only=True):
     """A runtime could not start an agent."""
 
     TYPE: ClassVar[str] = "agent.spawn_failed"
-    KEY: ClassVar[tuple[str, ...]] = ("agent_id",)
+    KEY: ClassVar[tuple[str, ...]] = ("agent_id", "life")
     WRITER: ClassVar[str] = "runtime_local"
 
     agent_id: str
     role: str
     session: str
     error: Failure
+    life: int = 1
 
 
 class AgentLost(Event, frozen=True, kw_only=True):
@@ -69,8 +75,9 @@ class AgentStopped(Event, frozen=True, kw_only=True):
     """An agent that was spawned for this execution was ended, with everything it had started."""
 
     TYPE: ClassVar[str] = "agent.stopped"
-    KEY: ClassVar[tuple[str, ...]] = ("agent_id",)
+    KEY: ClassVar[tuple[str, ...]] = ("agent_id", "life")
     WRITER: ClassVar[str] = "runtime_local"
 
     agent_id: str
     reason: str = ""
+    life: int = 1
