@@ -32,9 +32,9 @@ def connect(
     """A client of the servers at `url`, or of the embedded stack of the data directory `data`.
 
     Without either: the embedded stack in `PARALLAX_DATA`, the servers of `PARALLAX_NATS_URL`, or the embedded stack in
-    the default data directory, whichever is there first. Use it as `async with connect() as px`, or `px = await connect()` and `await px.close()`.
-    `name` stands in the log as the one who cancelled or answered; by default it is the user's. Raises Unreachable when
-    no server answers within `timeout_s` seconds.
+    the default data directory, whichever is there first. Use it as `async with connect() as px`, or `px = await
+    connect()` and `await px.close()`. `name` stands in the log as the one who cancelled or answered; by default it is
+    the user's. Raises Unreachable when no server answers within `timeout_s` seconds.
     """
     return Client(url, data=data, name=name, timeout_s=timeout_s)
 

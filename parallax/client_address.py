@@ -1,4 +1,4 @@
-"""Which servers a client means: those of a stack that is named, those of the settings, or those of the stack that runs."""
+"""Which servers a client means: those of a named stack, those of the settings, or those of the stack that runs."""
 
 from __future__ import annotations
 

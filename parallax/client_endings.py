@@ -6,11 +6,14 @@ A reader for each execution would cost the server a consumer apiece; this one co
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from parallax.client_events import Event, event_of
 from schemas.events import ENDINGS
 from shared import subjects
-from shared.bus import Bus
+
+if TYPE_CHECKING:
+    from shared.bus import Bus
 
 
 class Endings:

@@ -72,7 +72,7 @@ class UnknownExecution(ParallaxError):
 
 
 class ExecutionFailed(ParallaxError):
-    """The execution ended without a result. `code` is stable and made for programs, `where` the place in the program."""
+    """It ended without a result. `code` is stable and made for programs, `where` is a place in the program."""
 
     def __init__(self, execution_id: str, failure: Failure, *, branch: str = "", commit: str = "") -> None:
         place = f" (at {failure.where})" if failure.where else ""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from schemas.base import Failure
 from schemas.events import ENDINGS
-from shared.bus import Recorded
+
+if TYPE_CHECKING:
+    from shared.bus import Recorded
 
 Status = Literal["pending", "running", "waiting", "paused", "completed", "failed", "cancelled", "rejected"]
 
@@ -91,37 +93,38 @@ def status_of(events: Iterable[Event]) -> Status:
     """The status of an execution after `events`: `waiting` while it does nothing but wait for somebody or a time."""
     status: Status = "pending"
     paused = False
-    working: set[str] = set()
-    waiting: set[str] = set()
+    open_things: dict[str, set[str]] = {"task_id": set(), "question_id": set(), "timer": set()}
     for event in events:
-        match event.type:
-            case "execution.completed" | "execution.failed" | "execution.cancelled" | "execution.rejected":
-                return _ENDED[event.type]
-            case "execution.started":
-                status = "running"
-            case "execution.paused":
-                paused = True
-            case "execution.resumed":
-                paused = False
-            case "task.requested":
-                working.add(event.data["task_id"])
-            case "task.completed" | "task.failed" | "task.cancelled":
-                working.discard(event.data["task_id"])
-            case "question.asked":
-                waiting.add(event.data["question_id"])
-            case "question.answered":
-                waiting.discard(event.data["question_id"])
-            case "timer.set":
-                waiting.add(event.data["effect"])
-            case "timer.fired":
-                waiting.discard(event.data["effect"])
-            case _:
-                continue
+        if event.type in _ENDED:
+            return _ENDED[event.type]
+        if event.type == "execution.started":
+            status = "running"
+        elif event.type in ("execution.paused", "execution.resumed"):
+            paused = event.type == "execution.paused"
+        elif event.type in _OPENS:
+            key, name = _OPENS[event.type]
+            open_things[key].add(str(event.data[name]))
+        elif event.type in _CLOSES:
+            key, name = _CLOSES[event.type]
+            open_things[key].discard(str(event.data[name]))
     if paused:
         return "paused"
-    return "waiting" if waiting and not working else status
+    waits = open_things["question_id"] or open_things["timer"]
+    return "waiting" if waits and not open_things["task_id"] else status
 
 
+_OPENS = {
+    "task.requested": ("task_id", "task_id"),
+    "question.asked": ("question_id", "question_id"),
+    "timer.set": ("timer", "effect"),
+}
+_CLOSES = {
+    "task.completed": ("task_id", "task_id"),
+    "task.failed": ("task_id", "task_id"),
+    "task.cancelled": ("task_id", "task_id"),
+    "question.answered": ("question_id", "question_id"),
+    "timer.fired": ("timer", "effect"),
+}
 _ENDED: dict[str, Status] = {
     "execution.completed": "completed",
     "execution.failed": "failed",

@@ -66,7 +66,7 @@ class Execution:
             return outcome_of(await self._end())
 
     async def _end(self) -> Event:
-        """The ending. `_ending` is set when this client made the request, so that nothing has to be read from the log."""
+        """The ending; without a look at the log where this client made the request and so heard everything."""
         if self._ending is not None:
             return await asyncio.shield(self._ending)
         endings = self._client.endings

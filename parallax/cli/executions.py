@@ -9,18 +9,18 @@ from typing import Any
 
 import click
 import msgspec
+from shared.patterns import PatternLibrary
 
 from parallax.cli.clients import describe, known, say, talk
-from parallax.cli.common import BadInputError, console, data_option, emit_json, json_option, settings_for
+from parallax.cli.common import BadInputError, data_option, emit_json, json_option, settings_for
 from parallax.cli.inputs import read_inputs
 from parallax.cli.progress import Progress
-from parallax.cli.render import LiveView, final_card
+from parallax.cli.render import LiveView, console, final_card
 from parallax.client import Client
 from parallax.client_errors import ParallaxError, RequestRejected
 from parallax.client_events import Event
 from parallax.client_execution import Execution, outcome_of
 from schemas.patterns import CompiledPattern
-from shared.patterns import PatternLibrary
 
 
 @click.command()
@@ -31,7 +31,7 @@ from shared.patterns import PatternLibrary
 @click.option("--id", "key", metavar="KEY", help="The idempotency key: the same request is the same execution.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Fails when over.")
 @click.option("--push", is_flag=True, help="Push the result branch to the repository it came from.")
-@click.option("--watch", is_flag=True, help="Show every step even into a pipe; with --json, write events as JSON lines.")
+@click.option("--watch", is_flag=True, help="With --json: write every event as a line of JSON before the last one.")
 @click.option("--detach", is_flag=True, help="Return as soon as the request is accepted.")
 @json_option
 @data_option
@@ -41,7 +41,7 @@ def run(
     repo: str | None,
     base: str,
     key: str | None,
-    timeout: float | None,  # noqa: ASYNC109 - an option of the command
+    timeout: float | None,
     push: bool,
     watch: bool,
     detach: bool,

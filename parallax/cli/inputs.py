@@ -10,7 +10,6 @@ import msgspec
 
 from parallax.cli.common import BadInputError
 
-
 Schema = Callable[[], Mapping[str, Any]]
 """Gives the input fields of a pattern. It is asked only when it matters."""
 

@@ -92,7 +92,8 @@ def _fold(view: dict[str, Any], event: Event) -> None:
         case "resumed":
             view["status"] = "running"
         case "completed" | "failed" | "cancelled" | "rejected":
-            view |= {"status": verb, "ended_at": time, "pattern_name": view.get("pattern_name") or data.get("pattern", "")}
+            view |= {"status": verb, "ended_at": time}
+            view["pattern_name"] = view.get("pattern_name") or data.get("pattern", "")
             kept = ("result", "confidence", "confidence_source", "branch", "commit", "pr_url", "error")
             view |= {key: data[key] for key in kept if data.get(key) is not None}
             view.setdefault("requested_at", time)

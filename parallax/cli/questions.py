@@ -10,8 +10,9 @@ import click
 from rich.table import Table
 
 from parallax.cli.clients import talk
-from parallax.cli.common import BadInputError, console, data_option, emit_json, json_option
+from parallax.cli.common import BadInputError, data_option, emit_json, json_option
 from parallax.cli.inputs import read_inputs
+from parallax.cli.render import console
 from parallax.client import Client
 from parallax.client_events import Event, event_of
 from schemas.events import ENDINGS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from parallax.cli.progress import Line, Progress, Row, State, shorten, summary
 from parallax.client_events import Data, Event, failure_of
+from shared.clock import SYSTEM_CLOCK
 
 _MARKS: dict[State, tuple[str, str]] = {
     "waiting": ("○", "dim"),
@@ -47,10 +48,10 @@ _SOURCES = {
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """A console for people. Without a terminal it writes no colours and wraps nothing."""
+    """A console for people. Text is shown as it is; without a terminal there are no colours and nothing is wrapped."""
     stream = file or sys.stdout
     wide = None if stream.isatty() else 10_000
-    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty(), width=wide)
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty(), width=wide)
 
 
 class LiveView:
@@ -75,7 +76,7 @@ class LiveView:
             self._live = None
 
     def __rich__(self) -> RenderableType:
-        return progress_table(self.progress, datetime.now(UTC), self._title)
+        return progress_table(self.progress, SYSTEM_CLOCK.now(), self._title)
 
     def show(self, event: Event) -> None:
         """Takes one event."""
@@ -152,13 +153,14 @@ def final_card(progress: Progress, ending: Event, commands: Iterable[str] = ()) 
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column()
     for name, text in card_rows(progress, ending):
-        rows.add_row(name, text)
+        rows.add_row(name, Text(text))
     parts: list[RenderableType] = [rows]
     further = list(commands)
     if further:
         parts += ["", *(Text("  " + command, style="cyan") for command in further)]
     style = STATUS_STYLES.get(progress.status, "")
-    return Panel(Group(*parts), title=f"[{style}]{progress.status}[/]", title_align="left", box=ROUNDED, padding=(0, 1))
+    title = Text(progress.status, style=style)
+    return Panel(Group(*parts), title=title, title_align="left", box=ROUNDED, padding=(0, 1))
 
 
 def card_rows(progress: Progress, ending: Event) -> list[tuple[str, str]]:

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from parallax.cli.clients import known, talk
-from parallax.cli.common import console, data_option, emit_json, json_option, settings_for
+from parallax.cli.common import data_option, emit_json, json_option, settings_for
 from parallax.cli.executions import event_document
 from parallax.cli.listing import list_executions
 from parallax.cli.progress import Progress, shorten, summary
-from parallax.cli.render import STATUS_STYLES, confidence_words, final_card, progress_table
+from parallax.cli.render import STATUS_STYLES, confidence_words, console, final_card, progress_table
 from parallax.client import Client
 from parallax.client_events import Event, status_of
 from schemas.events import ENDINGS
@@ -139,7 +139,7 @@ def show_document(progress: Progress, events: list[Event]) -> dict[str, Any]:
 @click.argument("execution_id", metavar="ID")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until the execution ends.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only events after this position.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type, such as task.completed.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type (task.completed, …).")
 @json_option
 @data_option
 def events(
@@ -162,15 +162,14 @@ def events(
     return talk(data, work, as_json=as_json)
 
 
-_HIDDEN = {"execution_id", "digest", "program", "pattern_source", "modules", "roles", "program_digest", "pattern_digest"}
+_HIDDEN = {"execution_id", "digest", "program", "program_digest", "pattern_source", "pattern_digest", "roles", "agent"}
 
 
 def _event_line(event: Event) -> Text:
     fields = {key: value for key, value in event.data.items() if key not in _HIDDEN and value not in (None, "", [], {})}
     told = "  ".join(f"{key}={summary(value, 48)}" for key, value in fields.items())
-    return Text.assemble(
-        (f"{event.seq:>7} ", "dim"), (f"{event.time:%H:%M:%S.%f}"[:-3] + "  ", "dim"), (f"{event.type:<32}", "bold"), told
-    )
+    when = f"{event.seq:>7} {event.time:%H:%M:%S.%f}"[:-3]
+    return Text.assemble((f"{when}  ", "dim"), (f"{event.type:<32}", "bold"), told)
 
 
 @click.command()

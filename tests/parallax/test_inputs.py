@@ -1,0 +1,62 @@
+"""`--input` as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from parallax.cli.common import BadInputError
+from parallax.cli.inputs import read_inputs
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("task=mend it", "mend it"),
+        ("task=3", 3),
+        ("task=true", True),
+        ('task={"a": [1]}', {"a": [1]}),
+        ("task=a=b", "a=b"),
+        ("task=", ""),
+        ("task={broken", "{broken"),
+        ('task="quoted"', "quoted"),
+    ],
+)
+def test_a_value_is_json_where_it_reads_as_json(typed: str, meant: object) -> None:
+    """Numbers, switches and objects need no quotes; everything else is text."""
+    assert read_inputs([typed]) == {"task": meant}
+
+
+def test_the_patterns_schema_keeps_text_as_text() -> None:
+    """A field that wants text gets "42" and not 42."""
+    fields = {"task": {"type": "string"}, "title": "string", "n": {"type": "number"}}
+    assert read_inputs(["task=42", "title=true", "n=1"], lambda: fields) == {"task": "42", "title": "true", "n": 1}
+
+
+def test_a_file_holds_an_object_and_later_words_win(tmp_path: Path) -> None:
+    """`@FILE` and `K=V` mix; the later one counts."""
+    file = tmp_path / "in.json"
+    file.write_text('{"a": 1, "b": 2}', encoding="utf-8")
+    assert read_inputs([f"@{file}", "b=3"]) == {"a": 1, "b": 3}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "No such file"), ("[1]", "a JSON object is wanted"), ("{", "not JSON"), ("\xff", "not JSON")],
+)
+def test_a_bad_file_is_answered_with_its_name(tmp_path: Path, content: str | None, complaint: str) -> None:
+    """Missing, not JSON, not an object: each is said, with the file."""
+    file = tmp_path / "in.json"
+    if content is not None:
+        file.write_bytes(content.encode("latin-1"))
+    with pytest.raises(BadInputError, match=complaint) as refused:
+        read_inputs([f"@{file}"])
+    assert str(file) in str(refused.value)
+
+
+@pytest.mark.parametrize("typed", ["task", "=x", ""])
+def test_an_input_without_a_name_or_a_value_is_refused(typed: str) -> None:
+    """The complaint shows how to write it."""
+    with pytest.raises(BadInputError, match="NAME=VALUE"):
+        read_inputs([typed])

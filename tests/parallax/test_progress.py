@@ -1,0 +1,121 @@
+"""The fold that the live view, the plain lines and `parallax show` have in common."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from parallax.cli.progress import Progress, shorten, summary
+from parallax.client_errors import ExecutionCancelled, ExecutionFailed, RequestRejected
+from parallax.client_events import Event, status_of
+from parallax.client_execution import outcome_of
+from tests.parallax.lives import BEGIN, ID, cancelled_life, completed_life, failed_life, rejected_life
+
+
+def folded(events: list[Event]) -> tuple[Progress, list[str]]:
+    """The fold of a life, and the lines it gave."""
+    progress = Progress()
+    lines = [f"{line.who}: {line.what}" for event in events for line in progress.apply(event)]
+    return progress, lines
+
+
+def test_a_completed_life_names_who_did_what_with_what_confidence() -> None:
+    """Every task, the integration and the verification are a row, finished, with note and confidence."""
+    progress, lines = folded(completed_life())
+    rows = {row.who: row for row in progress.rows.values() if not row.key.startswith("integrate")}
+    assert (progress.status, progress.pattern, progress.open_rows) == ("completed", "demo-tidy", [])
+    assert (rows["linter"].what, rows["linter"].confidence, rows["linter"].note) == ("lint", 0.9, "linter is done")
+    assert (rows["moderniser"].what, rows["moderniser"].attempt, rows["moderniser"].confidence) == ("Tidy up.", 2, None)
+    assert rows["verify"].note == "passed (5 passed)"
+    assert progress.files == ["a.py", "b.py"]
+    assert "linter: did lint, confidence 0.90: linter is done" in lines
+    assert "moderniser: will be tried again: the program ended with 3" in lines
+    assert lines[-1] == "engine: completed"
+
+
+def test_time_is_the_logs_and_not_the_watchers() -> None:
+    """A row's duration runs from its first start to its end, however late somebody looks."""
+    progress, _ = folded(completed_life())
+    later = BEGIN + timedelta(hours=1)
+    assert progress.rows[f"{ID}-1"].seconds(later) == pytest.approx(0.3)
+    assert progress.seconds(later) == pytest.approx(1.6)
+
+
+def test_what_runs_when_an_execution_ends_is_shown_as_stopped() -> None:
+    """Nothing spins after the end."""
+    progress, lines = folded(cancelled_life())
+    assert [row.state for row in progress.rows.values()] == ["stopped"]
+    assert lines[-1] == "engine: cancelled no longer wanted"
+
+
+def test_a_failed_task_says_why() -> None:
+    """The message of the failure is in the row and in the line."""
+    progress, lines = folded(failed_life())
+    assert progress.rows[f"{ID}-1"].note == "linter gave up"
+    assert "linter: failed at Tidy up.: linter gave up" in lines
+
+
+@pytest.mark.parametrize(
+    ("life", "status"),
+    [
+        (completed_life, "completed"),
+        (failed_life, "failed"),
+        (cancelled_life, "cancelled"),
+        (rejected_life, "rejected"),
+        (lambda: completed_life()[:-1], "running"),
+        (lambda: completed_life()[:1], "pending"),
+    ],
+)
+def test_the_status_follows_from_the_log(life, status: str) -> None:
+    """Each prefix of a life has one status."""
+    assert status_of(life()) == status
+
+
+def test_a_good_ending_becomes_an_outcome() -> None:
+    """Value, confidence and its source, branch and commit come from `execution.completed`."""
+    outcome = outcome_of(completed_life()[-1])
+    assert outcome.value == {"summary": "tidy now"}
+    assert (outcome.confidence, outcome.confidence_source) == (1.0, "verification")
+    assert (outcome.branch, outcome.commit) == (f"parallax/{ID}/result", "fedcba9876543210")
+
+
+def test_bad_endings_raise_what_they_are() -> None:
+    """Failed, cancelled and rejected are three errors, each with what the log says."""
+    with pytest.raises(ExecutionFailed, match="linter gave up") as failed:
+        outcome_of(failed_life()[-1])
+    assert (failed.value.code, failed.value.where) == ("task_failed", "step lint")
+    with pytest.raises(ExecutionCancelled, match="no longer wanted"):
+        outcome_of(cancelled_life()[-1])
+    with pytest.raises(RequestRejected, match="There is no pattern") as rejected:
+        outcome_of(rejected_life()[-1])
+    assert rejected.value.hint == "Did you mean demo-tidy?"
+
+
+def test_event_data_reads_as_a_mapping_and_by_name() -> None:
+    """`event.data["x"]` and `event.data.x` are the same; an unknown name says which there are."""
+    data = completed_life()[0].data
+    assert data["pattern"] == data.pattern == "demo-tidy"
+    with pytest.raises(AttributeError, match=r"it has .*pattern"):
+        _ = data.nothing_of_the_kind
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("first line\nsecond", "first line"),
+        ({"summary": "short", "more": 1}, "short"),
+        ({"n": 1}, '{"n": 1}'),
+        (None, ""),
+        (["é"], '["é"]'),
+        ("x" * 100, "x" * 71 + "…"),
+    ],
+)
+def test_a_result_in_a_few_words(value, words: str) -> None:
+    """The result's own summary, its first line, or its JSON, cut to a line."""
+    assert summary(value) == words
+
+
+def test_a_blank_text_has_no_first_line() -> None:
+    """Empty stays empty."""
+    assert shorten(" \n ") == ""
