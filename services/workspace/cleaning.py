@@ -1,0 +1,64 @@
+"""Removing worktrees, after everything in them that is nowhere else has a ref of its own."""
+
+from __future__ import annotations
+
+from dulwich.objects import ObjectID
+
+from schemas.events import WorkspaceCleaned, WorkspaceFinalized
+from schemas.workspaces import WorkspaceCleanup
+from services.workspace.journal import Line, Session
+from services.workspace.problems import WorkspaceProblem
+from services.workspace.turns import keep
+from services.workspace.workspace import Workspace
+
+
+def clean_up(workspace: Workspace, at: int, *, ended: bool, force: bool) -> tuple[WorkspaceCleanup, WorkspaceCleaned]:
+    """Removes the worktrees. Commits stay in the repository of the workspace; refs keep what no branch holds.
+
+    Raises:
+        WorkspaceProblem: the execution still works in them and `force` is not given.
+    """
+    _ = workspace.ready
+    if not ended and not force:
+        raise WorkspaceProblem(
+            "execution_running",
+            f"The execution {workspace.execution_id} has not ended. Cancel it first, or force the clean-up.",
+        )
+    kept: dict[str, str] = {}
+    for session in workspace.state.sessions.values():
+        kept.update(_keep_session(workspace, session, at))
+    kept.update(_keep_result(workspace))
+    removed: list[str] = []
+    for session in workspace.state.sessions.values():
+        worktree = workspace.worktree(session)
+        if worktree.exists():
+            removed.append(str(worktree.path))
+        worktree.remove()
+    refs = sorted({**workspace.state.kept, **kept})
+    cleaned = WorkspaceCleaned(
+        execution_id=workspace.execution_id, workspace_id=workspace.ready.workspace_id, kept_refs=refs
+    )
+    workspace.answer(cleaned, Line(type="", kept=kept))
+    return WorkspaceCleanup(execution_id=workspace.execution_id, removed=removed, kept_refs=refs), cleaned
+
+
+def _keep_session(workspace: Workspace, session: Session, at: int) -> dict[str, str]:
+    head = ObjectID(session.head.encode())
+    found = workspace.worktree(session).look(workspace.store.tree_of(head))
+    kept = keep(workspace, session, head, found, at)
+    if not workspace.history.holds(workspace.result, head):
+        ref = f"refs/parallax/kept/{session.session}/branch"
+        workspace.point(ref, session.head)
+        kept[ref] = session.head
+    return kept
+
+
+def _keep_result(workspace: Workspace) -> dict[str, str]:
+    """The result has its branch; a ref more, until the origin has it, says that nobody else does."""
+    finalized = workspace.state.said.get(f"{workspace.execution_id}:{WorkspaceFinalized.TYPE}")
+    pushed = isinstance(finalized, WorkspaceFinalized) and finalized.pushed
+    if pushed or workspace.result == workspace.base:
+        return {}
+    ref = "refs/parallax/kept/result"
+    workspace.point(ref, workspace.result.decode())
+    return {ref: workspace.result.decode()}

@@ -1,0 +1,218 @@
+"""The files of a worktree, touched without ever following a link that somebody put there.
+
+An agent owns its worktree and may do anything to it, also while the platform looks: replace a directory by a link to
+`/etc`, make a file a device, take all permissions away. Every step here goes through descriptors of directories that
+were opened without following links, so nothing outside the worktree is read or written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from services.workspace.problems import WorkspaceProblem
+from services.workspace.store import EXECUTABLE, SYMLINK
+
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A descriptor of a directory of the platform's own."""
+    descriptor = os.open(path, _DIRECTORY_FLAGS)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_directory(parent: int, name: bytes) -> int | None:
+    """A descriptor of a directory in a directory, made accessible if need be. None: it is no directory."""
+    try:
+        return os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+    except PermissionError:
+        os.chmod(name, 0o755, dir_fd=parent)  # noqa: PTH101 - there is no Path relative to a descriptor
+        return os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
+
+
+class Places:
+    """The directories of a worktree as files are visited in the order of their paths: one chain of descriptors."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._chain: list[tuple[bytes, int]] = []
+
+    def close(self) -> None:
+        """Closes all descriptors but the root's."""
+        self._back_to(0)
+
+    def find(self, parts: tuple[bytes, ...]) -> int | None:
+        """The directory with these parts, if it is one. The descriptor is good until the next question."""
+        return self._reach(parts, make=False)
+
+    def make(self, parts: tuple[bytes, ...]) -> int:
+        """The directory with these parts, made where it is not there; a file or link in its place gives way."""
+        found = self._reach(parts, make=True)
+        if found is None:
+            raise WorkspaceProblem("worktree_busy", "The worktree changes while it is written; is an agent still at work?")
+        return found
+
+    def _back_to(self, depth: int) -> None:
+        while len(self._chain) > depth:
+            os.close(self._chain.pop()[1])
+
+    def _reach(self, parts: tuple[bytes, ...], *, make: bool) -> int | None:
+        common = 0
+        while common < min(len(parts), len(self._chain)) and self._chain[common][0] == parts[common]:
+            common += 1
+        self._back_to(common)
+        for name in parts[common:]:
+            parent = self._chain[-1][1] if self._chain else self._root
+            descriptor = open_directory(parent, name)
+            if descriptor is None and make:
+                remove(parent, name)
+                os.mkdir(name, 0o755, dir_fd=parent)  # noqa: PTH102 - there is no Path relative to a descriptor
+                descriptor = open_directory(parent, name)
+            if descriptor is None:
+                return None
+            self._chain.append((name, descriptor))
+        return self._chain[-1][1] if self._chain else self._root
+
+
+def remove(parent: int, name: bytes) -> None:
+    """Removes whatever has this name; a directory with everything in it."""
+    try:
+        os.unlink(name, dir_fd=parent)  # noqa: PTH108 - there is no Path relative to a descriptor
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        _remove_directory(parent, name)
+
+
+def _remove_directory(parent: int, name: bytes) -> None:
+    """Takes a directory apart. Directories inside move up beside it first, so that no depth is too deep."""
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        descriptor = open_directory(parent, current)
+        if descriptor is None:
+            os.unlink(current, dir_fd=parent)  # noqa: PTH108 - there is no Path relative to a descriptor
+            continue
+        try:
+            with suppress(OSError):
+                os.fchmod(descriptor, 0o755)
+            with os.scandir(descriptor) as entries:
+                inside = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for child, is_directory in inside:
+                if not is_directory:
+                    os.unlink(child, dir_fd=descriptor)  # noqa: PTH108 - there is no Path relative to a descriptor
+                elif not prune(descriptor, child):
+                    waiting.append(_move_up(descriptor, child, parent))
+        finally:
+            os.close(descriptor)
+        os.rmdir(current, dir_fd=parent)  # noqa: PTH106 - there is no Path relative to a descriptor
+
+
+def _move_up(directory: int, name: bytes, parent: int) -> bytes:
+    new = b".parallax-gone-" + secrets.token_hex(8).encode()
+    try:
+        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)  # noqa: PTH104 - relative to descriptors
+    except PermissionError:
+        os.chmod(name, 0o755, dir_fd=directory)  # noqa: PTH101 - there is no Path relative to a descriptor
+        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)  # noqa: PTH104 - relative to descriptors
+    return new
+
+
+def prune(parent: int, name: bytes) -> bool:
+    """Removes a directory if nothing is in it, and says whether it did."""
+    try:
+        os.rmdir(name, dir_fd=parent)  # noqa: PTH106 - there is no Path relative to a descriptor
+    except OSError:
+        return False
+    return True
+
+
+def write(parent: int, name: bytes, mode: int, content: bytes) -> os.stat_result:
+    """Makes a file or a link anew; whatever had the name is gone."""
+    remove(parent, name)
+    if mode == SYMLINK:
+        if not content or b"\0" in content:
+            raise WorkspaceProblem("unsafe_repository", "The repository holds a link that points nowhere.")
+        os.symlink(content, name, dir_fd=parent)
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    permissions = 0o777 if mode == EXECUTABLE else 0o666
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, permissions, dir_fd=parent)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_file(parent: int, name: bytes) -> int | None:
+    """A descriptor of a regular file. None: it is none (any more)."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    except PermissionError as error:
+        raise WorkspaceProblem("unreadable_file", "A file of the worktree cannot be read.") from error
+    except OSError as error:
+        if error.errno in (*_NOT_THERE, errno.ENXIO):
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def read_small(parent: int, name: bytes, limit: int) -> bytes:
+    """The beginning of a small regular file; nothing where there is none."""
+    descriptor = open_file(parent, name)
+    if descriptor is None:
+        return b""
+    try:
+        return os.read(descriptor, limit)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Writes a file of the platform's own in one step: it has the old content or the new one, never half."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a directory of the platform's own with everything in it, whatever an agent made of it."""
+    if not os.path.lexists(path):
+        return
+    with opened(path.parent) as parent:
+        remove(parent, os.fsencode(path.name))
+
+
+def free_bytes(path: Path) -> int:
+    """The room left on the disk."""
+    return shutil.disk_usage(path).free

@@ -1,0 +1,95 @@
+"""The commits of one execution: who descends from whom, and how a commit is made.
+
+Everything the platform commits descends from the base commit, so no question here looks past it, however long the
+history of the repository is. Commits are functions of what they hold: the same work, redelivered, is the same commit.
+"""
+
+from __future__ import annotations
+
+from dulwich.objects import Commit, ObjectID
+
+from services.workspace.store import Store
+
+PLATFORM = "Parallax <parallax@platform.parallax.invalid>"
+
+
+class History:
+    """The commits since `base` in `store`."""
+
+    def __init__(self, store: Store, base: ObjectID) -> None:
+        self._store = store
+        self._base = base
+
+    def ancestors(self, commit: ObjectID) -> set[ObjectID]:
+        """The commit and all before it down to the base, which is the oldest one looked at."""
+        found: set[ObjectID] = set()
+        waiting = [commit]
+        while waiting:
+            current = waiting.pop()
+            if current in found:
+                continue
+            found.add(current)
+            if current != self._base:
+                waiting.extend(self._store.parents(current))
+        return found
+
+    def ours(self, commit: ObjectID) -> bool:
+        """Whether a commit is known and descends from the base."""
+        return commit in self._store and self._descends(commit)
+
+    def _descends(self, commit: ObjectID) -> bool:
+        current = commit
+        seen = 0
+        while current != self._base:
+            parents = self._store.parents(current)
+            seen += 1
+            if not parents or seen > 1_000_000:
+                return False
+            current = parents[0]
+        return True
+
+    def holds(self, commit: ObjectID, other: ObjectID) -> bool:
+        """Whether `other` is part of the history of `commit`."""
+        return other == commit or other == self._base or other in self.ancestors(commit)
+
+    def bases(self, one: ObjectID, other: ObjectID) -> list[ObjectID]:
+        """The youngest commits that both have, in a fixed order."""
+        common = self.ancestors(one) & self.ancestors(other)
+        older: set[ObjectID] = set()
+        for commit in common:
+            if commit != self._base:
+                older.update(self._store.parents(commit))
+        return sorted(common - older)
+
+    def only_in(self, one: ObjectID, other: ObjectID) -> int:
+        """How many commits of `one` are not part of `other`."""
+        return len(self.ancestors(one) - self.ancestors(other))
+
+
+def make_commit(
+    store: Store, *, tree: ObjectID, parents: list[ObjectID], author: str, at: int, subject: str, trailers: dict[str, str]
+) -> ObjectID:
+    """Stores a commit. `at` is the time of the event it answers, in epoch seconds."""
+    lines = "".join(f"{key}: {one_line(value)}\n" for key, value in trailers.items() if value)
+    commit = Commit()
+    commit.tree = tree
+    commit.parents = parents
+    commit.author = author.encode()
+    commit.committer = PLATFORM.encode()
+    commit.author_time = commit.commit_time = max(at, 0)
+    commit.author_timezone = commit.commit_timezone = 0
+    commit.encoding = None
+    commit.message = f"{one_line(subject)[:200]}\n\n{lines}".encode(errors="replace")
+    return store.put(b"commit", commit.as_raw_string())
+
+
+def one_line(text: str) -> str:
+    """Text that cannot be taken for a line of its own: a task's name must not forge a trailer."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def identity(name: str, agent: str) -> str:
+    """Who did the work, as the author of a commit."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in agent)[:100] or "agent"
+    shown = "".join(letter for letter in one_line(name) if letter not in "<>")[:100] or "agent"
+    return f"{shown} <{safe}@agents.parallax.invalid>"

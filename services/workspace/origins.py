@@ -1,0 +1,250 @@
+"""Where a repository comes from, and what may be one.
+
+A local path, `file://` and `https://` are all there is (`http://` only to this machine). Everything else that a git
+address may mean, some of it a command to run, is refused by not being on the list. Fetching talks the git protocol and
+copies objects: no hook, filter or setting of the other side is ever looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import urllib3.exceptions
+from dulwich.client import GitClient, HTTPUnauthorized, LocalGitClient, Urllib3HttpGitClient
+from dulwich.config import ConfigFile
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+from dulwich.object_store import peel_sha
+from dulwich.objects import Commit, ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from services.workspace.locking import exclusive
+from services.workspace.problems import OriginUnavailable, WorkspaceProblem
+
+_TIMEOUT_S = 60.0
+_HINT = "Give an absolute path, a file:// or an https:// address."
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A place that a repository comes from. `shown` is its address without secrets."""
+
+    kind: Literal["path", "http"]
+    location: str
+    shown: str
+
+    @property
+    def digest(self) -> str:
+        """The name of its cached clone."""
+        return hashlib.sha256(self.location.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where work starts. `commit` None: the repository is empty."""
+
+    commit: ObjectID | None
+    branch: str
+
+
+def parse_origin(url: str) -> Origin:
+    """Reads the address of a request.
+
+    Raises:
+        WorkspaceProblem: it is none that is allowed; the message says which are.
+    """
+    if not url or any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in url):
+        raise _refused("The address of the repository is empty or holds control characters.")
+    if url.startswith("/"):
+        return _local(url)
+    parts = _split(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise _refused(f"{url} names another machine.")
+        return _local(unquote(parts.path))
+    if parts.scheme in ("https", "http"):
+        return _web(parts)
+    if parts.scheme and "://" in url:
+        raise _refused(f"Repositories cannot be fetched by {parts.scheme}.")
+    raise _refused("The address of the repository is neither an absolute path nor one of file:// and https://.")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise _refused(f"The address of the repository cannot be read: {error}.") from error
+    return parts
+
+
+def _refused(message: str) -> WorkspaceProblem:
+    return WorkspaceProblem("repository_refused", f"{message} {_HINT}", where="repo")
+
+
+def _local(path: str) -> Origin:
+    if not path.startswith("/") or "\0" in path:
+        raise _refused("The path of the repository is not absolute.")
+    try:
+        resolved = str(Path(path).resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _refused(f"The path of the repository cannot be followed: {error}.") from error
+    return Origin("path", resolved, resolved)
+
+
+def _web(parts: SplitResult) -> Origin:
+    host = parts.hostname or ""
+    if not host:
+        raise _refused("The address of the repository names no host.")
+    if parts.scheme == "http" and not _this_machine(host):
+        raise _refused("http:// is allowed to this machine only.")
+    if "@" in parts.netloc:
+        raise _refused("The address of the repository holds a login, which would be kept in the log.")
+    location = parts._replace(fragment="").geturl()
+    return Origin("http", location, location)
+
+
+def _this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def client_for(origin: Origin) -> tuple[GitClient, str]:
+    """A client that knows nothing of anybody's git settings, and the path to ask it for."""
+    if origin.kind == "path":
+        return LocalGitClient(config=ConfigFile()), origin.location
+    parts = urlsplit(origin.location)
+    base = parts._replace(path="", query="").geturl()
+    client = Urllib3HttpGitClient(base, config=ConfigFile(), timeout=_TIMEOUT_S, quiet=True)
+    return client, parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+class Clones:
+    """The cached clones, one for each origin, each in a directory of its own and used by one at a time.
+
+    A clone only ever grows: the repositories of executions borrow its objects.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.checked: set[ObjectID] = set()
+
+    def objects(self, origin: Origin) -> Path:
+        """The directory of objects of an origin's clone."""
+        return self._root / f"{origin.digest}.git" / "objects"
+
+    def bring(self, origin: Origin, base: str) -> Base:
+        """Makes the clone hold the commit that `base` (a branch, tag or commit id; empty: the default) stands for.
+
+        Raises:
+            WorkspaceProblem: there is no such repository or no such base.
+            OriginUnavailable: the origin does not answer.
+        """
+        if origin.kind == "path":
+            _check_local(origin.location)
+        self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            with exclusive(self._root / f"{origin.digest}.lock"):
+                return self._bring(origin, base)
+        except (NotGitRepository, HTTPUnauthorized, GitProtocolError, HangupException) as error:
+            raise _explained(origin, error) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise OriginUnavailable(f"{origin.shown}: {error}") from error
+        except (KeyError, ValueError, AssertionError) as error:
+            raise WorkspaceProblem(
+                "corrupt_repository", f"The repository {origin.shown} cannot be read: {error!r}.", where="repo"
+            ) from error
+
+    def _bring(self, origin: Origin, base: str) -> Base:
+        path = self._root / f"{origin.digest}.git"
+        clone = _opened(path)
+        try:
+            client, where = client_for(origin)
+            answer = client.get_refs(where.encode())
+            refs = {name: sha for name, sha in answer.refs.items() if sha is not None and not name.endswith(b"^{}")}
+            name, sha = _choose(origin, refs, answer.symrefs, base)
+            if sha is None:
+                return Base(None, name)
+            if sha not in clone.object_store:
+                for left in (path / "objects").glob("tmp_pack_*"):
+                    left.unlink(missing_ok=True)
+                client.fetch(where.encode(), clone, determine_wants=lambda _refs, depth=None: [sha])
+            commit = peel_sha(clone.object_store, sha)[1]
+            if not isinstance(commit, Commit):
+                raise WorkspaceProblem("base_not_found", f"{base} of {origin.shown} is not a commit.", where="repo.base")
+            clone.refs[Ref(b"refs/heads/" + commit.id)] = commit.id
+            return Base(commit.id, name)
+        finally:
+            clone.close()
+
+
+def _opened(path: Path) -> Repo:
+    """The clone, made where there is none; one whose making was cut short is made again."""
+    if not (path / "objects" / "pack").is_dir():
+        path.mkdir(exist_ok=True)
+        for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+            (path / directory).mkdir(parents=True, exist_ok=True)
+    (path / "HEAD").write_text("ref: refs/heads/none\n")
+    (path / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n")
+    return Repo(str(path))
+
+
+def _choose(
+    origin: Origin, refs: dict[Ref, ObjectID], symrefs: dict[Ref, Ref], base: str
+) -> tuple[str, ObjectID | None]:
+    """The name of the base branch (empty for a bare commit) and the object it stands for."""
+    head = symrefs.get(Ref(b"HEAD"), Ref(b""))
+    default = head.removeprefix(b"refs/heads/").decode(errors="replace")
+    if not base:
+        if not any(name.startswith(b"refs/") for name in refs):
+            return default or "main", None
+        sha = refs.get(head) if head else refs.get(Ref(b"HEAD"))
+        if sha is None:
+            raise WorkspaceProblem(
+                "base_not_found",
+                f"The default branch {default or 'HEAD'} of {origin.shown} has no commit. Say which branch to start from.",
+                where="repo.base",
+            )
+        return default, sha
+    for prefix, name in ((b"refs/heads/", base), (b"refs/tags/", base)):
+        sha = refs.get(Ref(prefix + name.encode(errors="replace")))
+        if sha is not None:
+            return base if prefix == b"refs/heads/" else "", sha
+    wanted = base.encode(errors="replace")
+    if wanted in refs.values():
+        return "", ObjectID(wanted)
+    known = sorted(name.removeprefix(b"refs/heads/").decode(errors="replace") for name in refs if b"heads/" in name)
+    shown = ", ".join(known[:10]) or "none"
+    raise WorkspaceProblem(
+        "base_not_found",
+        f"{origin.shown} has no branch or tag {base[:200]!r}. Its branches: {shown}.",
+        where="repo.base",
+    )
+
+
+def _check_local(location: str) -> None:
+    path = Path(location)
+    if not path.is_dir():
+        raise WorkspaceProblem("repository_not_found", f"There is no directory {location}.", where="repo")
+    if (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file()):
+        return
+    above = next((parent for parent in path.parents if (parent / ".git").exists()), None)
+    hint = f"It lies inside the repository {above}: give that." if above else "Make it one with `git init`."
+    raise WorkspaceProblem("repository_not_found", f"{location} is not a git repository. {hint}", where="repo")
+
+
+def _explained(origin: Origin, error: Exception) -> Exception:
+    if isinstance(error, NotGitRepository):
+        return WorkspaceProblem("repository_not_found", f"There is no git repository at {origin.shown}.", where="repo")
+    if isinstance(error, HTTPUnauthorized):
+        return WorkspaceProblem("repository_denied", f"{origin.shown} asks for a login.", where="repo")
+    return OriginUnavailable(f"{origin.shown}: {error}")

@@ -1,0 +1,131 @@
+"""The end of a workspace: what the result amounts to, and the origin has it when that was asked for.
+
+Publishing is intent, effect, observation: the intent is in the journal, the effect is a push that only ever adds, and
+what is reported is what the origin says afterwards. After a crash the same three steps find the work done.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import urllib3.exceptions
+from dulwich.client import HTTPUnauthorized
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from schemas.events import Event, WorkspaceFinalized, WorkspaceFinalizeRequested
+from services.workspace.differences import difference
+from services.workspace.journal import INTENDED, Line
+from services.workspace.origins import Origin, client_for, parse_origin
+from services.workspace.problems import OriginUnavailable, WorkspaceProblem
+from services.workspace.workspace import MAX_FILES, Workspace
+
+
+def finalize(workspace: Workspace, request: WorkspaceFinalizeRequested) -> Event:
+    """Sums the result up and publishes it when asked.
+
+    Raises:
+        OriginUnavailable: the origin does not answer now.
+    """
+    said = workspace.state.said.get(f"{workspace.execution_id}:{WorkspaceFinalized.TYPE}")
+    if said is not None:
+        return said
+    try:
+        pushed = request.push and bool(workspace.ready.url) and _publish(workspace)
+        return summed_up(workspace, pushed=pushed, problem=None)
+    except WorkspaceProblem as problem:
+        return summed_up(workspace, pushed=False, problem=problem)
+
+
+def summed_up(workspace: Workspace, *, pushed: bool, problem: WorkspaceProblem | None) -> Event:
+    """The last answer of a workspace, with what went wrong at the end, if anything did."""
+    if workspace.state.ready is None:
+        problem = problem or WorkspaceProblem("workspace_missing", "The execution has no workspace here.")
+        finalized = WorkspaceFinalized(execution_id=workspace.execution_id, error=problem.failure())
+        return workspace.answer(finalized, Line(type=""))
+    store = workspace.store
+    found = difference(store, store.tree_of(workspace.base), store.tree_of(workspace.result), text=False)
+    finalized = WorkspaceFinalized(
+        execution_id=workspace.execution_id,
+        branch=workspace.branch,
+        commit=workspace.result.decode(),
+        base_commit=workspace.base.decode(),
+        pushed=pushed,
+        files=found.files[:MAX_FILES],
+        insertions=found.insertions,
+        deletions=found.deletions,
+        error=problem.failure() if problem else None,
+    )
+    return workspace.answer(finalized, Line(type=""))
+
+
+def _publish(workspace: Workspace) -> bool:
+    origin = parse_origin(workspace.state.location)
+    commit = workspace.result
+    if not workspace.state.intended:
+        workspace.note(Line(type=INTENDED, at=workspace.state.created_at))
+    ref = Ref(f"refs/heads/{workspace.branch}".encode())
+    try:
+        if _observed(origin, ref) == commit:
+            return True
+        _push(origin, workspace.repository, ref, commit)
+        seen = _observed(origin, ref)
+    except HTTPUnauthorized as error:
+        raise WorkspaceProblem("push_denied", f"{origin.shown} asks for a login to push.", where="push") from error
+    except NotGitRepository as error:
+        raise WorkspaceProblem("push_failed", f"{origin.shown} is no git repository any more.", where="push") from error
+    except (GitProtocolError, HangupException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise OriginUnavailable(f"{origin.shown}: {error}") from error
+    if seen != commit:
+        raise WorkspaceProblem(
+            "push_failed", f"{origin.shown} took the push of {workspace.branch} and does not show it.", where="push"
+        )
+    return True
+
+
+def _observed(origin: Origin, ref: Ref) -> ObjectID | None:
+    client, where = client_for(origin)
+    return client.get_refs(where.encode()).refs.get(ref)
+
+
+def _push(origin: Origin, repository: Path, ref: Ref, commit: ObjectID) -> None:
+    """Sets the branch where there is none, or where ours goes on from theirs."""
+    if origin.kind == "path":
+        _check_not_checked_out(origin, ref)
+    ours = Repo(str(repository))
+    try:
+
+        def moves(theirs: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
+            there = theirs.get(ref)
+            if there is not None and there != commit and not _goes_on(ours, there, commit):
+                raise WorkspaceProblem(
+                    "push_rejected",
+                    f"{origin.shown} has a branch {ref.decode().removeprefix('refs/heads/')} with other work on it; "
+                    "it is never overwritten.",
+                    where="push",
+                )
+            return {ref: commit}
+
+        client, where = client_for(origin)
+        result = client.send_pack(where.encode(), moves, ours.generate_pack_data)
+    finally:
+        ours.close()
+    refused = (result.ref_status or {}).get(ref)
+    if refused:
+        raise WorkspaceProblem("push_rejected", f"{origin.shown} refused the push: {refused}.", where="push")
+
+
+def _goes_on(ours: Repo, there: ObjectID, commit: ObjectID) -> bool:
+    if there not in ours.object_store:
+        return False
+    return any(entry.commit.id == there for entry in ours.get_walker(include=[commit]))
+
+
+def _check_not_checked_out(origin: Origin, ref: Ref) -> None:
+    with Repo(origin.location) as theirs:
+        if not theirs.bare and theirs.refs.read_ref(Ref(b"HEAD")) == b"ref: " + ref:
+            raise WorkspaceProblem(
+                "push_rejected", f"{origin.shown} has the branch checked out: it cannot be moved under it.", where="push"
+            )

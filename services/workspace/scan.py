@@ -1,0 +1,273 @@
+"""What is in a worktree, compared with what the platform put there.
+
+A file whose stamp (size, times, inode) is the one remembered is not read again. The change time among them is the
+file system's own and cannot be set back, so a stamp is only distrusted where the file was touched in the very moments
+in which the stamps were written down.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+
+import msgspec
+from dulwich.objects import ObjectID
+
+from services.workspace import files
+from services.workspace.ignoring import DROPPINGS, Rules, ignored, parse
+from services.workspace.names import is_git_directory, show
+from services.workspace.problems import WorkspaceProblem
+from services.workspace.store import EXECUTABLE, FILE, SUBMODULE, SYMLINK, Entry, Store
+from services.workspace.trees import Changes, Listing, listing
+
+MAX_FILE_BYTES = 200 * 1024 * 1024
+"""A file over this size is not committed: most forges refuse it, and a mistake is likelier than a purpose."""
+
+_IN_MEMORY = 4 * 1024 * 1024
+_DEEPEST = 200
+_COARSEST_CLOCK_NS = 20_000_000
+_MAX_IGNORE_BYTES = 1 << 18
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """How a file looked when its content was known: with the same stamp it has the same content."""
+
+    mode: int
+    sha: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+
+class _Stamps(msgspec.Struct, array_like=True):
+    tree: bytes
+    stamps: dict[bytes, Stamp]
+
+
+def stamp(entry: Entry, status: os.stat_result) -> Stamp:
+    """The stamp of a file with a known content."""
+    return Stamp(
+        entry[0], entry[1], status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+    )
+
+
+class Memory:
+    """What the platform knows of the files of a worktree, in a file outside of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.tree: ObjectID | None = None
+        self.stamps: dict[bytes, Stamp] = {}
+        self._trusted_before_ns = 0
+
+    @property
+    def known(self) -> bool:
+        """False after a crash in the middle of writing files: then nothing in the worktree is anybody's work yet."""
+        return self.tree is not None
+
+    def load(self) -> None:
+        """Reads what was written down last. A damaged file is as good as none."""
+        self.tree, self.stamps = None, {}
+        try:
+            data = self._path.read_bytes()
+            self._trusted_before_ns = self._path.stat().st_mtime_ns - _COARSEST_CLOCK_NS
+            kept = msgspec.msgpack.decode(data, type=_Stamps)
+        except (OSError, msgspec.MsgspecError, ValueError):
+            return
+        self.tree, self.stamps = ObjectID(kept.tree), kept.stamps
+
+    def save(self, tree: ObjectID, stamps: dict[bytes, Stamp]) -> None:
+        """Writes down that the worktree holds `tree`."""
+        files.replace(self._path, msgspec.msgpack.encode(_Stamps(tree, stamps)))
+        self.tree, self.stamps = tree, stamps
+        self._trusted_before_ns = self._path.stat().st_mtime_ns - _COARSEST_CLOCK_NS
+
+    def forget(self) -> None:
+        """Says, durably enough, that the files are about to be written."""
+        self._path.unlink(missing_ok=True)
+        self.tree, self.stamps = None, {}
+
+    def same(self, path: bytes, status: os.stat_result) -> Stamp | None:
+        """The stamp of an untouched file."""
+        known = self.stamps.get(path)
+        if (
+            known is None
+            or known.ctime_ns != status.st_ctime_ns
+            or known.ctime_ns >= self._trusted_before_ns
+            or known.size != status.st_size
+            or known.mtime_ns != status.st_mtime_ns
+            or known.inode != status.st_ino
+            or known.device != status.st_dev
+        ):
+            return None
+        return known
+
+
+@dataclass(slots=True)
+class Scan:
+    """What was found. `extra` are paths, topmost only, that git would not list: ignored files, sockets, odd things."""
+
+    changes: Changes = field(default_factory=dict[bytes, "Entry | None"])
+    extra: list[bytes] = field(default_factory=list[bytes])
+    stamps: dict[bytes, Stamp] = field(default_factory=dict[bytes, Stamp])
+    problems: list[WorkspaceProblem] = field(default_factory=list[WorkspaceProblem])
+
+
+def scan(store: Store, root: int, memory: Memory, tree: ObjectID) -> Scan:
+    """Compares the worktree `root` (a descriptor) with `tree`. Changed contents are put into the store."""
+    if memory.tree == tree:
+        tracked: Listing = {path: (known.mode, ObjectID(known.sha)) for path, known in memory.stamps.items()}
+    else:
+        tracked = listing(store, tree)
+    return _Walk(store, memory, tracked).run(root)
+
+
+def _entries(directory: int) -> list[tuple[bytes, os.stat_result]]:
+    found: list[tuple[bytes, os.stat_result]] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
+    found.sort(key=itemgetter(0))
+    return found
+
+
+class _Walk:
+    def __init__(self, store: Store, memory: Memory, tracked: Listing) -> None:
+        self._store = store
+        self._memory = memory
+        self._tracked = tracked
+        self._above: set[bytes] = set()
+        for path in tracked:
+            cut = path.rfind(b"/")
+            while cut > 0 and path[:cut] not in self._above:
+                self._above.add(path[:cut])
+                cut = path.rfind(b"/", 0, cut)
+        self._found = Scan()
+        self._seen: set[bytes] = set()
+
+    def run(self, root: int) -> Scan:
+        self._directory(root, (), [(0, parse(DROPPINGS))], excluded=False)
+        for path in self._tracked.keys() - self._seen:
+            self._found.changes[path] = None
+        return self._found
+
+    def _directory(self, here: int, parts: tuple[bytes, ...], levels: list[tuple[int, Rules]], *, excluded: bool) -> bool:
+        """Looks at a directory and says whether anything in it counts."""
+        inside = _entries(here)
+        if any(name == b".gitignore" and stat.S_ISREG(status.st_mode) for name, status in inside):
+            rules = parse(files.read_small(here, b".gitignore", _MAX_IGNORE_BYTES))
+            levels = [*levels, (len(parts), rules)]
+        counts = False
+        for name, status in inside:
+            if is_git_directory(name):
+                if parts:
+                    self._found.extra.append(b"/".join((*parts, name)))
+                continue
+            if self._entry(here, (*parts, name), status, levels, excluded=excluded):
+                counts = True
+        return counts
+
+    def _entry(
+        self,
+        here: int,
+        parts: tuple[bytes, ...],
+        status: os.stat_result,
+        levels: list[tuple[int, Rules]],
+        *,
+        excluded: bool,
+    ) -> bool:
+        path = b"/".join(parts)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        tracked = self._tracked.get(path)
+        if tracked is not None and tracked[0] == SUBMODULE and is_directory:
+            self._seen.add(path)
+            self._found.stamps[path] = stamp(tracked, status)
+            return True
+        if is_directory:
+            return self._below(here, parts, path, levels, excluded=excluded)
+        if tracked is None and (excluded or ignored(levels, parts, is_directory=False)):
+            self._found.extra.append(path)
+            return False
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+            self._found.extra.append(path)
+            return False
+        return self._file(here, parts[-1], path, status, tracked)
+
+    def _below(
+        self, here: int, parts: tuple[bytes, ...], path: bytes, levels: list[tuple[int, Rules]], *, excluded: bool
+    ) -> bool:
+        excluded = excluded or ignored(levels, parts, is_directory=True)
+        if excluded and path not in self._above:
+            self._found.extra.append(path)
+            return False
+        if len(parts) > _DEEPEST:
+            self._problem("too_deep", f"Directories are nested over {_DEEPEST} deep", path)
+            return False
+        descriptor = files.open_directory(here, parts[-1])
+        if descriptor is None:
+            return False
+        before = len(self._found.extra)
+        try:
+            counts = self._directory(descriptor, parts, levels, excluded=excluded)
+        finally:
+            os.close(descriptor)
+        if not counts and path not in self._above:
+            del self._found.extra[before:]
+            self._found.extra.append(path)
+        return counts
+
+    def _file(self, here: int, name: bytes, path: bytes, status: os.stat_result, tracked: Entry | None) -> bool:
+        known = self._memory.same(path, status)
+        if known is not None and tracked == (known.mode, known.sha):
+            self._found.stamps[path] = known
+            self._seen.add(path)
+            return True
+        try:
+            found = self._read(here, name, path, status)
+        except WorkspaceProblem as problem:
+            self._problem(problem.code, problem.message.rstrip("."), path)
+            return False
+        if found is None:
+            return False
+        entry, read = found
+        self._seen.add(path)
+        self._found.stamps[path] = stamp(entry, read)
+        if entry != tracked:
+            self._found.changes[path] = entry
+        return True
+
+    def _read(self, here: int, name: bytes, path: bytes, status: os.stat_result) -> tuple[Entry, os.stat_result] | None:
+        if stat.S_ISLNK(status.st_mode):
+            try:
+                target = os.readlink(name, dir_fd=here)  # noqa: PTH115 - there is no Path relative to a descriptor
+            except OSError:
+                return None
+            return (SYMLINK, self._store.put(b"blob", target)), status
+        descriptor = files.open_file(here, name)
+        if descriptor is None:
+            return None
+        try:
+            read = os.fstat(descriptor)
+            if read.st_size > MAX_FILE_BYTES:
+                limit = MAX_FILE_BYTES // (1024 * 1024)
+                raise WorkspaceProblem(
+                    "file_too_large", f"A file is larger than {limit} MiB; put it into .gitignore or make it smaller"
+                )
+            mode = EXECUTABLE if read.st_mode & 0o100 else FILE
+            if read.st_size > _IN_MEMORY:
+                return (mode, self._store.put_stream(descriptor, read.st_size)), read
+            content = b"".join(iter(lambda: os.read(descriptor, _IN_MEMORY), b""))
+            return (mode, self._store.put(b"blob", content)), read
+        finally:
+            os.close(descriptor)
+
+    def _problem(self, code: str, message: str, path: bytes) -> None:
+        self._found.problems.append(WorkspaceProblem(code, f"{message}: {show(path)}.", paths=[show(path)]))
+        self._found.extra.append(path)

@@ -1,0 +1,99 @@
+"""What may be seen of a workspace from outside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from dulwich.objects import ObjectID
+
+from schemas.events import WorkspaceCleaned, WorkspaceFinalized
+from schemas.workspaces import WorkspaceDiff, WorkspaceSession, WorkspaceView
+from services.workspace.differences import difference
+from services.workspace.journal import Session
+from services.workspace.problems import WorkspaceProblem
+from services.workspace.workspace import MAX_FILES, Workspace
+
+PAGE_BYTES = 400_000
+"""So much text of a diff goes into one message; escaped as JSON it may double."""
+
+
+def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
+    """A workspace as it stands."""
+    ready, state = workspace.ready, workspace.state
+    finalized = state.said.get(f"{workspace.execution_id}:{WorkspaceFinalized.TYPE}")
+    pushed = isinstance(finalized, WorkspaceFinalized) and finalized.pushed
+    status: Literal["open", "finalized", "cleaned"] = "open" if finalized is None else "finalized"
+    if state.last == WorkspaceCleaned.TYPE:
+        status = "cleaned"
+    return WorkspaceView(
+        workspace_id=ready.workspace_id,
+        execution_id=workspace.execution_id,
+        path=ready.path,
+        branch=ready.branch,
+        base_branch=ready.base_branch,
+        base_commit=ready.base_commit,
+        commit=workspace.result.decode(),
+        url=ready.url,
+        status=status,
+        pushed=pushed,
+        created_at=datetime.fromtimestamp(state.created_at, UTC).isoformat().replace("+00:00", "Z"),
+        tasks=state.tasks,
+        sessions=[_session(workspace, session) for session in state.sessions.values()] if sessions else [],
+        kept_refs=sorted(state.kept),
+    )
+
+
+def _session(workspace: Workspace, session: Session) -> WorkspaceSession:
+    worktree = workspace.worktree(session)
+    there = worktree.exists()
+    return WorkspaceSession(
+        role=session.role,
+        session=session.session,
+        branch=session.branch,
+        commit=session.head,
+        path=str(worktree.path) if there else "",
+        state="cleaned" if not there else "busy" if session.task else "idle",
+        task_id=session.task[0] if session.task else "",
+        unintegrated=workspace.history.only_in(ObjectID(session.head.encode()), workspace.result),
+    )
+
+
+def diff(workspace: Workspace, session: str, offset: int, limit: int) -> WorkspaceDiff:
+    """A page of the difference between the base and the result, or a session's branch.
+
+    Raises:
+        WorkspaceProblem: there is no such session.
+    """
+    head = workspace.result
+    if session:
+        known = workspace.state.sessions.get(session)
+        if known is None:
+            names = ", ".join(sorted(workspace.state.sessions)) or "none"
+            raise WorkspaceProblem("unknown_session", f"There is no session {session[:80]!r}. There are: {names}.")
+        head = ObjectID(known.head.encode())
+    store = workspace.store
+    found = difference(store, store.tree_of(workspace.base), store.tree_of(head), text=True)
+    text = found.text.encode()
+    end = _boundary(text, offset + min(limit or PAGE_BYTES, PAGE_BYTES))
+    return WorkspaceDiff(
+        execution_id=workspace.execution_id,
+        base_commit=workspace.base.decode(),
+        commit=head.decode(),
+        session=session,
+        text=text[offset:end].decode("utf-8", "ignore"),
+        files=found.files[:MAX_FILES],
+        insertions=found.insertions,
+        deletions=found.deletions,
+        offset=offset,
+        next_offset=end if end < len(text) else None,
+    )
+
+
+def _boundary(text: bytes, at: int) -> int:
+    """The nearest place at or before `at` where no letter is cut in two."""
+    if at >= len(text):
+        return len(text)
+    while at > 0 and text[at] & 0xC0 == 0x80:
+        at -= 1
+    return at

@@ -1,0 +1,268 @@
+"""The workspace of one execution: its repository, its branches, its worktrees, and what was answered so far.
+
+    <workspaces>/clones/<origin>.git             cached clone, shared, only ever grows
+    <workspaces>/executions/<id>/repository.git  branches and objects of the execution; borrows from the clone
+                                /worktrees/<session>/   where an agent works; its `.git` is the agent's to break
+                                /memory/<session>       what the platform knows of the files there
+                                /journal.jsonl          every answer, before it is given
+
+Every step is: write objects, write the journal, move branches. A crash at any point leaves either no line, and the
+step is done again with the same outcome, or a line, and the branches are moved to where it says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from dulwich.objects import ObjectID
+
+from schemas.events import Event, WorkspaceFailed, WorkspaceReady, WorkspaceRequested
+from services.workspace import files
+from services.workspace.history import PLATFORM, History, make_commit
+from services.workspace.journal import Journal, Line, Session, State
+from services.workspace.locking import exclusive
+from services.workspace.names import check_tree
+from services.workspace.origins import Base, Clones, Origin, parse_origin
+from services.workspace.problems import WorkspaceProblem
+from services.workspace.store import Store
+from services.workspace.trees import changes_between
+from services.workspace.worktree import Worktree
+
+RESULT = "result"
+"""Reserved: git allows no branch `a` beside `a/b`, so no role may have this name."""
+
+_PART = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
+MAX_FILES = 1000
+"""So many files are named in an event; a message has its limits."""
+
+
+class Workspace:
+    """One execution's directory, `root`. Every method needs the lock; `locked` gives it."""
+
+    def __init__(self, root: Path, execution_id: str, clones: Clones) -> None:
+        self.root = root
+        self.execution_id = execution_id
+        self.clones = clones
+        self._journal = Journal(root / "journal.jsonl")
+        self._store: Store | None = None
+        self._history: History | None = None
+
+    @contextmanager
+    def locked(self, *, make: bool = False) -> Iterator[bool]:
+        """Holds the workspace for one step and brings its state up to the disk. False: there is no workspace."""
+        if make:
+            self.root.mkdir(parents=True, exist_ok=True)
+        elif not self.root.is_dir():
+            yield False
+            return
+        with exclusive(self.root / "lock"):
+            if self._journal.catch_up():
+                self._mirror()
+            try:
+                yield True
+            except BaseException:
+                if self._store is not None:
+                    self._store.forget()
+                raise
+
+    def close(self) -> None:
+        """Lets go of open files."""
+        if self._store is not None:
+            self._store.close()
+        self._store = self._history = None
+
+    # -- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """What the journal adds up to."""
+        return self._journal.state
+
+    @property
+    def branch(self) -> str:
+        """The result branch."""
+        return f"parallax/{self.execution_id}/{RESULT}"
+
+    @property
+    def repository(self) -> Path:
+        """The bare repository with the branches."""
+        return self.root / "repository.git"
+
+    @property
+    def store(self) -> Store:
+        """The objects."""
+        if self._store is None:
+            self._store = Store(self.repository / "objects")
+        return self._store
+
+    @property
+    def ready(self) -> WorkspaceReady:
+        """How the workspace was opened.
+
+        Raises:
+            WorkspaceProblem: it was not, or its directory was lost.
+        """
+        if self.state.ready is None:
+            raise WorkspaceProblem("workspace_missing", f"The execution {self.execution_id} has no workspace here.")
+        return self.state.ready
+
+    @property
+    def base(self) -> ObjectID:
+        """The commit that the work began with."""
+        return ObjectID(self.ready.base_commit.encode())
+
+    @property
+    def result(self) -> ObjectID:
+        """The head of the result branch."""
+        return ObjectID((self.state.result or self.ready.base_commit).encode())
+
+    @property
+    def history(self) -> History:
+        """The commits since the base."""
+        if self._history is None:
+            self._history = History(self.store, self.base)
+        return self._history
+
+    def worktree(self, session: Session) -> Worktree:
+        """A session's worktree."""
+        memory, scratch = self.root / "memory", self.root / "scratch"
+        for directory in (memory, scratch, self.root / "worktrees"):
+            directory.mkdir(exist_ok=True)
+        return Worktree(self.store, self.root / "worktrees" / session.session, memory / session.session, scratch)
+
+    def session(self, role: str, name: str) -> Session:
+        """A session, as the journal has it or new.
+
+        Raises:
+            WorkspaceProblem: `role` or `name` cannot be part of a branch and a path.
+        """
+        for part in (role, name):
+            if not _PART.fullmatch(part) or part.lower() == RESULT:
+                raise WorkspaceProblem(
+                    "bad_session",
+                    f"{part[:80]!r} cannot name a role or session of a workspace: it takes a letter, then letters, "
+                    f"digits, - and _, and {RESULT!r} is reserved.",
+                )
+        known = self.state.sessions.get(name)
+        if known is not None:
+            return known
+        number = name.removeprefix(f"{role}-")
+        slug = number if number != name and number.isdigit() else name
+        return Session(role, name, f"parallax/{self.execution_id}/{role}/{slug}", self.result.decode())
+
+    def names_of_changes(self, old: ObjectID, new: ObjectID) -> list[str]:
+        """The files that differ between two commits, shown; at most `MAX_FILES`."""
+        changes = changes_between(self.store, self.store.tree_of(old), self.store.tree_of(new))
+        return [path.decode("utf-8", "backslashreplace") for path in sorted(changes)[:MAX_FILES]]
+
+    def trailers(self, **more: str) -> dict[str, str]:
+        """The trailers of a commit of this execution."""
+        return {"Parallax-Execution": self.execution_id, **{f"Parallax-{key.title()}": more[key] for key in more}}
+
+    # -- steps ------------------------------------------------------------------------------------------------------
+
+    def answer(self, event: Event, line: Line) -> Event:
+        """Writes an answer down, moves the branches, and gives it."""
+        if self._store is not None:
+            self._store.flush()
+        self._journal.write(msgspec.structs.replace(line, type=event.TYPE, event=msgspec.Raw(msgspec.json.encode(event))))
+        self._mirror(line)
+        return event
+
+    def note(self, line: Line) -> None:
+        """Writes down what is about to happen."""
+        self._journal.write(line)
+
+    def open(self, request: WorkspaceRequested, at: int) -> Event:
+        """Makes the repository and the result branch.
+
+        Raises:
+            OriginUnavailable: the origin does not answer.
+        """
+        for known in (WorkspaceReady.TYPE, WorkspaceFailed.TYPE):
+            said = self.state.said.get(f"{self.execution_id}:{known}")
+            if said is not None:
+                return said
+        try:
+            return self._open(request, at)
+        except WorkspaceProblem as problem:
+            return self.fail(problem)
+
+    def fail(self, problem: WorkspaceProblem) -> Event:
+        """Says that there will be no workspace."""
+        failed = WorkspaceFailed(execution_id=self.execution_id, error=problem.failure())
+        return self.answer(failed, Line(type=""))
+
+    def _open(self, request: WorkspaceRequested, at: int) -> Event:
+        origin = parse_origin(request.repo.url) if request.repo is not None and request.repo.url else None
+        base = self.clones.bring(origin, request.repo.base) if origin and request.repo else Base(None, "main")
+        if base.commit is None and request.repo is not None and request.repo.base not in ("", base.branch):
+            raise WorkspaceProblem("base_not_found", "The repository is empty: it has no branch to start from.")
+        self._make_repository(origin)
+        commit = base.commit
+        if commit is None:
+            commit = make_commit(
+                self.store,
+                tree=self.store.put_tree({}),
+                parents=[],
+                author=PLATFORM,
+                at=at,
+                subject="An empty repository",
+                trailers=self.trailers(),
+            )
+        check_tree(self.store, self.store.tree_of(commit), self.clones.checked)
+        ready = WorkspaceReady(
+            execution_id=self.execution_id,
+            workspace_id=self.execution_id,
+            path=str(self.root),
+            branch=self.branch,
+            base_branch=base.branch,
+            base_commit=commit.decode(),
+            url=origin.shown if origin else "",
+        )
+        line = Line(type="", result=commit.decode(), location=origin.location if origin else "", at=at)
+        return self.answer(ready, line)
+
+    def _make_repository(self, origin: Origin | None) -> None:
+        """Until the journal says that it is open, whatever is in the directory is half a beginning."""
+        self.close()
+        files.remove_tree(self.repository)
+        for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+            (self.repository / directory).mkdir(parents=True)
+        (self.repository / "HEAD").write_text(f"ref: refs/heads/{self.branch}\n")
+        (self.repository / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n")
+        if origin is not None:
+            alternates = self.repository / "objects/info/alternates"
+            files.replace(alternates, f"{self.clones.objects(origin).resolve()}\n".encode(), durable=True)
+        with files.opened(self.root) as directory:
+            os.fsync(directory)
+
+    # -- branches ---------------------------------------------------------------------------------------------------
+
+    def _mirror(self, line: Line | None = None) -> None:
+        """Moves the branches to where the journal says: those of one line, or all."""
+        if self.state.ready is None:
+            return
+        if line is None or line.result:
+            self.point(f"refs/heads/{self.branch}", self.state.result)
+        for session in self.state.sessions.values():
+            if line is None or line.session == session.session:
+                self.point(f"refs/heads/{session.branch}", session.head)
+        for ref, commit in (self.state.kept if line is None else line.kept).items():
+            self.point(ref, commit)
+
+    def point(self, ref: str, commit: str) -> None:
+        """Makes a ref name a commit."""
+        path = self.repository / ref
+        content = f"{commit}\n".encode()
+        try:
+            if path.read_bytes() == content:
+                return
+        except OSError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(path, content)

@@ -1,0 +1,222 @@
+"""One session's worktree: bring it to a commit, and take what an agent made of it.
+
+The platform's knowledge of the files (`Memory`) and all objects live outside of the worktree. The `.git` inside belongs
+to the agent: it is made so that git and everything built on it work there, it is made anew whenever the platform has
+been at work, and nothing in it is ever read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import struct
+from contextlib import suppress
+from hashlib import sha1
+from pathlib import Path
+
+from dulwich.objects import ObjectID
+
+from services.workspace import files
+from services.workspace.ignoring import DROPPINGS
+from services.workspace.scan import Memory, Scan, Stamp, scan, stamp
+from services.workspace.store import DIRECTORY, EMPTY_TREE, SUBMODULE, Entry, Store
+from services.workspace.trees import Changes, changes_between
+
+_CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = false
+[gc]
+\tauto = 0
+[user]
+\tname = {name}
+\temail = {name}@agents.parallax.invalid
+"""
+
+
+class Worktree:
+    """The directory `path`, what is known of it in `memory`, and objects in `store`."""
+
+    def __init__(self, store: Store, path: Path, memory: Path, scratch: Path) -> None:
+        self.path = path
+        self._store = store
+        self._memory = Memory(memory)
+        self._scratch = scratch
+
+    def exists(self) -> bool:
+        """Whether the directory is there (an agent may have removed it)."""
+        return self.path.is_dir() and not self.path.is_symlink()
+
+    def look(self, tree: ObjectID) -> Scan | None:
+        """What differs from `tree`. None: there is no worktree, or its making was cut short."""
+        self._memory.load()
+        if not self._memory.known or not self.exists():
+            return None
+        with files.opened(self.path) as root:
+            return scan(self._store, root, self._memory, tree)
+
+    def settle(self, tree: ObjectID, found: Scan) -> None:
+        """Takes over what was found as the content `tree` of the worktree."""
+        self._memory.save(tree, found.stamps)
+
+    def bring_to(self, tree: ObjectID, *, now: ObjectID, found: Scan | None, clean: bool) -> None:
+        """Writes the files of `tree`.
+
+        `found` is how the worktree differs from `now`; without it everything is looked at. `clean` also removes what
+        git ignores.
+        """
+        if found is None:
+            now, found, clean = self._start_over()
+        elif not found.changes and now == tree and not (clean and found.extra):
+            self._memory.save(tree, found.stamps)
+            return
+        wanted: Changes = dict.fromkeys(found.extra) if clean else {}
+        wanted.update(self._undo(now, found))
+        wanted.update(changes_between(self._store, now, tree))
+        self._memory.forget()
+        stamps = found.stamps
+        with files.opened(self.path) as root:
+            for path, made in self._write(root, wanted).items():
+                if made is None:
+                    stamps.pop(path, None)
+                else:
+                    stamps[path] = made
+        self._memory.save(tree, stamps)
+
+    def remove(self) -> None:
+        """Removes the worktree and what is known of it."""
+        self._memory.forget()
+        files.remove_tree(self.path)
+
+    def _start_over(self) -> tuple[ObjectID, Scan, bool]:
+        """What is in the directory belongs to nobody: it goes."""
+        files.remove_tree(self.path)
+        self.path.mkdir(parents=True)
+        return EMPTY_TREE, Scan(), True
+
+    def _undo(self, tree: ObjectID, found: Scan) -> Changes:
+        """What was changed, as it was before."""
+        return {path: entry_at(self._store, tree, path) for path in found.changes}
+
+    def _write(self, root: int, wanted: Changes) -> dict[bytes, Stamp | None]:
+        made: dict[bytes, Stamp | None] = {}
+        places = files.Places(root)
+        gone: set[tuple[bytes, ...]] = set()
+        try:
+            for path in sorted((path for path, entry in wanted.items() if entry is None), reverse=True):
+                *above, name = path.split(b"/")
+                place = places.find(tuple(above))
+                if place is not None:
+                    files.remove(place, name)
+                    gone.add(tuple(above))
+                made[path] = None
+            self._prune(root, gone)
+            places.close()
+            for path in sorted(path for path, entry in wanted.items() if entry is not None):
+                entry = wanted[path]
+                assert entry is not None
+                made[path] = self._write_one(places, path, entry)
+        finally:
+            places.close()
+        return made
+
+    def _write_one(self, places: files.Places, path: bytes, entry: Entry) -> Stamp:
+        mode, sha = entry
+        *above, name = path.split(b"/")
+        if mode == SUBMODULE:
+            place = places.make((*above, name))
+            return stamp(entry, os.fstat(place))
+        content = self._store.blob(sha)
+        return stamp(entry, files.write(places.make(tuple(above)), name, mode, content))
+
+    @staticmethod
+    def _prune(root: int, gone: set[tuple[bytes, ...]]) -> None:
+        """Removes directories in which nothing is left."""
+        places = files.Places(root)
+        try:
+            for parts in sorted(gone, key=len, reverse=True):
+                left = parts
+                while left:
+                    place = places.find(left[:-1])
+                    if place is None or not files.prune(place, left[-1]):
+                        break
+                    left = left[:-1]
+        finally:
+            places.close()
+
+    # -- the agent's .git -------------------------------------------------------------------------------------------
+
+    def refresh_git(self, *, branch: str, commit: ObjectID, refs: dict[str, ObjectID], name: str) -> None:
+        """Makes the agent's `.git` anew: on `branch` at `commit`, with objects borrowed from the platform's."""
+        made = self._scratch / f"git-{secrets.token_hex(6)}"
+        self._fill(made, branch=branch, commit=commit, refs=refs, name=name)
+        old = f"old-{secrets.token_hex(6)}"
+        with files.opened(self.path) as root, files.opened(self._scratch) as scratch:
+            with suppress(FileNotFoundError):
+                _move(".git", old, root, scratch)
+            _move(made.name, ".git", scratch, root)
+            files.remove(scratch, old.encode())
+
+    def _fill(self, git: Path, *, branch: str, commit: ObjectID, refs: dict[str, ObjectID], name: str) -> None:
+        for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+            (git / directory).mkdir(parents=True, exist_ok=True)
+        (git / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+        (git / "config").write_text(_CONFIG.format(name=name))
+        (git / "objects/info/alternates").write_text(f"{self._store.path}\n")
+        (git / "info/exclude").write_bytes(DROPPINGS.lstrip())
+        known = {**refs, f"refs/heads/{branch}": commit}
+        lines = [f"{sha.decode()} {ref}\n" for ref, sha in sorted(known.items())]
+        (git / "packed-refs").write_text("# pack-refs with: sorted\n" + "".join(lines))
+        (git / "index").write_bytes(index_file(self._memory.stamps))
+
+
+def _move(source: str, target: str, source_directory: int, target_directory: int) -> None:
+    try:
+        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)  # noqa: PTH104 - descriptors
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+            raise
+        files.remove(target_directory, os.fsencode(target))
+        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)  # noqa: PTH104 - descriptors
+
+
+def entry_at(store: Store, tree: ObjectID, path: bytes) -> Entry | None:
+    """What a directory holds at a path: a file, link or submodule."""
+    *above, name = path.split(b"/")
+    for part in above:
+        below = store.tree(tree).get(part)
+        if below is None or below[0] != DIRECTORY:
+            return None
+        tree = below[1]
+    found = store.tree(tree).get(name)
+    return None if found is None or found[0] == DIRECTORY else found
+
+
+def index_file(stamps: dict[bytes, Stamp]) -> bytes:
+    """The staging area (format 2) that says: nothing has changed since these stamps."""
+    pieces = [struct.pack(">4sLL", b"DIRC", 2, len(stamps))]
+    mask = 0xFFFFFFFF
+    for path, known in sorted(stamps.items()):
+        ctime_s, ctime_ns = divmod(known.ctime_ns, 1_000_000_000)
+        mtime_s, mtime_ns = divmod(known.mtime_ns, 1_000_000_000)
+        size = 0 if known.mode == SUBMODULE else known.size & mask
+        times = (ctime_s & mask, ctime_ns, mtime_s & mask, mtime_ns)
+        head = struct.pack(
+            ">LLLLLLLLLL20sH",
+            *times,
+            known.device & mask,
+            known.inode & mask,
+            known.mode,
+            os.getuid() & mask,
+            os.getgid() & mask,
+            size,
+            bytes.fromhex(known.sha.decode()),
+            min(len(path), 0xFFF),
+        )
+        pieces += [head, path, b"\0" * (8 - (len(head) + len(path)) % 8)]
+    body = b"".join(pieces)
+    return body + sha1(body, usedforsecurity=False).digest()
+
+
