@@ -1,0 +1,1 @@
+"""The executor: turns what programs ask of their roles into turns of agents, and turns into facts."""

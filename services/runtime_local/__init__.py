@@ -1,0 +1,1 @@
+"""The local runtime: agents as processes of this machine, each ended whole."""

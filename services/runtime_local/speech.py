@@ -1,0 +1,119 @@
+"""What a `command` agent says on its standard output, and what is left of it when it has ended.
+
+JSON lines of a known `type` are the protocol; everything else is text that it also says. Whatever is written, nothing
+here raises: bad UTF-8 is replaced, terminal sequences are taken out, a line that is no JSON is text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from schemas.base import Json, Model
+
+MAX_TEXT = 64 * 1024
+"""So many bytes of the text are kept; the beginning gives way to the end."""
+
+MAX_RESULT = 512 * 1024
+"""A result has at most so many bytes."""
+
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Said(Model, frozen=True, kw_only=True):
+    """One line of an agent."""
+
+    type: Literal["progress", "message", "question", "result", "output"]
+    text: str = ""
+    question: str = ""
+    options: list[str] = []
+    result: Json = None
+    confidence: float | None = None
+    note: str = ""
+
+
+class _Line(msgspec.Struct):
+    type: Literal["progress", "message", "question", "result"]
+    text: Json = ""
+    question: Json = ""
+    options: Json = None
+    result: Json = None
+    confidence: Json = None
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+def clean(line: bytes) -> str:
+    """A line as text without terminal sequences."""
+    return _TERMINAL.sub("", line.decode("utf-8", "replace"))
+
+
+def understand(line: bytes, *, whole: bool = True) -> Said:
+    """What a line of standard output says."""
+    if whole and line.lstrip()[:1] == b"{":
+        try:
+            return _typed(_decoder.decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+    return Said(type="output", text=clean(line))
+
+
+def _typed(line: _Line) -> Said:
+    match line.type:
+        case "question":
+            options = [_text(option) for option in line.options] if isinstance(line.options, list) else []
+            return Said(type="question", question=_text(line.question or line.text), options=options)
+        case "result":
+            confidence, note = _confidence(line.confidence)
+            return Said(type="result", result=line.result, confidence=confidence, note=note)
+        case _:
+            return Said(type=line.type, text=_TERMINAL.sub("", _text(line.text)))
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _confidence(value: Json) -> tuple[float | None, str]:
+    """A self-report. One that is no number in [0, 1] is none: what cannot be read is never made up."""
+    if value is None:
+        return None, ""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        return None, f"the confidence {value!r} is no number from 0 to 1 and was left out"
+    return float(value), ""
+
+
+class Transcript:
+    """What is kept of an agent's words: the last text, the last error output, and the result if it gave one."""
+
+    def __init__(self) -> None:
+        self.result: Said | None = None
+        self._text = ""
+        self._errors = ""
+
+    def add(self, said: Said) -> None:
+        """Keeps a line of standard output."""
+        if said.type == "result":
+            self.result = said
+        elif said.type in ("output", "message"):
+            self._text = _tail(self._text + said.text + "\n")
+
+    def add_error(self, text: str) -> None:
+        """Keeps a line of standard error."""
+        self._errors = _tail(self._errors + text + "\n")
+
+    @property
+    def text(self) -> str:
+        """The text that stands for a result where none was given."""
+        return self._text.strip()
+
+    def reason(self, most: int = 2000) -> str:
+        """The end of what it wrote to standard error, or of its text, for people."""
+        return (self._errors.strip() or self.text)[-most:]
+
+
+def _tail(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[-MAX_TEXT:]
