@@ -11,7 +11,7 @@ import getpass
 import itertools
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from schemas.commands import CommandReply, ExecutionRequest, ReplayQuery, Replay
 from shared import subjects
 from shared.bus import Bus, Message, NoResponder
 from shared.ids import new_id
+
+T = TypeVar("T")
 
 
 def connect(
@@ -135,13 +137,15 @@ class Client:
 
     async def replay(self, execution_id: str, *, timeout_s: float = 60.0) -> ReplayReport:
         """Has an engine run an execution again against its log. Raises Unanswered when there is no engine."""
+        query = ReplayQuery(execution_id=execution_id)
+        return await self.ask(subjects.QUERY_REPLAY, query, ReplayReport, who="pattern engine", timeout_s=timeout_s)
+
+    async def ask(self, subject: str, query: Model, answer: type[T], *, who: str, timeout_s: float = 30.0) -> T:
+        """Asks a service something that changes nothing. Raises Unanswered when none of them answers."""
         try:
-            query = ReplayQuery(execution_id=execution_id)
-            return await self.bus.request(subjects.QUERY_REPLAY, query, ReplayReport, timeout_s=timeout_s)
+            return await self.bus.request(subject, query, answer, timeout_s=timeout_s)
         except (NoResponder, TimeoutError) as error:
-            raise Unanswered(
-                "No pattern engine answered.", execution_id=execution_id, hint="`parallax status` tells what runs."
-            ) from error
+            raise Unanswered(f"No {who} answered.", hint="`parallax status` tells what runs.") from error
 
     async def _open(self) -> Self:
         if self._bus is None:

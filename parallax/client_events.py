@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.base import Failure
 from schemas.events import ENDINGS
+from schemas.events import Event as Fact
 
 if TYPE_CHECKING:
     from shared.bus import Recorded
@@ -66,8 +67,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def event_of(record: Recorded) -> Event:
-    """A client's view of a record of the log."""
-    plain: dict[str, Any] = msgspec.to_builtins(record.data)
+    """A client's view of a record of the log, of kinds that this version does not know too."""
     return Event(
         seq=record.seq,
         type=record.type,
@@ -75,8 +75,18 @@ def event_of(record: Recorded) -> Event:
         time=record.time,
         id=record.id,
         source=record.source,
-        data=Data(plain),
+        data=Data(_plain(record.data)),
     )
+
+
+def _plain(fact: Any) -> dict[str, Any]:
+    if isinstance(fact, Fact):
+        return msgspec.to_builtins(fact)
+    try:
+        found = msgspec.json.decode(fact.payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def failure_of(data: dict[str, Any]) -> Failure:

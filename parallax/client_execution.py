@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from typing import TYPE_CHECKING, Any
 
-from parallax.client_errors import ExecutionCancelled, ExecutionFailed, RequestRejected, UnknownExecution
+from parallax.client_errors import ExecutionCancelled, ExecutionFailed, Refused, RequestRejected, UnknownExecution
 from parallax.client_events import Event, Outcome, Status, event_of, failure_of, status_of
+from schemas.agents import OutputLine
 from schemas.base import Problem
 from schemas.commands import Answer, Cancel, Pause, ReplayReport, Resume, Signal
 from schemas.events import ENDINGS
+from schemas.workspaces import WorkspaceAnswer, WorkspaceQuery
 from shared import subjects
 
 if TYPE_CHECKING:
@@ -80,6 +82,33 @@ class Execution:
     def expect(self, ending: asyncio.Future[Event]) -> None:
         """Gives the future that will hold the ending. For the client that made the request."""
         self._ending = ending
+
+    async def diff(self, *, session: str = "") -> str:
+        """What it changed, as a unified diff from its base to its result branch, or to the branch of one session.
+
+        Raises Refused where there is no workspace, Unanswered where no workspace service answers.
+        """
+        text: list[str] = []
+        offset: int | None = 0
+        while offset is not None:
+            query = WorkspaceQuery(query="diff", execution_id=self.id, session=session, offset=offset)
+            answer = await self._client.ask(subjects.QUERY_WORKSPACE, query, WorkspaceAnswer, who="workspace service")
+            if answer.diff is None:
+                raise Refused(self.id, answer.errors, what="There is no diff")
+            text.append(answer.diff.text)
+            offset = answer.diff.next_offset
+        return "".join(text)
+
+    async def output(self, *, follow: bool = False) -> AsyncIterator[OutputLine]:
+        """What its agents printed, as far as it is still kept; with `follow`, what they print from then on too."""
+        until = None if follow else await self._client.bus.last_seq(stream="output")
+        if until == 0:
+            return
+        # an agent's id begins with its execution's, but a token of a filter is matched whole
+        lines = self._client.bus.follow([subjects.agent_output("*")], after=0, stream="output", until=until)
+        async for record in lines:
+            if isinstance(record.data, OutputLine) and record.data.execution_id == self.id:
+                yield record.data
 
     # -- interrupting -----------------------------------------------------------------------------------------------
 
