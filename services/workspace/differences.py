@@ -80,7 +80,9 @@ def _lines(store: Store, entry: Entry | None) -> list[str] | None:
     content = store.blob(entry[1])
     if b"\0" in content[:8000] or len(content) > _MAX_TEXT:
         return None
-    return content.decode("utf-8", "replace").splitlines(keepends=True) if b"\r" not in content else _by_newline(content)
+    return (
+        content.decode("utf-8", "replace").splitlines(keepends=True) if b"\r" not in content else _by_newline(content)
+    )
 
 
 def _by_newline(content: bytes) -> list[str]:

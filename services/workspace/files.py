@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
+def opened(path: Path) -> Generator[int]:
     """A descriptor of a directory of the platform's own."""
     descriptor = os.open(path, _DIRECTORY_FLAGS)
     try:
@@ -38,7 +38,7 @@ def open_directory(parent: int, name: bytes) -> int | None:
     try:
         return os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
     except PermissionError:
-        os.chmod(name, 0o755, dir_fd=parent)  # noqa: PTH101 - there is no Path relative to a descriptor
+        os.chmod(name, 0o700, dir_fd=parent)
         return os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
     except OSError as error:
         if error.errno in _NOT_THERE:
@@ -65,7 +65,9 @@ class Places:
         """The directory with these parts, made where it is not there; a file or link in its place gives way."""
         found = self._reach(parts, make=True)
         if found is None:
-            raise WorkspaceProblem("worktree_busy", "The worktree changes while it is written; is an agent still at work?")
+            raise WorkspaceProblem(
+                "worktree_busy", "The worktree changes while it is written; is an agent still at work?"
+            )
         return found
 
     def _back_to(self, depth: int) -> None:
@@ -82,7 +84,7 @@ class Places:
             descriptor = open_directory(parent, name)
             if descriptor is None and make:
                 remove(parent, name)
-                os.mkdir(name, 0o755, dir_fd=parent)  # noqa: PTH102 - there is no Path relative to a descriptor
+                os.mkdir(name, 0o755, dir_fd=parent)
                 descriptor = open_directory(parent, name)
             if descriptor is None:
                 return None
@@ -93,7 +95,7 @@ class Places:
 def remove(parent: int, name: bytes) -> None:
     """Removes whatever has this name; a directory with everything in it."""
     try:
-        os.unlink(name, dir_fd=parent)  # noqa: PTH108 - there is no Path relative to a descriptor
+        os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
@@ -107,37 +109,37 @@ def _remove_directory(parent: int, name: bytes) -> None:
         current = waiting.pop()
         descriptor = open_directory(parent, current)
         if descriptor is None:
-            os.unlink(current, dir_fd=parent)  # noqa: PTH108 - there is no Path relative to a descriptor
+            os.unlink(current, dir_fd=parent)
             continue
         try:
             with suppress(OSError):
-                os.fchmod(descriptor, 0o755)
+                os.fchmod(descriptor, 0o700)
             with os.scandir(descriptor) as entries:
                 inside = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
             for child, is_directory in inside:
                 if not is_directory:
-                    os.unlink(child, dir_fd=descriptor)  # noqa: PTH108 - there is no Path relative to a descriptor
+                    os.unlink(child, dir_fd=descriptor)
                 elif not prune(descriptor, child):
                     waiting.append(_move_up(descriptor, child, parent))
         finally:
             os.close(descriptor)
-        os.rmdir(current, dir_fd=parent)  # noqa: PTH106 - there is no Path relative to a descriptor
+        os.rmdir(current, dir_fd=parent)
 
 
 def _move_up(directory: int, name: bytes, parent: int) -> bytes:
     new = b".parallax-gone-" + secrets.token_hex(8).encode()
     try:
-        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)  # noqa: PTH104 - relative to descriptors
+        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)
     except PermissionError:
-        os.chmod(name, 0o755, dir_fd=directory)  # noqa: PTH101 - there is no Path relative to a descriptor
-        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)  # noqa: PTH104 - relative to descriptors
+        os.chmod(name, 0o700, dir_fd=directory)
+        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)
     return new
 
 
 def prune(parent: int, name: bytes) -> bool:
     """Removes a directory if nothing is in it, and says whether it did."""
     try:
-        os.rmdir(name, dir_fd=parent)  # noqa: PTH106 - there is no Path relative to a descriptor
+        os.rmdir(name, dir_fd=parent)
     except OSError:
         return False
     return True

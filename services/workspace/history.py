@@ -50,7 +50,7 @@ class History:
 
     def holds(self, commit: ObjectID, other: ObjectID) -> bool:
         """Whether `other` is part of the history of `commit`."""
-        return other == commit or other == self._base or other in self.ancestors(commit)
+        return other in {commit, self._base} or other in self.ancestors(commit)
 
     def bases(self, one: ObjectID, other: ObjectID) -> list[ObjectID]:
         """The youngest commits that both have, in a fixed order."""
@@ -67,7 +67,14 @@ class History:
 
 
 def make_commit(
-    store: Store, *, tree: ObjectID, parents: list[ObjectID], author: str, at: int, subject: str, trailers: dict[str, str]
+    store: Store,
+    *,
+    tree: ObjectID,
+    parents: list[ObjectID],
+    author: str,
+    at: int,
+    subject: str,
+    trailers: dict[str, str],
 ) -> ObjectID:
     """Stores a commit. `at` is the time of the event it answers, in epoch seconds."""
     lines = "".join(f"{key}: {one_line(value)}\n" for key, value in trailers.items() if value)

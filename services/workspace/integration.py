@@ -16,7 +16,7 @@ from services.workspace.journal import Line
 from services.workspace.merging import merge
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.store import object_id
-from services.workspace.workspace import MAX_FILES, Workspace
+from services.workspace.workspace import Workspace, bounded
 
 
 def integrate(workspace: Workspace, request: WorkspaceIntegrationRequested, at: int) -> Event:
@@ -89,7 +89,7 @@ def _conflicted(
     return WorkspaceConflicted(
         execution_id=workspace.execution_id,
         effect=request.effect,
-        paths=problem.paths[:MAX_FILES],
+        paths=bounded(problem.paths),
         role=contribution.role if contribution else "",
         session=contribution.session if contribution else "",
         task_id=contribution.task_id if contribution else "",

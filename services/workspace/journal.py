@@ -12,14 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from schemas.base import Model
 from schemas.events import EVENT_TYPES, Event, WorkspacePrepared, WorkspaceReady
 
 INTENDED = "push.intended"
 """The line that says: the result is about to be published. What became of it, the origin knows."""
 
 
-class Line(Model, frozen=True, kw_only=True, omit_defaults=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line: the answer (an event of the log), and which heads moved with it."""
 
     type: str

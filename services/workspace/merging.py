@@ -6,7 +6,7 @@ merged line by line; what cannot be merged so is a conflict, and a merge with a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -29,7 +29,7 @@ class Merged:
 
 
 def merge(store: Store, bases: Iterable[ObjectID], ours: ObjectID, theirs: ObjectID) -> Merged:
-    """Merges the tree `theirs` into `ours`. Of several bases one is made first, conflicts of theirs left in the text."""
+    """Merges the tree `theirs` into `ours`. Of several bases one is made first, with conflicts left in its text."""
     base = reduce(lambda one, other: _base_of_bases(store, one, other), bases, EMPTY_TREE)
     conflicts: list[str] = []
     tree = _directories(store, b"", base, ours, theirs, conflicts)
@@ -94,9 +94,7 @@ def _one_gone(
     return ours or theirs
 
 
-def _files(
-    store: Store, path: bytes, base: Entry | None, ours: Entry, theirs: Entry, conflicts: list[str]
-) -> Entry:
+def _files(store: Store, path: bytes, base: Entry | None, ours: Entry, theirs: Entry, conflicts: list[str]) -> Entry:
     mode = _mode(base, ours, theirs)
     if ours[1] == theirs[1]:
         return (mode, ours[1])
@@ -135,7 +133,7 @@ def merge_text(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
     return b"".join(merged), clean
 
 
-def _closed(lines: list[bytes]) -> list[bytes]:
+def _closed(lines: Sequence[bytes]) -> Sequence[bytes]:
     if lines and not lines[-1].endswith(b"\n"):
         return [*lines[:-1], lines[-1] + b"\n"]
     return lines

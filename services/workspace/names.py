@@ -49,7 +49,9 @@ def check_tree(store: Store, tree: ObjectID, checked: set[ObjectID], prefix: byt
     if tree in checked:
         return
     if depth > _DEEPEST:
-        raise WorkspaceProblem("unsafe_repository", f"The directories of the repository are nested over {_DEEPEST} deep.")
+        raise WorkspaceProblem(
+            "unsafe_repository", f"The directories of the repository are nested over {_DEEPEST} deep."
+        )
     folded: set[bytes] = set()
     for name, (mode, sha) in store.tree(tree).items():
         where = show(prefix + name)

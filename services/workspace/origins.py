@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -177,14 +179,22 @@ class Clones:
             if sha not in clone.object_store:
                 for left in (path / "objects").glob("tmp_pack_*"):
                     left.unlink(missing_ok=True)
-                client.fetch(where.encode(), clone, determine_wants=lambda _refs, depth=None: [sha])
+                client.fetch(where.encode(), clone, determine_wants=partial(_want, sha))
             commit = peel_sha(clone.object_store, sha)[1]
             if not isinstance(commit, Commit):
-                raise WorkspaceProblem("base_not_found", f"{base} of {origin.shown} is not a commit.", where="repo.base")
+                raise WorkspaceProblem(
+                    "base_not_found", f"{base} of {origin.shown} is not a commit.", where="repo.base"
+                )
             clone.refs[Ref(b"refs/heads/" + commit.id)] = commit.id
             return Base(commit.id, name)
         finally:
             clone.close()
+
+
+def _want(sha: ObjectID, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+    """The one object to fetch. The protocol asks with what there is, which is known already."""
+    del refs, depth
+    return [sha]
 
 
 def _opened(path: Path) -> Repo:
@@ -211,7 +221,7 @@ def _choose(
         if sha is None:
             raise WorkspaceProblem(
                 "base_not_found",
-                f"The default branch {default or 'HEAD'} of {origin.shown} has no commit. Say which branch to start from.",
+                f"The default branch {default or 'HEAD'} of {origin.shown} has no commit. Say where to start.",
                 where="repo.base",
             )
         return default, sha

@@ -6,12 +6,16 @@ what is reported is what the origin says afterwards. After a crash the same thre
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 
 import urllib3.exceptions
 from dulwich.client import HTTPUnauthorized
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.objects import ObjectID
+from dulwich.pack import UnpackedObject
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
@@ -20,7 +24,7 @@ from services.workspace.differences import difference
 from services.workspace.journal import INTENDED, Line
 from services.workspace.origins import Origin, client_for, parse_origin
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
-from services.workspace.workspace import MAX_FILES, Workspace
+from services.workspace.workspace import Workspace, bounded
 
 
 def finalize(workspace: Workspace, request: WorkspaceFinalizeRequested) -> Event:
@@ -53,7 +57,7 @@ def summed_up(workspace: Workspace, *, pushed: bool, problem: WorkspaceProblem |
         commit=workspace.result.decode(),
         base_commit=workspace.base.decode(),
         pushed=pushed,
-        files=found.files[:MAX_FILES],
+        files=bounded(found.files),
         insertions=found.insertions,
         deletions=found.deletions,
         error=problem.failure() if problem else None,
@@ -109,12 +113,25 @@ def _push(origin: Origin, repository: Path, ref: Ref, commit: ObjectID) -> None:
             return {ref: commit}
 
         client, where = client_for(origin)
-        result = client.send_pack(where.encode(), moves, ours.generate_pack_data)
+        result = client.send_pack(where.encode(), moves, partial(_pack, ours))
     finally:
         ours.close()
     refused = (result.ref_status or {}).get(ref)
     if refused:
         raise WorkspaceProblem("push_rejected", f"{origin.shown} refused the push: {refused}.", where="push")
+
+
+def _pack(
+    ours: Repo,
+    have: AbstractSet[ObjectID],
+    want: AbstractSet[ObjectID],
+    *,
+    ofs_delta: bool = False,
+    progress: object = None,
+) -> tuple[int, Iterator[UnpackedObject]]:
+    """What the origin lacks."""
+    del progress
+    return ours.generate_pack_data(set(have), set(want), ofs_delta=ofs_delta)
 
 
 def _goes_on(ours: Repo, there: ObjectID, commit: ObjectID) -> bool:
@@ -127,5 +144,7 @@ def _check_not_checked_out(origin: Origin, ref: Ref) -> None:
     with Repo(origin.location) as theirs:
         if not theirs.bare and theirs.refs.read_ref(Ref(b"HEAD")) == b"ref: " + ref:
             raise WorkspaceProblem(
-                "push_rejected", f"{origin.shown} has the branch checked out: it cannot be moved under it.", where="push"
+                "push_rejected",
+                f"{origin.shown} has the branch checked out: it cannot be moved under it.",
+                where="push",
             )

@@ -158,7 +158,9 @@ class _Walk:
             self._found.changes[path] = None
         return self._found
 
-    def _directory(self, here: int, parts: tuple[bytes, ...], levels: list[tuple[int, Rules]], *, excluded: bool) -> bool:
+    def _directory(
+        self, here: int, parts: tuple[bytes, ...], levels: list[tuple[int, Rules]], *, excluded: bool
+    ) -> bool:
         """Looks at a directory and says whether anything in it counts."""
         inside = _entries(here)
         if any(name == b".gitignore" and stat.S_ISREG(status.st_mode) for name, status in inside):
@@ -246,7 +248,7 @@ class _Walk:
     def _read(self, here: int, name: bytes, path: bytes, status: os.stat_result) -> tuple[Entry, os.stat_result] | None:
         if stat.S_ISLNK(status.st_mode):
             try:
-                target = os.readlink(name, dir_fd=here)  # noqa: PTH115 - there is no Path relative to a descriptor
+                target = os.readlink(name, dir_fd=here)
             except OSError:
                 return None
             return (SYMLINK, self._store.put(b"blob", target)), status

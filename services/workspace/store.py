@@ -12,7 +12,6 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -48,7 +47,7 @@ class Store:
         self._disk = DiskObjectStore(str(path))
         self._trees: dict[ObjectID, dict[bytes, Entry]] = {}
         self._parents: dict[ObjectID, tuple[ObjectID, ...]] = {}
-        self._unsynced: list[tuple[str, str]] = []
+        self._unsynced: list[tuple[Path, Path]] = []
         self._fresh: set[ObjectID] = set()
 
     def close(self) -> None:
@@ -107,13 +106,17 @@ class Store:
         try:
             return self._disk[sha]
         except (KeyError, OSError, ValueError, zlib.error, AssertionError) as error:
-            raise WorkspaceProblem("corrupt_repository", f"The object {sha.decode()} cannot be read: {error}") from error
+            raise WorkspaceProblem(
+                "corrupt_repository", f"The object {sha.decode()} cannot be read: {error}"
+            ) from error
 
     def _read(self, sha: ObjectID) -> tuple[int, bytes]:
         try:
             return self._disk.get_raw(sha)
         except (KeyError, OSError, ValueError, zlib.error, AssertionError) as error:
-            raise WorkspaceProblem("corrupt_repository", f"The object {sha.decode()} cannot be read: {error}") from error
+            raise WorkspaceProblem(
+                "corrupt_repository", f"The object {sha.decode()} cannot be read: {error}"
+            ) from error
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -149,7 +152,7 @@ class Store:
         name = sha.decode()
         directory = self.path / name[:2]
         directory.mkdir(exist_ok=True)
-        temporary = str(directory / f"tmp_obj_{secrets.token_hex(6)}")
+        temporary = directory / f"tmp_obj_{secrets.token_hex(6)}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -159,10 +162,9 @@ class Store:
                 if len(self._unsynced) < _FSYNC_EACH_UP_TO:
                     os.fsync(file.fileno())
         except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
             raise
-        self._unsynced.append((temporary, str(directory / name[2:])))
+        self._unsynced.append((temporary, directory / name[2:]))
         self._fresh.add(sha)
 
     def flush_if(self, sha: ObjectID) -> None:
@@ -175,15 +177,14 @@ class Store:
         if len(self._unsynced) > _FSYNC_EACH_UP_TO:
             os.sync()
         for temporary, final in self._unsynced:
-            os.rename(temporary, final)
+            temporary.rename(final)
         self._unsynced.clear()
         self._fresh.clear()
 
     def forget(self) -> None:
         """Drops what was stored and not flushed."""
         for temporary, _ in self._unsynced:
-            with suppress(OSError):
-                os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
         self._unsynced.clear()
         self._fresh.clear()
         self._trees.clear()

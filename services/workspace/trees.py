@@ -14,7 +14,7 @@ Listing = dict[bytes, Entry]
 Changes = dict[bytes, Entry | None]
 """What becomes of some paths. None: there is nothing any more."""
 
-_Node = dict[bytes, "Entry | None | _Node"]
+_Node = dict[bytes, "Entry | _Node | None"]
 
 
 def listing(store: Store, tree: ObjectID, prefix: bytes = b"") -> Listing:
@@ -49,7 +49,7 @@ def changes_between(store: Store, old: ObjectID, new: ObjectID, prefix: bytes = 
             found[path] = None
         if now is not None and now[0] == DIRECTORY:
             if was is None or was[0] != DIRECTORY:
-                found.update({key: value for key, value in listing(store, now[1], path + b"/").items()})
+                found.update(listing(store, now[1], path + b"/"))
         elif now is not None:
             found[path] = now
     return found

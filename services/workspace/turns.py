@@ -123,7 +123,9 @@ def commit(workspace: Workspace, finished: TaskFinished, at: int) -> Event:
         return _undo(workspace, session, msgspec.structs.replace(answer, error=problem.failure()), at)
 
 
-def _commit(workspace: Workspace, session: Session, finished: TaskFinished, answer: WorkspaceCommitted, at: int) -> Event:
+def _commit(
+    workspace: Workspace, session: Session, finished: TaskFinished, answer: WorkspaceCommitted, at: int
+) -> Event:
     store, head = workspace.store, ObjectID(session.head.encode())
     tree = store.tree_of(head)
     worktree = workspace.worktree(session)
@@ -149,7 +151,9 @@ def _commit(workspace: Workspace, session: Session, finished: TaskFinished, answ
     store.flush()
     worktree.settle(made, found)
     _refresh(workspace, session, worktree, new)
-    answer = msgspec.structs.replace(answer, commit=new.decode(), files=workspace.names_of_changes(head, new) if new != head else [])
+    answer = msgspec.structs.replace(
+        answer, commit=new.decode(), files=workspace.names_of_changes(head, new) if new != head else []
+    )
     return workspace.answer(answer, _line(session, new, (finished.task_id, finished.attempt), {}))
 
 

@@ -12,7 +12,7 @@ from schemas.workspaces import WorkspaceDiff, WorkspaceSession, WorkspaceView
 from services.workspace.differences import difference
 from services.workspace.journal import Session
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.workspace import MAX_FILES, Workspace
+from services.workspace.workspace import Workspace, bounded
 
 PAGE_BYTES = 400_000
 """So much text of a diff goes into one message; escaped as JSON it may double."""
@@ -82,7 +82,7 @@ def diff(workspace: Workspace, session: str, offset: int, limit: int) -> Workspa
         commit=head.decode(),
         session=session,
         text=text[offset:end].decode("utf-8", "ignore"),
-        files=found.files[:MAX_FILES],
+        files=bounded(found.files),
         insertions=found.insertions,
         deletions=found.deletions,
         offset=offset,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from services.workspace import files
 from services.workspace.history import PLATFORM, History, make_commit
 from services.workspace.journal import Journal, Line, Session, State
 from services.workspace.locking import exclusive
-from services.workspace.names import check_tree
+from services.workspace.names import check_tree, show
 from services.workspace.origins import Base, Clones, Origin, parse_origin
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.store import Store
@@ -37,8 +37,18 @@ RESULT = "result"
 """Reserved: git allows no branch `a` beside `a/b`, so no role may have this name."""
 
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
-MAX_FILES = 1000
-"""So many files are named in an event; a message has its limits."""
+_MAX_NAMES = 1000
+_MAX_NAMED_CHARACTERS = 100_000
+
+
+def bounded(names: list[str]) -> list[str]:
+    """As many names of files as fit into a message."""
+    room = _MAX_NAMED_CHARACTERS
+    for number, name in enumerate(names[:_MAX_NAMES]):
+        room -= len(name)
+        if room < 0:
+            return names[:number]
+    return names[:_MAX_NAMES]
 
 
 class Workspace:
@@ -53,7 +63,7 @@ class Workspace:
         self._history: History | None = None
 
     @contextmanager
-    def locked(self, *, make: bool = False) -> Iterator[bool]:
+    def locked(self, *, make: bool = False) -> Generator[bool]:
         """Holds the workspace for one step and brings its state up to the disk. False: there is no workspace."""
         if make:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -156,9 +166,9 @@ class Workspace:
         return Session(role, name, f"parallax/{self.execution_id}/{role}/{slug}", self.result.decode())
 
     def names_of_changes(self, old: ObjectID, new: ObjectID) -> list[str]:
-        """The files that differ between two commits, shown; at most `MAX_FILES`."""
+        """The files that differ between two commits, as many as fit into a message."""
         changes = changes_between(self.store, self.store.tree_of(old), self.store.tree_of(new))
-        return [path.decode("utf-8", "backslashreplace") for path in sorted(changes)[:MAX_FILES]]
+        return bounded([show(path) for path in sorted(changes)])
 
     def trailers(self, **more: str) -> dict[str, str]:
         """The trailers of a commit of this execution."""
@@ -170,7 +180,9 @@ class Workspace:
         """Writes an answer down, moves the branches, and gives it."""
         if self._store is not None:
             self._store.flush()
-        self._journal.write(msgspec.structs.replace(line, type=event.TYPE, event=msgspec.Raw(msgspec.json.encode(event))))
+        self._journal.write(
+            msgspec.structs.replace(line, type=event.TYPE, event=msgspec.Raw(msgspec.json.encode(event)))
+        )
         self._mirror(line)
         return event
 
@@ -235,7 +247,9 @@ class Workspace:
         for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (self.repository / directory).mkdir(parents=True)
         (self.repository / "HEAD").write_text(f"ref: refs/heads/{self.branch}\n")
-        (self.repository / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n")
+        (self.repository / "config").write_text(
+            "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n"
+        )
         if origin is not None:
             alternates = self.repository / "objects/info/alternates"
             files.replace(alternates, f"{self.clones.objects(origin).resolve()}\n".encode(), durable=True)

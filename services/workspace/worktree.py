@@ -174,12 +174,12 @@ class Worktree:
 
 def _move(source: str, target: str, source_directory: int, target_directory: int) -> None:
     try:
-        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)  # noqa: PTH104 - descriptors
+        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
             raise
         files.remove(target_directory, os.fsencode(target))
-        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)  # noqa: PTH104 - descriptors
+        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
 
 
 def entry_at(store: Store, tree: ObjectID, path: bytes) -> Entry | None:
@@ -218,5 +218,3 @@ def index_file(stamps: dict[bytes, Stamp]) -> bytes:
         pieces += [head, path, b"\0" * (8 - (len(head) + len(path)) % 8)]
     body = b"".join(pieces)
     return body + sha1(body, usedforsecurity=False).digest()
-
-

@@ -7,8 +7,10 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dulwich.objects import Blob, Commit, ObjectID, Tree
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from schemas.commands import Repository
@@ -37,7 +39,7 @@ GIT = shutil.which("git")
 def git(where: Path, *words: str) -> str:
     """What the real git says, free of anybody's settings."""
     assert GIT is not None
-    environment = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}  # noqa: TID251 - git needs a PATH
+    environment = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
     command = [GIT, "-c", "safe.directory=*", "-C", str(where), *words]
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -48,23 +50,23 @@ def repository(path: Path, files: Mapping[str, str | bytes], *, branch: str = "m
     """A repository with one commit that holds `files`."""
     path.mkdir(parents=True)
     repo = Repo.init_bare(str(path)) if bare else Repo.init(str(path))
-    repo.refs.set_symbolic_ref(b"HEAD", f"refs/heads/{branch}".encode())
+    repo.refs.set_symbolic_ref(Ref(b"HEAD"), Ref(f"refs/heads/{branch}".encode()))
     add_commit(repo, files, branch=branch)
     return repo
 
 
 def add_commit(repo: Repo, files: Mapping[str, str | bytes], *, branch: str = "main") -> bytes:
     """Another commit on a branch of a repository, holding exactly `files`."""
-    nested: dict[str, object] = {}
+    nested: dict[str, Any] = {}
     for name, content in files.items():
         node = nested
         *above, last = name.split("/")
         for part in above:
-            node = node.setdefault(part, {})  # type: ignore[assignment]  # a plain nest of dicts
+            node = node.setdefault(part, {})
         node[last] = content.encode() if isinstance(content, str) else content
     made = Commit()
     made.tree = _tree(repo, nested)
-    ref = f"refs/heads/{branch}".encode()
+    ref = Ref(f"refs/heads/{branch}".encode())
     made.parents = [repo.refs[ref]] if ref in repo.refs else []
     made.author = made.committer = b"Somebody <somebody@example.org>"
     made.author_time = made.commit_time = AT - 1000
@@ -75,11 +77,11 @@ def add_commit(repo: Repo, files: Mapping[str, str | bytes], *, branch: str = "m
     return made.id
 
 
-def _tree(repo: Repo, node: Mapping[str, object]) -> ObjectID:
+def _tree(repo: Repo, node: Mapping[str, Any]) -> ObjectID:
     tree = Tree()
     for name, content in node.items():
         if isinstance(content, dict):
-            tree.add(name.encode(), 0o040000, _tree(repo, content))  # type: ignore[arg-type]  # a plain nest of dicts
+            tree.add(name.encode(), 0o040000, _tree(repo, content))
             continue
         assert isinstance(content, bytes)
         blob = Blob.from_string(content)
@@ -176,7 +178,7 @@ class Desk:
         """The files that a branch holds; the result's without a name."""
         with self.repository as repo:
             name = f"refs/heads/{ref or self.workspace.branch}".encode()
-            commit = repo[repo.refs[name]]
+            commit = repo[repo.refs[Ref(name)]]
             assert isinstance(commit, Commit)
             found = repo.object_store.iter_tree_contents(commit.tree)
             return {entry.path.decode(): repo[entry.sha].as_raw_string() for entry in found}
