@@ -1,0 +1,166 @@
+"""Writing the call of a host function for each type of step."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from compiler.patterns.literals import literal, quoted
+from compiler.patterns.model import HUMAN, OrgChart, Step
+from compiler.patterns.orgchart import every_step
+from compiler.patterns.places import Place, Variable
+from compiler.patterns.report import Report
+from compiler.patterns.shapes import BY_TYPE, Shape
+from compiler.patterns.templates import Rendered, Templates
+
+SIMPLE = frozenset({"assign", "select", "approve", "aggregate", "wait", "verify"})
+"""Steps that are one call and nothing else."""
+
+WORKS = frozenset({"assign", "parallel", "sequential", "condition"})
+"""Steps whose result is work that can be reviewed."""
+
+
+@dataclass(slots=True)
+class Written:
+    """A call, the shape of its result, and for a review the variables that it may revise."""
+
+    code: str
+    shape: Shape
+    of: list[Variable] = field(default_factory=list[Variable])
+
+
+class Calls:
+    """Writes calls; what is wrong with their arguments goes to the report."""
+
+    def __init__(self, chart: OrgChart, report: Report, templates: Templates, roles: dict[str, str]) -> None:
+        self._report = report
+        self._templates = templates
+        self._roles = roles
+        steps = every_step(chart.steps)
+        self._checks = "\n".join(step.check.raw for step in steps if step.check is not None)
+        self._top = {id(step): position for position, step in enumerate(chart.steps)}
+
+    def write(self, step: Step, place: Place) -> Written:
+        """The call of a step that is one call."""
+        made = getattr(self, f"_{step.type}")(step, place)
+        return made if isinstance(made, Written) else Written(made, BY_TYPE[step.type])
+
+    def options(self, step: Step, **more: str | None) -> str:
+        """The options of a call; what has its default is left out."""
+        entries: dict[str, str | None] = {"id": quoted(step.id)}
+        if step.max_concurrency is not None:
+            entries["max"] = str(step.max_concurrency)
+        if step.strategy != "all":
+            entries["strategy"] = quoted(step.strategy)
+        if step.min_results is not None:
+            entries["minResults"] = str(step.min_results)
+        if step.timeout_ms is not None and step.type != "wait":
+            entries["timeoutMs"] = str(step.timeout_ms)
+        if step.on_error != "fail":
+            entries["onError"] = quoted(step.on_error)
+        entries.update(more)
+        return "{" + ", ".join(f"{name}: {code}" for name, code in entries.items() if code is not None) + "}"
+
+    # -- one method for each type -------------------------------------------------------------------------------------
+
+    def _assign(self, step: Step, place: Place) -> str:
+        text = self._templates.text(step.text, place.scope).code if step.text is not None else quoted("")
+        given = None if step.input is None else self._templates.value(step.input, place.scope).code
+        session = place.bound.get(step.role)
+        session = None if session is None else f"{session}.session"
+        return f"assign({self._role(step)}, {text}, {self.options(step, input=given, session=session)})"
+
+    def _select(self, step: Step, place: Place) -> str:
+        del place
+        criteria = None if step.criteria == "availability" else quoted(step.criteria)
+        return f"select({self._role(step)}, {self.options(step, criteria=criteria)})"
+
+    def _review(self, step: Step, place: Place) -> Written:
+        subject = self._subject(step, place)
+        of = self._reviewed(subject, place)
+        listed = "[" + ", ".join(one.code for one in of) + "]"
+        rounds = None if step.max_iterations in {None, 1} else str(step.max_iterations)
+        options = self.options(step, of=listed, maxIterations=rounds, session=self._session(step, place))
+        return Written(f"review({self._role(step)}, {subject.code}, {options})", BY_TYPE["review"], of)
+
+    def _approve(self, step: Step, place: Place) -> str:
+        approver = quoted(HUMAN) if step.role == HUMAN else self._role(step)
+        subject = self._subject(step, place)
+        gate = "false" if self._decided_by_check(step) else None
+        return f"approve({approver}, {subject.code}, {self.options(step, gate=gate, session=self._session(step, place))})"
+
+    def _aggregate(self, step: Step, place: Place) -> str:
+        if step.sources is not None:
+            sources = self._sources(step, place)
+        elif place.last_parallel is not None:
+            sources = place.last_parallel.code
+        else:
+            message = "the aggregate has no sources, and no parallel step comes before it"
+            self._report.error("missing-sources", step.line, step.column, message, 'sources: ["${first}", "${second}"]')
+            sources = "[]"
+        weights = literal(step.weights) if step.weights else None
+        return f"aggregate({sources}, {self.options(step, method=quoted(step.method), weights=weights)})"
+
+    def _sources(self, step: Step, place: Place) -> str:
+        """The sources as values; a bare name of a step counts as a reference to it."""
+        node = step.sources
+        assert node is not None
+        codes: list[str] = []
+        for item in node.items if node.kind == "list" else [node]:
+            if item.kind == "text" and "${" not in item.raw:
+                resolved = self._templates.expression(item, place.scope)
+                codes.append("null" if resolved is None else resolved.code)
+            else:
+                codes.append(self._templates.value(item, place.scope).code)
+        if not codes:
+            self._report.error("missing-sources", node.line, node.column, "the aggregate has no sources")
+        return "[" + ", ".join(codes) + "]" if node.kind == "list" else codes[0]
+
+    def _wait(self, step: Step, place: Place) -> Written:
+        del place
+        if not step.signal:
+            return Written(f"sleep({step.timeout_ms})", Shape("null"))
+        limit = None if step.timeout_ms is None else str(step.timeout_ms)
+        return Written(f"wait({quoted(step.signal)}, {self.options(step, timeoutMs=limit)})", BY_TYPE["wait"])
+
+    def _verify(self, step: Step, place: Place) -> str:
+        subject = self._subject(step, place) if step.input is not None else Rendered("null")
+        of = self._reviewed(subject, place)
+        if not of:
+            message = "the verify step has nothing to verify: no task comes before it"
+            self._report.error("missing-sources", step.line, step.column, message, "Put it behind an assign step.")
+        listed = "[" + ", ".join(one.code for one in of) + "]"
+        gate = "false" if self._decided_by_check(step) else None
+        combine = None if step.combine == "min" else quoted(step.combine)
+        return f"verify({literal(step.oracles)}, {self.options(step, of=listed, combine=combine, gate=gate)})"
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _role(self, step: Step) -> str:
+        return self._roles.get(step.role, "null")
+
+    def _session(self, step: Step, place: Place) -> str | None:
+        bound = place.bound.get(step.role)
+        return None if bound is None else f"{bound}.session"
+
+    def _subject(self, step: Step, place: Place) -> Rendered:
+        if step.input is None:
+            return Rendered("null")
+        return self._templates.value(step.input, place.scope)
+
+    def _reviewed(self, subject: Rendered, place: Place) -> list[Variable]:
+        """The work that a subject refers to; without any, the nearest work before it."""
+        named = [place.variables[root] for root in subject.roots if root in place.variables]
+        works = [variable for variable in named if variable.works]
+        if not works and place.last_works is not None:
+            works = [place.last_works]
+        seen: dict[str, Variable] = {one.code: one for one in works}
+        return list(seen.values())
+
+    def _decided_by_check(self, step: Step) -> bool:
+        """Whether a later condition reads the verdict: then the pattern decides what a refusal means."""
+        names = [step.id, f"{step.id}_result"]
+        position = self._top.get(id(step))
+        if position is not None:
+            names += [f"step_{position}", f"step_{position}_result"]
+        return any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self._checks) for name in names)

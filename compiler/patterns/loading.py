@@ -1,0 +1,73 @@
+"""From the text of a pattern file to a compiled pattern."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.lower import Lowering
+from compiler.patterns.orgchart import every_step, read_org_chart
+from compiler.patterns.prism_files import load_prism
+from compiler.patterns.reader import read_yaml
+from compiler.patterns.report import Report
+from compiler.prism import PrismError, compile_program
+from schemas.base import Model
+from schemas.patterns import CompiledPattern, PatternDiagnostic
+
+
+class PatternResult(Model, frozen=True, kw_only=True):
+    """A pattern, unless an error was found, and everything that was found."""
+
+    pattern: CompiledPattern | None
+    diagnostics: list[PatternDiagnostic] = []
+
+
+def load_pattern(text: str, *, filename: str, modules: Mapping[str, str] | None = None) -> PatternResult:
+    """Compiles a pattern file. `filename` decides the format and names the file in diagnostics; nothing is read.
+
+    `modules` are the texts that a `.prism` pattern may import, by their paths. Never raises for what is in the file.
+    """
+    report = Report(filename, text)
+    if filename.endswith(".prism"):
+        pattern = load_prism(text, filename, modules or {}, report)
+    else:
+        pattern = _org_chart(text, report)
+    return PatternResult(pattern=None if report.failed else pattern, diagnostics=report.sorted())
+
+
+def _org_chart(text: str, report: Report) -> CompiledPattern | None:
+    root = read_yaml(text, report)
+    chart = None if root is None else read_org_chart(root, report)
+    if chart is None:
+        return None
+    program = Lowering(chart, report, text).program()
+    if report.failed:
+        return None
+    try:
+        compile_program(program, name=chart.name, globals=(*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES))
+    except PrismError as error:
+        report.error("internal", 0, 0, f"the compiled program is refused: {error}", "Please report this pattern.")
+        return None
+    return CompiledPattern(
+        name=chart.name,
+        version=chart.version,
+        format="org-chart",
+        digest=digest_of(text, program, {}),
+        program=program,
+        source=text,
+        description=chart.description,
+        input=chart.input,
+        roles={role.id: role.fields for role in chart.roles.values()},
+        workspace=chart.workspace,
+        metadata=chart.metadata,
+        steps=[step.id for step in every_step(chart.steps)],
+        timeout_ms=chart.timeout_ms,
+    )
+
+
+def digest_of(source: str, program: str, modules: Mapping[str, str]) -> str:
+    """The digest of a compiled pattern: the same text always has the same one."""
+    parts = json.dumps([source, program, sorted(modules.items())], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()

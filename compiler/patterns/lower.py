@@ -1,0 +1,369 @@
+"""From an org chart to a Prism program that a reviewer can follow line by line.
+
+Every step becomes a variable. Comments name the line of the file. Texts of the file enter the program as literals only
+(`literals`), references as code that `references` has written; so nothing in a file can become code by itself, and the
+same file always gives the same program.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.calls import SIMPLE, WORKS, Calls
+from compiler.patterns.expressions import FUNCTIONS
+from compiler.patterns.literals import RESERVED, comment, identifier, key, literal
+from compiler.patterns.model import OrgChart, Step
+from compiler.patterns.orgchart import every_step
+from compiler.patterns.places import Place, Variable
+from compiler.patterns.references import Scope
+from compiler.patterns.report import Report
+from compiler.patterns.shapes import (
+    ANY,
+    CONTEXT,
+    WORKSPACE,
+    Shape,
+    Symbol,
+    of_schema,
+    optional,
+)
+from compiler.patterns.templates import Templates, without_parentheses
+
+_TAKEN = RESERVED | frozenset(HOST_FUNCTION_NAMES) | frozenset(PROGRAM_GLOBALS) | frozenset(FUNCTIONS)
+
+
+class Lowering:
+    """Writes the program of one org chart."""
+
+    def __init__(self, chart: OrgChart, report: Report, source: str) -> None:
+        self._chart = chart
+        self._report = report
+        self._source = source
+        self._templates = Templates(report, source)
+        self._lines: list[str] = []
+        self._used: set[str] = set(_TAKEN)
+        self._roles: dict[str, str] = {}
+        self._functions = 0
+        self._calls = Calls(chart, report, self._templates, self._roles)
+
+    def program(self) -> str:
+        """The program. What is wrong with references and expressions goes to the report."""
+        chart = self._chart
+        self._emit("", f"// {comment(chart.name)} {comment(chart.version)}, compiled from an org chart")
+        if chart.description:
+            self._emit("", f"// {comment(chart.description)}")
+        self._agents()
+        place = Place(scope=Scope(self._globals()), variables={})
+        self._announce(chart.steps, place.scope, "step {id!r} runs later", top=True)
+        self._block(chart.steps, place, top=True)
+        self._output(place)
+        return "\n".join(self._lines) + "\n"
+
+    # -- names --------------------------------------------------------------------------------------------------------
+
+    def _globals(self) -> dict[str, Symbol]:
+        schema = self._chart.input
+        fields = {name: of_schema(rules) for name, rules in schema.items()} if schema else None
+        defaults = {name: rules["default"] for name, rules in schema.items() if "default" in rules}
+        given = Shape("record", fields=fields)
+        workspace = WORKSPACE if self._chart.workspace.enabled else Shape("null")
+        return {
+            "input": Symbol("input", given, defaults),
+            "workspace": Symbol("workspace", workspace),
+            "context": Symbol("context", CONTEXT),
+        }
+
+    def _allocate(self, wanted: str, otherwise: str) -> str:
+        base = identifier(wanted)
+        candidates = [base, identifier(f"{base}_{otherwise}")]
+        name = next((word for word in candidates if word not in self._used), None)
+        number = 2
+        while name is None:
+            word = f"{base}_{otherwise}_{number}"
+            name, number = (word if word not in self._used else None), number + 1
+        self._used.add(name)
+        return name
+
+    def _announce(self, steps: list[Step], scope: Scope, reason: str, *, top: bool = False) -> None:
+        """Tells a scope of steps that cannot be referred to yet; also finds ids that are used twice."""
+        own = {step.id for step in every_step(steps) if step.explicit}
+        seen: dict[str, Step] = {}
+        for position, step in enumerate(steps):
+            for name in self._names(step, position if top else None, own):
+                scope.later.setdefault(name, reason.format(id=step.id))
+        if not top:
+            return
+        for step in every_step(steps):
+            if step.id in seen:
+                message = f"two steps are called {step.id!r}; the first is in line {seen[step.id].line}"
+                self._report.error("duplicate-step", step.line, step.column, message, "Give one of them another id.")
+            seen.setdefault(step.id, step)
+            for name in (step.id, f"{step.id}_result"):
+                scope.later.setdefault(name, reason.format(id=step.id))
+
+    @staticmethod
+    def _names(step: Step, position: int | None, own: set[str]) -> list[str]:
+        names = [step.id, f"{step.id}_result"]
+        if position is not None and f"step_{position}" not in own:
+            names += [f"step_{position}", f"step_{position}_result"]
+        return list(dict.fromkeys(names))
+
+    # -- structure ----------------------------------------------------------------------------------------------------
+
+    def _emit(self, indent: str, line: str) -> None:
+        self._lines.append(f"{indent}{line}" if line else "")
+
+    def _agents(self) -> None:
+        self._emit("", "")
+        self._emit("", "agents {")
+        for role in self._chart.roles.values():
+            variable = self._allocate(role.id, "role")
+            self._roles[role.id] = variable
+            self._emit("  ", f"// line {role.line}")
+            self._emit("  ", f"{variable}: Agent {{")
+            for name, value in role.fields.items():
+                self._emit("    ", f"{key(name)}: {literal(value)},")
+            self._emit("  ", "},")
+        self._emit("", "}")
+
+    def _output(self, place: Place) -> None:
+        node = self._chart.output
+        self._emit("", "")
+        if node is not None:
+            resolved = self._templates.expression(node, place.scope)
+            if resolved is not None:
+                self._emit("", f"// line {node.line}: output")
+                self._emit("", without_parentheses(resolved.code))
+        elif self._chart.steps:
+            last = place.variables.get(self._chart.steps[-1].id)
+            self._emit("", last.code if last is not None else "null")
+
+    def _block(self, steps: list[Step], place: Place, *, top: bool = False) -> list[Variable]:
+        own = {step.id for step in every_step(self._chart.steps) if step.explicit}
+        made: list[Variable] = []
+        for position, step in enumerate(steps):
+            if top:
+                self._emit("", "")
+            if position and place.in_branch and place.integrates and made[-1].works:
+                self._emit(place.indent, "integrate()")
+            variable = self._step(step, place, self._names(step, position if top else None, own))
+            made.append(variable)
+        return made
+
+    def _step(self, step: Step, place: Place, names: list[str]) -> Variable:
+        self._emit(place.indent, f"// line {step.line}: {step.type}")
+        if step.type in {"condition", "sequential"} and (step.on_error != "fail" or step.timeout_ms is not None):
+            return self._group(step, place, names)
+        if step.type == "condition":
+            return self._condition(step, place, names)
+        if step.type == "sequential":
+            return self._sequential(step, place, names)
+        if step.type == "parallel":
+            return self._parallel(step, place, names)
+        call = self._calls.write(step, place)
+        variable = self._bind(step, place, names, call.code, call.shape)
+        if step.type == "review" and step.max_iterations != 0:
+            self._take_revisions(call.of, variable, place)
+        if step.type == "select":
+            place.bound[step.role] = variable.code
+        return variable
+
+    def _bind(self, step: Step, place: Place, names: list[str], code: str, shape: Shape) -> Variable:
+        known = place.variables.get(step.id) if place.declared else None
+        if known is not None:
+            known.shape = shape
+            variable = known
+            self._emit(place.indent, f"{variable.code} = {code}")
+        else:
+            variable = Variable(self._variable_name(step), shape, place.function, names)
+            self._emit(place.indent, f"let {variable.code} = {code}")
+        variable.works = step.type in WORKS
+        place.know(variable)
+        if variable.works:
+            place.last_works = variable
+        return variable
+
+    def _variable_name(self, step: Step) -> str:
+        wanted = step.id if step.explicit else f"{step.id}_result"
+        return self._allocate(wanted, "step" if step.explicit else "value")
+
+    def _aliases(self, steps: list[Step], container: Variable, place: Place) -> None:
+        """Names for the steps inside a parallel step, taken out of its array."""
+        items = container.shape.items or ()
+        for position, step in enumerate(steps):
+            inner = [*step.steps, *step.then_steps, *step.else_steps] if step.type in {"parallel", "sequential"} else []
+            if not (self._mentioned(step) or any(map(self._mentioned, every_step(inner)))):
+                continue
+            shape = items[position] if position < len(items) else ANY
+            names = self._names(step, None, set())
+            known = place.variables.get(step.id) if place.declared else None
+            code = f"{container.code}[{position}]"
+            if known is not None:
+                alias = known
+                alias.shape = shape
+                self._emit(place.indent, f"{alias.code} = {code}")
+            else:
+                alias = Variable(self._variable_name(step), shape, place.function, names)
+                self._emit(place.indent, f"let {alias.code} = {code}")
+            alias.parent, alias.index, alias.works = container, position, step.type in WORKS
+            container.children.append(alias)
+            place.know(alias)
+            if inner and step.type in {"parallel", "sequential"}:
+                self._aliases(inner, alias, place)
+
+    def _mentioned(self, step: Step) -> bool:
+        return step.explicit or re.search(rf"\b{re.escape(step.id)}(_result)?\b", self._source) is not None
+
+    # -- steps made of steps ------------------------------------------------------------------------------------------
+
+    def _parallel(self, step: Step, place: Place, names: list[str]) -> Variable:
+        known = place.variables.get(step.id) if place.declared else None
+        variable = known or Variable(self._variable_name(step), ANY, place.function, names)
+        self._emit(place.indent, f"{'' if known else 'let '}{variable.code} = parallel([")
+        shapes: list[Shape] = []
+        sure = step.strategy == "all" and step.on_error == "fail"
+        together = "step {id!r} runs at the same time"
+        for branch in step.steps:
+            self._functions += 1
+            there = place.inside(
+                indent=place.indent + "  ", declared=False, in_branch=True, integrates=sure, function=self._functions
+            )
+            self._announce([one for one in step.steps if one is not branch], there.scope, together)
+            shape = self._branch(branch, there)
+            shapes.append(shape if sure or shape.kind == "record" else optional(ANY))
+        self._emit(place.indent, f"], {self._calls.options(step)})")
+        variable.shape = Shape("list", items=tuple(shapes))
+        variable.names, variable.works = names, True
+        place.know(variable)
+        place.last_works = place.last_parallel = variable
+        self._aliases(step.steps, variable, place)
+        return variable
+
+    def _branch(self, step: Step, place: Place) -> Shape:
+        if step.type in SIMPLE:
+            self._emit(place.indent, f"// line {step.line}: {step.type}")
+            call = self._calls.write(step, place)
+            self._emit(place.indent, f"() => {call.code},")
+            return call.shape
+        self._emit(place.indent, "() => {")
+        inner = place.inside(indent=place.indent + "  ")
+        variable = self._step(step, inner, self._names(step, None, set()))
+        self._emit(inner.indent, f"return {variable.code}")
+        self._emit(place.indent, "},")
+        return variable.shape
+
+    def _sequential(self, step: Step, place: Place, names: list[str]) -> Variable:
+        inner = self._block(step.steps, place)
+        shape = Shape("list", items=tuple(one.shape for one in inner))
+        variable = self._bind(step, place, names, "[" + ", ".join(one.code for one in inner) + "]", shape)
+        for position, one in enumerate(inner):
+            if one.function == variable.function:
+                one.parent, one.index = variable, position
+                variable.children.append(one)
+        return variable
+
+    def _declare(self, steps: list[Step], place: Place) -> list[Variable]:
+        """Variables for steps that may not run, so that they are null where they did not."""
+        made: list[Variable] = []
+        for step in every_step(steps):
+            if place.declared and step.id in place.variables:
+                made.append(place.variables[step.id])
+                continue
+            variable = Variable(self._variable_name(step), ANY, place.function, self._names(step, None, set()))
+            self._emit(place.indent, f"let {variable.code} = null")
+            for name in variable.names:
+                place.variables[name] = variable
+            made.append(variable)
+        return made
+
+    def _condition(self, step: Step, place: Place, names: list[str]) -> Variable:
+        inner_steps = [*step.then_steps, *step.else_steps]
+        known = place.variables.get(step.id) if place.declared else None
+        result = known or Variable(self._variable_name(step), ANY, place.function, names)
+        if known is None:
+            self._emit(place.indent, f"let {result.code} = null")
+        inner = self._declare(inner_steps, place)
+        check = self._check(step, place)
+        shapes: list[Shape] = []
+        for branch, many, head in (
+            (step.then_steps, step.then_is_list, f"if ({check}) {{"),
+            (step.else_steps, step.else_is_list, "} else {"),
+        ):
+            if branch or head.startswith("if"):
+                self._emit(place.indent, head)
+                there = place.inside(indent=place.indent + "  ", declared=True)
+                made = self._block(branch, there)
+                value = "[" + ", ".join(one.code for one in made) + "]" if many else (made[-1].code if made else "null")
+                self._emit(there.indent, f"{result.code} = {value}")
+                listed = Shape("list", items=tuple(one.shape for one in made))
+                shapes.append(listed if many else made[-1].shape if made else ANY)
+        self._emit(place.indent, "}")
+        same = all(shape == shapes[0] for shape in shapes)
+        result.shape = optional(shapes[0] if same else ANY) if not step.else_steps or not same else shapes[0]
+        result.works, result.names = True, names
+        place.know(result)
+        for variable in inner:
+            variable.shape = optional(variable.shape)
+            place.know(variable)
+        place.last_works = result
+        return result
+
+    def _check(self, step: Step, place: Place) -> str:
+        if step.check is None:
+            return "false"
+        resolved = self._templates.expression(step.check, place.scope)
+        if resolved is None:
+            return "false"
+        if resolved.shape.kind in {"number", "list", "record", "null"}:
+            kinds = {"number": "a number", "list": "a list", "record": "an object", "null": "null"}
+            message = f"a check is true or false, not {kinds[resolved.shape.kind]}"
+            hint = "Compare it, for example with > 0.8." if resolved.shape.kind == "number" else "Name one of its fields."
+            self._report.error("bad-check", step.check.line, step.check.column, message, hint)
+        return without_parentheses(resolved.code)
+
+    def _group(self, step: Step, place: Place, names: list[str]) -> Variable:
+        """A composite that has a time limit or may fail: its code in a function over variables that begin as null."""
+        made = self._declare([step], place)
+        made[0].names = names
+        there = place.inside(indent=place.indent + "  ", declared=True)
+        there.variables.update({name: made[0] for name in names})
+        self._emit(place.indent, "group(() => {")
+        (self._condition if step.type == "condition" else self._sequential)(step, there, names)
+        self._emit(place.indent, f"}}, {self._calls.options(step)})")
+        for variable in made:
+            variable.shape = optional(variable.shape)
+            place.know(variable)
+        place.last_works = made[0]
+        return made[0]
+
+    # -- revisions ----------------------------------------------------------------------------------------------------
+
+    def _take_revisions(self, of: list[Variable], review: Variable, place: Place) -> None:
+        """After a review, the names of the reviewed steps mean the revised work."""
+        for position, variable in enumerate(of):
+            self._set(variable, f"revised({review.code}, {position})", place)
+            current = place.variables[variable.names[0]]
+            self._refresh(current, place)
+            if current.parent is not None:
+                self._update_parent(current, place)
+
+    def _set(self, variable: Variable, code: str, place: Place) -> Variable:
+        """Gives a variable a new value; a variable of another branch gets a copy of its own here instead."""
+        if variable.function == place.function:
+            self._emit(place.indent, f"{variable.code} = {code}")
+            return variable
+        copy = replace(variable, code=self._allocate(variable.code, "revised"), function=place.function, parent=None)
+        self._emit(place.indent, f"let {copy.code} = {code}")
+        place.know(copy)
+        return copy
+
+    def _refresh(self, variable: Variable, place: Place) -> None:
+        for child in variable.children:
+            self._refresh(self._set(child, f"{variable.code}[{child.index}]", place), place)
+
+    def _update_parent(self, variable: Variable, place: Place) -> None:
+        parent = variable.parent
+        if parent is not None and parent.function == place.function:
+            self._emit(place.indent, f"{parent.code} = replaceAt({parent.code}, [{variable.index}], {variable.code})")
+            self._update_parent(parent, place)

@@ -1,0 +1,143 @@
+"""Reading `verify`: the sources of evidence of a role or a step."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from compiler.patterns.reader import Node
+from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.view import View
+
+_KEYS: dict[str, tuple[str, ...]] = {
+    "command": ("type", "run", "cwd", "timeoutMs", "passConfidence", "failConfidence", "scorePattern", "weight"),
+    "agent": ("type", "role", "rubric", "timeoutMs", "passConfidence", "failConfidence", "weight"),
+    "checklist": ("type", "criteria", "weighting", "weight"),
+    "human": ("type", "prompt", "timeoutMs", "onTimeout", "passConfidence", "failConfidence", "weight"),
+}
+_TYPES = (*_KEYS, "history")
+_COMBINE = ("min", "weighted", "product")
+
+
+def read_verify(node: Node, report: Report, what: str) -> tuple[list[dict[str, Any]], str, list[tuple[str, Node]]]:
+    """The oracles, how their scores are combined, and the roles that judge, with their places."""
+    combine = "min"
+    entries = node.items if node.kind == "list" else [node]
+    if node.kind == "map" and any(key.raw == "oracles" for key, _ in node.pairs):
+        view = View(node, report, f"verify of {what}", ("oracles", "combine"))
+        combine, entries = view.choice("combine", _COMBINE, "min"), view.items("oracles")
+        if not entries and not view.has("oracles"):
+            view.missing("oracles")
+    elif node.kind == "list" and not entries:
+        report.error("missing-oracle", node.line, node.column, f"verify of {what} names no oracle")
+    oracles: list[dict[str, Any]] = []
+    judges: list[tuple[str, Node]] = []
+    for entry in entries:
+        made = _oracle(entry, report, what)
+        if made is not None:
+            oracles.append(made)
+            judge = next((value for key, value in entry.pairs if key.raw == "role"), None)
+            if judge is not None and made.get("role"):
+                judges.append((made["role"], judge))
+    return oracles, combine, judges
+
+
+def _oracle(node: Node, report: Report, what: str) -> dict[str, Any] | None:
+    kind = "command"
+    if node.kind == "map":
+        named = next((value for key, value in node.pairs if key.raw == "type"), None)
+        if named is None:
+            report.error("missing-key", node.line, node.column, f"an oracle of {what} needs 'type'", "type: command")
+            return None
+        if named.kind == "text":
+            kind = str(named.value)
+        if kind == "history":
+            message = f"a history oracle of {what} cannot be honoured: outcomes are not recorded yet"
+            report.error("unsupported", named.line, named.column, message, "Use a command oracle.")
+            return None
+        if kind not in _KEYS:
+            hint = did_you_mean(kind, _TYPES, f"One of {', '.join(_TYPES)}.")
+            report.error("unknown-oracle", named.line, named.column, f"there is no oracle of type {named.raw!r}", hint)
+            return None
+    view = View(node, report, f"the {kind} oracle of {what}", _KEYS[kind])
+    if not view.valid:
+        return None
+    made: dict[str, Any] = {"type": kind}
+    _common(view, made)
+    {"command": _command, "agent": _agent, "checklist": _checklist, "human": _human}[kind](view, made)
+    return made
+
+
+def _common(view: View, made: dict[str, Any]) -> None:
+    for key in ("timeoutMs",):
+        if (value := view.integer(key, least=1)) is not None:
+            made[key] = value
+    for key in ("passConfidence", "failConfidence"):
+        if (score := view.number(key)) is not None:
+            made[key] = score
+    if (weight := view.number("weight", most=1_000_000.0)) is not None:
+        made["weight"] = weight
+
+
+def _command(view: View, made: dict[str, Any]) -> None:
+    run = view.get("run")
+    if run is not None and run.kind == "list":
+        made["run"] = [word for word, _ in view.texts("run")]
+    else:
+        made["run"] = view.text("run", required=True, hint='run: "python -m pytest"')
+    if run is not None and not made["run"]:
+        view.report.error("missing-key", run.line, run.column, f"'run' of {view.what} is empty")
+    if cwd := view.text("cwd"):
+        made["cwd"] = cwd
+        if cwd.startswith("/") or ".." in cwd.split("/"):
+            place = view.get("cwd") or view.node
+            view.report.error("bad-path", place.line, place.column, f"'cwd' of {view.what} leaves the worktree")
+    if pattern := view.text("scorePattern"):
+        made["scorePattern"] = pattern
+        _check_pattern(view, pattern)
+
+
+def _check_pattern(view: View, pattern: str) -> None:
+    place = view.get("scorePattern") or view.node
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError) as error:
+        view.report.error("bad-pattern", place.line, place.column, f"'scorePattern' cannot be read: {error}")
+        return
+    if groups < 1:
+        hint = "Put the number into parentheses: 'score: ([0-9.]+)'."
+        view.report.error("bad-pattern", place.line, place.column, "'scorePattern' captures nothing", hint)
+
+
+def _agent(view: View, made: dict[str, Any]) -> None:
+    for key in ("role", "rubric"):
+        if text := view.text(key):
+            made[key] = text
+
+
+def _checklist(view: View, made: dict[str, Any]) -> None:
+    weighting = view.choice("weighting", ("equal", "weighted"), "equal")
+    criteria: list[dict[str, Any]] = []
+    for node in view.items("criteria"):
+        entry = View(node, view.report, "a criterion", ("text", "run", "weight"))
+        made_entry: dict[str, Any] = {"text": entry.text("text"), "run": entry.text("run", required=True)}
+        weight = entry.number("weight", most=1_000_000.0)
+        if weight is not None and weighting == "weighted":
+            made_entry["weight"] = weight
+        elif weight is not None:
+            place = entry.key("weight")
+            hint = "Add 'weighting: weighted'."
+            view.report.error("bad-value", place.line, place.column, "'weight' has no effect: the weighting is equal", hint)
+        criteria.append(made_entry)
+    if not criteria:
+        view.missing("criteria", "criteria: [{text: …, run: …}]")
+    made["criteria"] = criteria
+
+
+def _human(view: View, made: dict[str, Any]) -> None:
+    made["prompt"] = view.text("prompt", required=True)
+    on_timeout = view.text("onTimeout")
+    if on_timeout and on_timeout != "fail":
+        place = view.get("onTimeout") or view.node
+        message = f"'onTimeout' of {view.what} cannot be honoured: no answer is never a pass"
+        view.report.error("unsupported", place.line, place.column, message, "Remove the key, or write fail.")

@@ -1,0 +1,148 @@
+"""Reading a whole org chart: the top level of the file, the structure, and the workflow."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from compiler.patterns.inputs import read_schema
+from compiler.patterns.model import HUMAN, OrgChart, Role, Step
+from compiler.patterns.reader import Node
+from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.roles import read_structure
+from compiler.patterns.steps import StepReader
+from compiler.patterns.view import View, to_json
+from schemas.patterns import WorkspaceSpec
+
+_KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
+_FLAT = frozenset({"agents", "execution", "aggregation", "validation", "groups", "steps"})
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
+_WORKSPACE_KEYS = ("enabled", "push", "branchStrategy", "createPr", "pr")
+
+
+def read_org_chart(root: Node, report: Report) -> OrgChart | None:
+    """The org chart in a tree, or None when too little of it can be read to go on."""
+    if root.kind != "map":
+        report.error("wrong-type", root.line, root.column, "a pattern is a map with a name, a structure and a workflow")
+        return None
+    names = {key.raw for key, _ in root.pairs}
+    if names & _FLAT and not names & {"structure", "workflow"}:
+        place = next(key for key, _ in root.pairs if key.raw in _FLAT)
+        message = "flat patterns cannot be compiled yet"
+        hint = "Describe the team as an org chart (structure and workflow), or write the pattern in Prism."
+        report.error("unsupported", place.line, place.column, message, hint)
+        return None
+    view = View(root, report, "the pattern", _KEYS)
+    name = view.text("name", required=True, hint="The name that requests call the pattern by.")
+    if name and not _NAME.match(name):
+        place = view.get("name") or root
+        hint = "Letters, digits, '.', '_' and '-', at most 128."
+        report.error("bad-name", place.line, place.column, f"{name!r} cannot be a pattern's name", hint)
+    chart: dict[str, Any] = {"name": name, "version": _version(view, report), "description": view.text("description")}
+    structure, workflow = view.get("structure"), view.get("workflow")
+    if structure is None:
+        view.missing("structure", "The roles of the team.")
+    else:
+        chart["roles"] = read_structure(structure, report)
+    if workflow is None:
+        view.missing("workflow", "The steps of the work.")
+    else:
+        _workflow(workflow, report, chart)
+    _metadata(view, report, chart)
+    made = OrgChart(**chart)
+    if structure is not None:
+        _check_roles(made.roles, made.steps, report)
+    return made
+
+
+def _version(view: View, report: Report) -> str:
+    node = view.get("version")
+    if node is None:
+        return "1.0.0"
+    if node.kind not in {"text", "number"} or not _VERSION.match(node.raw):
+        message = f"{node.raw!r} is no version" if node.raw else "a version is a text"
+        report.error("bad-version", node.line, node.column, message, "For example 1.0.0.")
+        return "1.0.0"
+    return node.raw
+
+
+def _workflow(node: Node, report: Report, chart: dict[str, Any]) -> None:
+    view = View(node, report, "workflow", ("name", "description", "input", "steps", "output", "timeoutMs"))
+    view.text("name")
+    view.text("description")
+    if (schema := view.get("input")) is not None:
+        chart["input"] = read_schema(schema, report)
+    chart["timeout_ms"] = view.integer("timeoutMs", least=1, most=2_592_000_000)
+    steps = view.items("steps")
+    if view.valid and not view.has("steps"):
+        view.missing("steps", "At least one step.")
+    elif view.valid and not steps and view.has("steps"):
+        place = view.key("steps")
+        report.error("empty-workflow", place.line, place.column, "the workflow has no steps", "Add at least one step.")
+    chart["steps"] = StepReader(report).read_all(steps, "step")
+    if view.text("output"):
+        chart["output"] = view.get("output")
+
+
+def _metadata(view: View, report: Report, chart: dict[str, Any]) -> None:
+    metadata, workspace = view.get("metadata"), view.get("workspace")
+    if metadata is not None and metadata.kind != "map":
+        view.wrong("metadata", metadata, "a map")
+    elif metadata is not None:
+        chart["metadata"] = {key.raw: to_json(value) for key, value in metadata.pairs if key.raw != "workspace"}
+        inner = next((pair for pair in metadata.pairs if pair[0].raw == "workspace"), None)
+        if inner is not None and workspace is not None:
+            message = "'workspace' stands at the top level already"
+            report.error("conflicting-keys", inner[0].line, inner[0].column, message, "Remove one of them.")
+        elif inner is not None:
+            workspace = inner[1]
+    if workspace is not None and workspace.kind != "null":
+        chart["workspace"] = _workspace(workspace, report)
+
+
+def _workspace(node: Node, report: Report) -> WorkspaceSpec:
+    view = View(node, report, "workspace", _WORKSPACE_KEYS)
+    push, creates = view.flag("push"), view.flag("createPr")
+    if creates:
+        place = view.key("createPr")
+        message = "'createPr' cannot be honoured: pull requests are not opened yet"
+        report.error("unsupported", place.line, place.column, message, "Write push: true; the branch can be reviewed.")
+    if view.has("branchStrategy"):
+        place = view.key("branchStrategy")
+        message = "'branchStrategy' cannot be honoured: branches are parallax/<execution>/<role>/<n>"
+        report.error("unsupported", place.line, place.column, message, "Remove the key.")
+    if view.has("pr") and not creates:
+        place = view.key("pr")
+        report.error("unsupported", place.line, place.column, "'pr' cannot be honoured: no pull request is opened")
+    return WorkspaceSpec(enabled=view.flag("enabled", True) is not False, push=bool(push))
+
+
+def _check_roles(roles: dict[str, Role], steps: list[Step], report: Report) -> None:
+    used: set[str] = set()
+    for step in every_step(steps):
+        node = step.role_node
+        if node is None or not step.role:
+            continue
+        used.add(step.role)
+        if step.role == HUMAN and step.type == "approve":
+            continue
+        if step.role not in roles:
+            message = f"the {step.type} step names {step.role!r}, which is no role"
+            report.error("unknown-role", node.line, node.column, message, did_you_mean(step.role, roles))
+    for role in roles.values():
+        used.add(role.reports_to)
+        used.update(judge for judge, _ in role.judges)
+    for role in roles.values():
+        if role.id not in used and steps:
+            message = f"nothing in the workflow is done by role {role.id!r}"
+            report.warning("unused-role", role.line, role.column, message, "Remove it, or give it a step.")
+
+
+def every_step(steps: list[Step]) -> list[Step]:
+    """The steps and all steps inside them, in the order of the file."""
+    found: list[Step] = []
+    for step in steps:
+        found.append(step)
+        found += every_step([*step.steps, *step.then_steps, *step.else_steps])
+    return found

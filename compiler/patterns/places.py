@@ -1,0 +1,51 @@
+"""Where code is being written, and what the steps are called there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from compiler.patterns.references import Scope
+from compiler.patterns.shapes import Shape, Symbol
+
+
+@dataclass(slots=True)
+class Variable:
+    """What a step is called in the program. `function` is the branch whose code declares it."""
+
+    code: str
+    shape: Shape
+    function: int
+    names: list[str]
+    works: bool = False
+    parent: Variable | None = None
+    index: int = 0
+    children: list[Variable] = field(default_factory=list["Variable"])
+
+
+@dataclass(slots=True)
+class Place:
+    """Where code is being written: what is known there, in which branch, how deep."""
+
+    scope: Scope
+    variables: dict[str, Variable]
+    function: int = 0
+    indent: str = ""
+    declared: bool = False
+    in_branch: bool = False
+    integrates: bool = True
+    bound: dict[str, str] = field(default_factory=dict[str, str])
+    last_works: Variable | None = None
+    last_parallel: Variable | None = None
+
+    def inside(self, **changes: Any) -> Place:
+        """A place inside this one: what is learnt there stays there."""
+        copied = replace(self, scope=self.scope.inner(), variables=dict(self.variables), bound=dict(self.bound))
+        return replace(copied, **changes)
+
+    def know(self, variable: Variable) -> None:
+        """From here on references to the variable's names mean it."""
+        for name in variable.names:
+            self.scope.symbols[name] = Symbol(variable.code, variable.shape)
+            self.scope.later.pop(name, None)
+            self.variables[name] = variable

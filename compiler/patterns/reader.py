@@ -1,0 +1,221 @@
+"""YAML into a tree that remembers where everything stood. Nothing in a file can make the reader run, recurse or grow.
+
+Scalars are resolved by the core schema of YAML 1.2 (`true`, `null`, numbers). Words that other readers take for
+booleans (`yes`, `no`, `on`, `off`) stay text here and are reported where they stand unquoted, because a file must mean
+the same to everybody.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from compiler.patterns.report import Report
+from schemas.base import Model
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 40
+MAX_NODES = 20_000
+
+Kind = Literal["null", "boolean", "number", "text", "list", "map"]
+
+_INTEGER = re.compile(r"[-+]?[0-9]+\Z")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_TRAPS = frozenset(
+    spelled for word in ("yes", "no", "on", "off", "y", "n") for spelled in (word, word.capitalize(), word.upper())
+)
+
+
+class Node(Model, frozen=True, kw_only=True):
+    """A value and its place. `value` is a scalar, a list of nodes, or a list of (key node, value node)."""
+
+    kind: Kind
+    value: Any
+    line: int
+    column: int
+    raw: str = ""
+    trap: bool = False
+    block: bool = False
+
+    @property
+    def items(self) -> list[Node]:
+        """The elements of a list."""
+        return self.value if self.kind == "list" else []
+
+    @property
+    def pairs(self) -> list[tuple[Node, Node]]:
+        """The entries of a map, in order."""
+        return self.value if self.kind == "map" else []
+
+
+class _Refused(Exception):
+    """The text cannot be read; the report says why."""
+
+
+def read_yaml(text: str, report: Report) -> Node | None:
+    """The one document in a text, or None after reporting why there is none."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        report.error("too-large", 0, 0, f"the file is larger than {MAX_BYTES // 1024} KiB", "Split the pattern.")
+        return None
+    try:
+        return _Builder(report).build(text)
+    except _Refused:
+        return None
+    except MarkedYAMLError as error:
+        _syntax(error, text, report)
+    except (YAMLError, RecursionError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
+        report.error("yaml-syntax", 0, 0, f"this is not YAML: {first}")
+    return None
+
+
+def _syntax(error: MarkedYAMLError, text: str, report: Report) -> None:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+    lines = text.splitlines()
+    shown = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in shown[: len(shown) - len(shown.lstrip())]:
+        report.error("yaml-tab", line, shown.index("\t") + 1, "a tab indents this line", "Indent with spaces.")
+        return
+    problem = " ".join((error.problem or "it cannot be read").split())
+    context = f" {' '.join(error.context.split())}" if error.context else ""
+    report.error("yaml-syntax", line, column, f"this is not YAML: {problem}{context}", _syntax_hint(problem))
+
+
+def _syntax_hint(problem: str) -> str:
+    if "mapping values are not allowed" in problem:
+        return 'A text with ": " in it needs quotes.'
+    if "cannot start any token" in problem:
+        return "A text that begins with a special character needs quotes."
+    return "Check the indentation, the quotes and the brackets above this place."
+
+
+class _Builder:
+    """Builds the tree from the parser's events."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._anchors: dict[str, Node] = {}
+        self._sizes: dict[int, int] = {}
+        self._nodes = 0
+
+    def build(self, text: str) -> Node | None:
+        """The tree of the only document. Raises `_Refused` after reporting what is not allowed."""
+        events = iter(YAML(typ="safe", pure=True).parse(text))
+        root: Node | None = None
+        documents = 0
+        for event in events:
+            if isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    line = event.start_mark.line + 1
+                    self._refuse("many-documents", event, "a second document begins here", "One file, one pattern.", line)
+            elif isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent | AliasEvent):
+                root = self._node(event, events, 0)
+        if root is None or (root.kind == "null" and not root.raw):
+            self._report.error("empty-file", 0, 0, "the file is empty", "A pattern has a name, a structure and a workflow.")
+            return None
+        return root
+
+    def _node(self, event: Event, events: Any, depth: int) -> Node:
+        self._count(event, 1)
+        if depth > MAX_DEPTH:
+            self._refuse("too-deep", event, f"this is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(event, AliasEvent):
+            return self._alias(event)
+        before = self._nodes
+        if isinstance(event, ScalarEvent):
+            node = self._scalar(event)
+        elif isinstance(event, SequenceStartEvent):
+            node = self._list(event, events, depth)
+        else:
+            node = self._map(event, events, depth)
+        anchor = getattr(event, "anchor", None)
+        if anchor:
+            self._anchors[anchor] = node
+            self._sizes[id(node)] = self._nodes - before + 1
+        return node
+
+    def _list(self, event: Event, events: Any, depth: int) -> Node:
+        items: list[Node] = []
+        while not isinstance(inner := next(events), SequenceEndEvent):
+            items.append(self._node(inner, events, depth + 1))
+        return self._made("list", items, event)
+
+    def _map(self, event: Event, events: Any, depth: int) -> Node:
+        pairs: list[tuple[Node, Node]] = []
+        seen: dict[str, Node] = {}
+        while not isinstance(inner := next(events), MappingEndEvent):
+            key = self._node(inner, events, depth + 1)
+            value = self._node(next(events), events, depth + 1)
+            if key.kind in {"list", "map"}:
+                self._report.error("bad-key", key.line, key.column, "a key is a word, not a list or a map")
+                continue
+            if key.raw == "<<":
+                hint = "Write the keys out; merging is not part of YAML 1.2."
+                self._report.error("bad-key", key.line, key.column, "merge keys are not supported", hint)
+                continue
+            if key.raw in seen:
+                first = seen[key.raw].line
+                message = f"the key {key.raw!r} stands here for the second time; the first is in line {first}"
+                self._report.error("duplicate-key", key.line, key.column, message, "Remove one of them.")
+                continue
+            seen[key.raw] = key
+            pairs.append((key, value))
+        return self._made("map", pairs, event)
+
+    def _scalar(self, event: ScalarEvent) -> Node:
+        raw = str(event.value)
+        tag = str(getattr(event, "tag", None) or "")
+        if tag and tag not in {"!", "!!str", "tag:yaml.org,2002:str"}:
+            self._refuse("bad-tag", event, f"the tag {tag} is not supported", "Remove the tag.")
+        style = str(getattr(event, "style", "") or "")
+        if style in {"'", '"', "|", ">"} or tag:
+            return self._made("text", raw, event, raw, block=style in {"|", ">"})
+        if raw in _NULLS:
+            return self._made("null", None, event, raw)
+        if raw in _BOOLEANS:
+            return self._made("boolean", _BOOLEANS[raw], event, raw)
+        if _INTEGER.match(raw) and len(raw) < 40:
+            return self._made("number", int(raw), event, raw)
+        if _NUMBER.match(raw) and len(raw) < 40 and abs(float(raw)) != float("inf"):
+            return self._made("number", float(raw), event, raw)
+        return self._made("text", raw, event, raw, trap=raw in _TRAPS)
+
+    def _alias(self, event: AliasEvent) -> Node:
+        name = str(getattr(event, "anchor", ""))
+        node = self._anchors.get(name)
+        if node is None:
+            self._refuse("bad-alias", event, f"there is no complete anchor &{name} before this place")
+        self._count(event, self._sizes.get(id(node), 1))
+        return node
+
+    def _count(self, event: Event, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            self._refuse("too-large", event, f"the file holds more than {MAX_NODES} values", "Aliases count each time.")
+
+    def _refuse(self, code: str, event: Any, message: str, hint: str = "", line: int = 0) -> Any:
+        mark = event.start_mark
+        self._report.error(code, line or mark.line + 1, mark.column + 1, message, hint)
+        raise _Refused
+
+    @staticmethod
+    def _made(kind: Kind, value: Any, event: Any, raw: str = "", *, trap: bool = False, block: bool = False) -> Node:
+        mark = event.start_mark
+        return Node(kind=kind, value=value, line=mark.line + 1, column=mark.column + 1, raw=raw, trap=trap, block=block)

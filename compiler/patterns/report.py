@@ -1,0 +1,70 @@
+"""Collecting everything that is wrong with a file, each thing with its place and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from schemas.patterns import PatternDiagnostic
+
+_MOST = 200
+_SHOWN = 200
+
+
+class Report:
+    """The diagnostics of one file."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self._lines = text.split("\n")
+        self._found: dict[tuple[int, int, str, str], PatternDiagnostic] = {}
+
+    def error(self, code: str, line: int, column: int, message: str, hint: str = "") -> None:
+        """Something because of which the pattern cannot be used. Lines and columns count from 1, 0 is the whole file."""
+        self._add("error", code, line, column, message, hint)
+
+    def warning(self, code: str, line: int, column: int, message: str, hint: str = "") -> None:
+        """Something that works and is probably not meant."""
+        self._add("warning", code, line, column, message, hint)
+
+    def _add(self, severity: str, code: str, line: int, column: int, message: str, hint: str) -> None:
+        if len(self._found) >= _MOST:
+            return
+        shown = self._lines[line - 1].rstrip("\r")[:_SHOWN] if 0 < line <= len(self._lines) else ""
+        self._found.setdefault(
+            (line, column, code, message),
+            PatternDiagnostic(
+                file=self._file,
+                line=line,
+                column=column,
+                code=code,
+                severity="error" if severity == "error" else "warning",
+                message=message,
+                hint=hint,
+                source_line=shown,
+            ),
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is any error."""
+        return any(found.severity == "error" for found in self._found.values())
+
+    def sorted(self) -> list[PatternDiagnostic]:
+        """Everything found, in the order of the file."""
+        return [self._found[key] for key in sorted(self._found)]
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A hint with the nearest known word, else with all of them."""
+    names = list(dict.fromkeys(known))
+    lowered = {name.lower().replace("_", "").replace("-", ""): name for name in names}
+    near = lowered.get(word.lower().replace("_", "").replace("-", ""))
+    if near is None:
+        close = get_close_matches(word, names, n=1, cutoff=0.6)
+        near = close[0] if close else None
+    if near is not None and near != word:
+        return f"Did you mean {near!r}?"
+    if otherwise:
+        return otherwise
+    return f"Known here: {', '.join(names)}." if names else ""

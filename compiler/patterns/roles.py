@@ -1,0 +1,272 @@
+"""Reading `structure`: roles, who reports to whom, how their work is scored."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from compiler.patterns.model import HUMAN, Role
+from compiler.patterns.oracles import read_verify
+from compiler.patterns.reader import Node
+from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.view import View, to_json
+from schemas.base import ROLE_ID_PATTERN
+
+KINDS = ("claude", "codex", "gemini", "aider", "acp", "command", "custom")
+RESERVED_ROLES = {
+    HUMAN: "it names the person who answers questions",
+    "result": "the branch parallax/<execution>/result is the execution's own",
+}
+_KEYS = (
+    "id", "name", "description", "agentType", "type", "capabilities", "reportsTo", "minInstances", "maxInstances",
+    "singleton", "expertise", "agentConfig", "confidence", "verify", "threadConfig",
+)  # fmt: skip
+_REFUSED = {
+    "routing": "questions of agents go to a person; routing them to roles is not supported yet",
+}
+_REFUSED_ESCALATION = {"topicRoutes": "questions are not routed by topic yet"}
+_BOTH = ("command", "env")
+
+
+def read_structure(node: Node, report: Report) -> dict[str, Role]:
+    """The roles of a structure, by id."""
+    view = View(node, report, "structure", ("name", "description", "roles", "escalation", "routing"), _REFUSED)
+    view.text("name")
+    view.text("description")
+    escalation = _escalation(view, report)
+    roles_node = view.get("roles")
+    if roles_node is None:
+        view.missing("roles", "A structure has at least one role.")
+        return {}
+    if roles_node.kind != "map":
+        view.wrong("roles", roles_node, "a map from role ids to roles")
+        return {}
+    roles: dict[str, Role] = {}
+    for key, value in roles_node.pairs:
+        role = _role(key, value, report, escalation)
+        if role is not None:
+            roles[role.id] = role
+    if not roles_node.pairs:
+        view.missing("roles", "A structure has at least one role.")
+    _check_hierarchy(roles, {key.raw for key, _ in roles_node.pairs}, report)
+    return roles
+
+
+def _escalation(view: View, report: Report) -> dict[str, Any]:
+    node = view.get("escalation")
+    if node is None:
+        return {}
+    keys = ("defaultBehavior", "timeoutMs", "maxDepth", "onMaxDepth", "topicRoutes")
+    rules = View(node, report, "escalation", keys, _REFUSED_ESCALATION)
+    made: dict[str, Any] = {}
+    behavior = rules.choice(
+        "defaultBehavior", ("route_to_reports_to", "surface_to_user", "broadcast"), "route_to_reports_to"
+    )
+    if behavior == "broadcast":
+        place = rules.get("defaultBehavior") or node
+        message = "'broadcast' cannot be honoured: a result is escalated to one role at a time"
+        report.error("unsupported", place.line, place.column, message, "Write route_to_reports_to.")
+    elif rules.has("defaultBehavior"):
+        made["defaultBehavior"] = behavior
+    if (timeout := rules.integer("timeoutMs", least=1)) is not None:
+        made["timeoutMs"] = timeout
+    if (depth := rules.integer("maxDepth", least=0, most=100)) is not None:
+        made["maxDepth"] = depth
+    if rules.has("onMaxDepth"):
+        made["onMaxDepth"] = rules.choice(
+            "onMaxDepth", ("surface_to_user", "fail", "return_best_effort"), "return_best_effort"
+        )
+    return made
+
+
+def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> Role | None:
+    role_id = key.raw
+    if key.trap:
+        message = f"{key.raw!r} reads as true or false elsewhere; a role id is a text"
+        report.error("yaml-boolean", key.line, key.column, message, f'Write "{key.raw}".')
+    if not re.match(ROLE_ID_PATTERN, role_id):
+        hint = "A letter, then letters, digits, - and _, at most 64."
+        report.error("bad-role-id", key.line, key.column, f"{role_id!r} cannot be a role id", hint)
+        return None
+    if role_id.lower() in RESERVED_ROLES:
+        message = f"{role_id!r} cannot be a role id: {RESERVED_ROLES[role_id.lower()]}"
+        report.error("reserved-role", key.line, key.column, message, "Choose another id.")
+    view = View(node, report, f"role {role_id!r}", _KEYS)
+    if not view.valid:
+        return None
+    if view.has("id") and (named := view.text("id")) and named != role_id:
+        place = view.get("id") or node
+        message = f"the role stands under the key {role_id!r} and calls itself {named!r}"
+        report.error("role-id-mismatch", place.line, place.column, message, f"Write id: {role_id}.")
+    fields: dict[str, Any] = {"id": role_id, "name": view.text("name") or role_id}
+    if description := view.text("description"):
+        fields["description"] = description
+    fields["agentType"] = _kinds(view, report)
+    fields["capabilities"] = _capabilities(view, report)
+    reports_to = view.text("reportsTo")
+    if reports_to:
+        fields["reportsTo"] = reports_to
+    _instances(view, report, fields)
+    if expertise := [word for word, _ in view.texts("expertise")]:
+        fields["expertise"] = expertise
+    _config(view, report, fields)
+    _confidence(view, report, fields)
+    judges: list[tuple[str, Node]] = []
+    if (verify := view.get("verify")) is not None:
+        oracles, combine, judges = read_verify(verify, report, f"role {role_id!r}")
+        fields["verify"] = {"oracles": oracles, "combine": combine}
+    _thread(view, report)
+    if escalation:
+        fields["escalation"] = escalation
+    return Role(
+        id=role_id,
+        line=key.line,
+        column=key.column,
+        fields=fields,
+        reports_to=reports_to,
+        reports_to_node=view.get("reportsTo"),
+        judges=judges,
+    )
+
+
+def _kinds(view: View, report: Report) -> list[str]:
+    key = "agentType" if view.has("agentType") or not view.has("type") else "type"
+    if view.has("agentType") and view.has("type"):
+        place = view.key("type")
+        message = "'type' and 'agentType' say the same; one of them is enough"
+        report.error("conflicting-keys", place.line, place.column, message, "Remove 'type'.")
+    kinds: list[str] = []
+    for word, node in view.texts(key, single=True):
+        if word not in KINDS:
+            hint = did_you_mean(word, KINDS, f"One of {', '.join(KINDS)}.")
+            report.error("unknown-agent-type", node.line, node.column, f"there is no agent type {word!r}", hint)
+        elif word in kinds:
+            report.error("duplicate-value", node.line, node.column, f"{word!r} is listed twice", "Remove one of them.")
+        else:
+            kinds.append(word)
+    return kinds or ["custom"]
+
+
+def _capabilities(view: View, report: Report) -> list[str]:
+    found: list[str] = []
+    for word, node in view.texts("capabilities", required=True, hint="capabilities: [code_review]"):
+        if not word.strip():
+            report.error("bad-value", node.line, node.column, "a capability is a word")
+        elif word in found:
+            report.error("duplicate-value", node.line, node.column, f"{word!r} is listed twice", "Remove one of them.")
+        else:
+            found.append(word)
+    return found
+
+
+def _instances(view: View, report: Report, fields: dict[str, Any]) -> None:
+    least = view.integer("minInstances", least=0, most=1000)
+    most = view.integer("maxInstances", least=1, most=1000)
+    single = view.flag("singleton")
+    for name, value in (("minInstances", least), ("maxInstances", most), ("singleton", single)):
+        if value is not None:
+            fields[name] = value
+    if least is not None and most is not None and least > most:
+        place = view.key("minInstances")
+        message = f"minInstances ({least}) is more than maxInstances ({most})"
+        report.error("impossible-instances", place.line, place.column, message, f"At most {most}.")
+    for name, value in (("minInstances", least), ("maxInstances", most)):
+        if single and value is not None and value > 1:
+            place = view.key(name)
+            message = f"a singleton has one instance; {name} says {value}"
+            report.error("impossible-instances", place.line, place.column, message, f"Remove {name} or singleton.")
+
+
+def _config(view: View, report: Report, fields: dict[str, Any]) -> None:
+    kinds = fields["agentType"]
+    node = view.get("agentConfig")
+    if "command" in kinds and (node is None or not any(key.raw == "command" for key, _ in node.pairs)):
+        hint = 'agentConfig: {command: ["python", "-m", "my_agent"]}'
+        place = view.key("agentConfig") if node is not None else view.key("agentType")
+        report.error("missing-command", place.line, place.column, f"{view.what} is a command without a command", hint)
+    if node is None:
+        return
+    adapters = [kind for kind in kinds if kind not in {"command", "custom"}]
+    keys = _BOTH if not adapters else (*_BOTH, *(key.raw for key, _ in node.pairs))
+    config = View(node, report, f"agentConfig of {view.what}", keys)
+    if not config.valid:
+        return
+    made: dict[str, Any] = {key.raw: to_json(value) for key, value in node.pairs if key.raw in keys}
+    if config.has("command"):
+        made["command"] = [word for word, _ in config.texts("command")]
+        place = config.key("command")
+        if "command" not in kinds:
+            message = f"'command' has no effect: {view.what} takes no command agents"
+            report.error("unused-command", place.line, place.column, message, "Add command to agentType.")
+        elif not made["command"]:
+            report.error("missing-command", place.line, place.column, f"{view.what} is a command without a command")
+    if (env := config.get("env")) is not None:
+        made["env"] = _env(env, report, view.what)
+    fields["agentConfig"] = made
+
+
+def _env(node: Node, report: Report, what: str) -> dict[str, str]:
+    keys = [key.raw for key, _ in node.pairs]
+    view = View(node, report, f"env of {what}", keys)
+    for key, _ in node.pairs:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.raw):
+            report.error("bad-value", key.line, key.column, f"{key.raw!r} cannot be the name of a variable")
+    return {name: view.text(name) for name in keys} if view.valid else {}
+
+
+def _confidence(view: View, report: Report, fields: dict[str, Any]) -> None:
+    node = view.get("confidence")
+    if node is None:
+        return
+    bounds = View(node, report, f"confidence of {view.what}", ("accept", "retryBelow", "escalateBelow"))
+    made = {key: value for key in ("accept", "retryBelow", "escalateBelow") if (value := bounds.number(key)) is not None}
+    for lower, upper in (("escalateBelow", "retryBelow"), ("retryBelow", "accept"), ("escalateBelow", "accept")):
+        low, high = made.get(lower), made.get(upper, 0.8 if upper == "accept" else None)
+        if low is not None and high is not None and low > high:
+            place = bounds.key(lower)
+            default = "" if upper in made else " (the default)"
+            message = f"{lower} ({low:g}) is above {upper} ({high:g}){default}"
+            report.error("impossible-policy", place.line, place.column, message, f"At most {high:g}.")
+            break
+    if "escalateBelow" in made and not view.has("reportsTo"):
+        place = bounds.key("escalateBelow")
+        message = f"{view.what} escalates and reports to nobody: such work is accepted with a warning"
+        report.warning("escalates-to-nobody", place.line, place.column, message, "Add reportsTo.")
+    fields["confidence"] = made
+
+
+def _thread(view: View, report: Report) -> None:
+    node = view.get("threadConfig")
+    if node is None:
+        return
+    enabled = next((value for key, value in node.pairs if key.raw == "enabled"), None)
+    if enabled is None or enabled.kind != "boolean" or enabled.value is not False:
+        place = view.key("threadConfig")
+        message = f"'threadConfig' of {view.what} cannot be honoured: threads are not supported yet"
+        report.error("unsupported", place.line, place.column, message, "Remove the key.")
+
+
+def _check_hierarchy(roles: dict[str, Role], names: set[str], report: Report) -> None:
+    for role in roles.values():
+        if role.reports_to and role.reports_to not in names and role.reports_to_node is not None:
+            place = role.reports_to_node
+            message = f"role {role.id!r} reports to {role.reports_to!r}, which is no role"
+            report.error("unknown-role", place.line, place.column, message, did_you_mean(role.reports_to, names))
+        for judge, place in role.judges:
+            if judge not in names:
+                message = f"the oracle asks {judge!r}, which is no role"
+                report.error("unknown-role", place.line, place.column, message, did_you_mean(judge, names))
+        agents = [one for one in role.fields.get("verify", {}).get("oracles", []) if one["type"] == "agent"]
+        if any("role" not in one for one in agents) and not role.reports_to:
+            message = f"an agent oracle of role {role.id!r} asks nobody: the role reports to nobody"
+            report.error("unknown-role", role.line, role.column, message, "Add 'role' to the oracle, or reportsTo.")
+    reported: set[str] = set()
+    for role in roles.values():
+        chain = [role.id]
+        while (above := roles[chain[-1]].reports_to) in roles and above not in chain:
+            chain.append(above)
+        if above == role.id and role.id not in reported and role.reports_to_node is not None:
+            reported.update(chain)
+            place = role.reports_to_node
+            message = "reportsTo goes in a circle: " + " → ".join([*chain, role.id])
+            report.error("reports-to-cycle", place.line, place.column, message, "Somebody has to be at the top.")

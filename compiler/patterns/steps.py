@@ -1,0 +1,214 @@
+"""Reading `workflow.steps`: every type of step, with its own keys and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from compiler.patterns.model import STEP_TYPES, Step
+from compiler.patterns.oracles import read_verify
+from compiler.patterns.reader import Node
+from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.view import View, describe
+
+METHODS = ("consensus", "majority", "merge", "best", "all", "weighted", "custom")
+RESERVED_IDS = frozenset({"input", "workspace", "context"})
+
+_COMMON = ("type", "id", "timeoutMs", "onError")
+_KEYS: dict[str, tuple[str, ...]] = {
+    "assign": ("role", "task", "input", "timeout"),
+    "parallel": ("steps", "maxConcurrency", "strategy", "minResults"),
+    "sequential": ("steps",),
+    "select": ("role", "criteria"),
+    "review": ("reviewer", "subject", "maxIterations"),
+    "approve": ("approver", "subject"),
+    "aggregate": ("method", "sources", "weights"),
+    "condition": ("check", "then", "else"),
+    "wait": ("condition", "signal", "timeout"),
+    "verify": ("oracles", "subject", "combine"),
+}
+_UNSUPPORTED = {"pattern": "patterns cannot call patterns yet"}
+_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
+
+
+class StepReader:
+    """Reads steps; `count` gives the ids of those that have none of their own."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def read_all(self, nodes: list[Node], prefix: str) -> list[Step]:
+        """The steps of a list; a step without an id is called `<prefix>_<position>`."""
+        steps = [self._read(node, f"{prefix}_{position}") for position, node in enumerate(nodes)]
+        return [step for step in steps if step is not None]
+
+    def _read(self, node: Node, default_id: str) -> Step | None:
+        if node.kind != "map":
+            self._report.error("wrong-type", node.line, node.column, f"a step is a map, not {describe(node)}")
+            return None
+        kind = self._type(node)
+        if kind is None:
+            return None
+        view = View(node, self._report, f"the {kind} step", (*_COMMON, *_KEYS[kind]))
+        step_id = view.text("id") or default_id
+        if not _ID.match(step_id) or step_id in RESERVED_IDS:
+            place = view.get("id") or node
+            reason = "it is taken" if step_id in RESERVED_IDS else "a letter, then letters, digits, - and _"
+            self._report.error("bad-step-id", place.line, place.column, f"{step_id!r} cannot be a step id: {reason}")
+            step_id = default_id
+        fields: dict[str, Any] = {
+            "type": kind,
+            "id": step_id,
+            "line": node.line,
+            "column": node.column,
+            "explicit": view.has("id"),
+            "timeout_ms": self._timeout(view),
+            "on_error": view.choice("onError", ("fail", "continue", "best_effort"), "fail"),
+        }
+        getattr(self, f"_{kind}")(view, fields)
+        return Step(**fields)
+
+    def _type(self, node: Node) -> str | None:
+        view = View(Node(kind="map", value=[p for p in node.pairs if p[0].raw == "type"], line=node.line,
+                         column=node.column), self._report, "a step", ("type",))  # fmt: skip
+        kind = view.text("type", required=True, hint=f"type: one of {', '.join(STEP_TYPES)}")
+        place = view.get("type")
+        if not kind or place is None:
+            return None
+        if kind in _UNSUPPORTED:
+            message = f"a step of type {kind!r} cannot be honoured: {_UNSUPPORTED[kind]}"
+            self._report.error("unsupported", place.line, place.column, message)
+            return None
+        if kind not in STEP_TYPES:
+            hint = did_you_mean(kind, STEP_TYPES, f"One of {', '.join(STEP_TYPES)}.")
+            self._report.error("unknown-step-type", place.line, place.column, f"there is no step type {kind!r}", hint)
+            return None
+        return kind
+
+    def _timeout(self, view: View) -> int | None:
+        if view.has("timeout") and view.has("timeoutMs"):
+            place = view.key("timeout")
+            message = "'timeout' and 'timeoutMs' say the same; one of them is enough"
+            self._report.error("conflicting-keys", place.line, place.column, message, "Remove 'timeout'.")
+        return view.integer("timeoutMs" if view.has("timeoutMs") else "timeout", least=1, most=2_592_000_000)
+
+    # -- one method for each type -------------------------------------------------------------------------------------
+
+    def _assign(self, view: View, fields: dict[str, Any]) -> None:
+        self._role(view, fields, "role")
+        fields["text"] = self._text(view, "task")
+        fields["input"] = view.get("input")
+
+    def _parallel(self, view: View, fields: dict[str, Any]) -> None:
+        self._inner(view, fields)
+        fields["max_concurrency"] = view.integer("maxConcurrency", least=1, most=1000)
+        fields["strategy"] = view.choice("strategy", ("all", "race", "all_settled", "quorum"), "all")
+        fields["min_results"] = view.integer("minResults", least=1)
+        place = view.key("minResults")
+        if fields["min_results"] is not None and fields["strategy"] != "quorum":
+            message = f"'minResults' has no effect: the strategy is {fields['strategy']}"
+            self._report.error("bad-value", place.line, place.column, message, "Write strategy: quorum.")
+        elif fields["min_results"] is not None and fields["min_results"] > len(fields["steps"]) > 0:
+            message = f"minResults ({fields['min_results']}) is more than there are steps ({len(fields['steps'])})"
+            self._report.error("out-of-range", place.line, place.column, message)
+
+    def _sequential(self, view: View, fields: dict[str, Any]) -> None:
+        self._inner(view, fields)
+
+    def _select(self, view: View, fields: dict[str, Any]) -> None:
+        self._role(view, fields, "role")
+        fields["criteria"] = view.choice(
+            "criteria", ("availability", "expertise", "round_robin", "best"), "availability"
+        )
+
+    def _review(self, view: View, fields: dict[str, Any]) -> None:
+        self._role(view, fields, "reviewer")
+        fields["input"] = self._anything(view, "subject")
+        fields["max_iterations"] = view.integer("maxIterations", least=0, most=100)
+
+    def _approve(self, view: View, fields: dict[str, Any]) -> None:
+        self._role(view, fields, "approver")
+        fields["input"] = self._anything(view, "subject")
+
+    def _aggregate(self, view: View, fields: dict[str, Any]) -> None:
+        node = view.get("method")
+        if node is None:
+            view.missing("method", f"One of {', '.join(METHODS[:-1])}.")
+        method = view.choice("method", METHODS, "merge", "unknown-method")
+        if method == "custom" and node is not None:
+            message = "method 'custom' cannot be honoured: a file has no place for the method"
+            self._report.error("unsupported", node.line, node.column, message, "Write the pattern in Prism.")
+        fields["method"] = method
+        fields["sources"] = view.get("sources")
+        weights = view.get("weights")
+        if weights is not None and method != "weighted":
+            place = view.key("weights")
+            message = f"'weights' has no effect: the method is {method}"
+            self._report.error("bad-value", place.line, place.column, message, "Write method: weighted.")
+        elif weights is not None:
+            names = [key.raw for key, _ in weights.pairs]
+            numbers = View(weights, self._report, "weights", names)
+            found = {name: numbers.number(name, most=1_000_000.0) for name in names if numbers.valid}
+            fields["weights"] = {name: value for name, value in found.items() if value is not None}
+
+    def _condition(self, view: View, fields: dict[str, Any]) -> None:
+        fields["check"] = self._text(view, "check")
+        for key in ("then", "else"):
+            node = view.get(key)
+            if node is None:
+                if key == "then":
+                    view.missing("then", "The step that runs when the check holds.")
+                continue
+            many = node.kind == "list"
+            prefix = f"{fields['id']}_{key}"
+            fields[f"{key}_steps"] = self.read_all(node.items if many else [node], prefix)
+            fields[f"{key}_is_list"] = many
+            if many and not node.items:
+                place = view.key(key)
+                self._report.error("empty-steps", place.line, place.column, f"{key!r} of {view.what} has no step")
+
+    def _wait(self, view: View, fields: dict[str, Any]) -> None:
+        key = "signal" if view.has("signal") else "condition"
+        fields["signal"] = view.text(key)
+        if not fields["signal"] and fields["timeout_ms"] is None:
+            view.missing("timeoutMs", "How long to wait, or the signal to wait for.")
+
+    def _verify(self, view: View, fields: dict[str, Any]) -> None:
+        node = view.get("oracles")
+        fields["input"] = view.get("subject")
+        fields["combine"] = view.choice("combine", ("min", "weighted", "product"), "min")
+        if node is None:
+            view.missing("oracles", 'oracles: [{type: command, run: "python -m pytest"}]')
+            return
+        fields["oracles"] = read_verify(node, self._report, view.what)[0]
+        for oracle in fields["oracles"]:
+            if oracle["type"] != "command":
+                message = f"a verify step takes command oracles, not {oracle['type']}"
+                self._report.error("unsupported", node.line, node.column, message, "Put it under verify of a role.")
+
+    # -- parts ----------------------------------------------------------------------------------------------------------
+
+    def _role(self, view: View, fields: dict[str, Any], key: str) -> None:
+        fields["role"] = view.text(key, required=True, hint="The id of a role.")
+        fields["role_node"] = view.get(key)
+
+    def _inner(self, view: View, fields: dict[str, Any]) -> None:
+        nodes = view.items("steps")
+        fields["steps"] = self.read_all(nodes, fields["id"])
+        if not nodes:
+            place = view.key("steps")
+            self._report.error("empty-steps", place.line, place.column, f"{view.what} has no steps")
+
+    def _text(self, view: View, key: str) -> Node | None:
+        text = view.text(key, required=True)
+        node = view.get(key)
+        if node is not None and node.kind == "text" and not text.strip() and not node.trap:
+            self._report.error("missing-key", node.line, node.column, f"{key!r} of {view.what} is empty")
+            return None
+        return node if node is not None and node.kind == "text" and not node.trap else None
+
+    def _anything(self, view: View, key: str) -> Node | None:
+        node = view.get(key)
+        if node is None:
+            view.missing(key, "What is to be judged, for example ${implement}.")
+        return node

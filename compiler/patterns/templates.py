@@ -1,0 +1,158 @@
+"""Texts with `${…}` in them: finding the references, where they stand in the file, and writing them as Prism."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from compiler.patterns.expressions import ExpressionError, parse_expression, parse_reference
+from compiler.patterns.literals import escaped, key, scalar
+from compiler.patterns.reader import Node
+from compiler.patterns.references import Resolved, Scope, resolve
+from compiler.patterns.report import Report
+from compiler.patterns.shapes import ANY, NULL, TEXT, Shape
+
+
+@dataclass(slots=True)
+class Rendered:
+    """A value in Prism, its shape, and the names it refers to, in order."""
+
+    code: str
+    shape: Shape = TEXT
+    roots: list[str] = field(default_factory=list[str])
+
+
+class Templates:
+    """Renders the values of one file; what is wrong goes to its report."""
+
+    def __init__(self, report: Report, source: str) -> None:
+        self._report = report
+        self._lines = source.split("\n")
+
+    def expression(self, node: Node, scope: Scope) -> Resolved | None:
+        """A whole text as one expression, with or without `${}` around it."""
+        try:
+            return resolve(parse_expression(node.raw), scope)
+        except ExpressionError as error:
+            self._fail(node, error)
+            return None
+
+    def text(self, node: Node, scope: Scope) -> Rendered:
+        """A text in which every reference reads as a person would write its value."""
+        parts, roots = self._parts(node, scope)
+        return Rendered(_joined(parts), TEXT, roots)
+
+    def value(self, node: Node, scope: Scope) -> Rendered:
+        """Any value. A text that is nothing but one reference is that reference's value."""
+        if node.kind == "text":
+            parts, roots = self._parts(node, scope)
+            if len(parts) == 1 and isinstance(parts[0], Resolved):
+                return Rendered(parts[0].code, parts[0].shape, roots)
+            return Rendered(_joined(parts), TEXT, roots)
+        if node.kind == "list":
+            items = [self.value(item, scope) for item in node.items]
+            shape = Shape("list", items=tuple(item.shape for item in items))
+            return Rendered("[" + ", ".join(item.code for item in items) + "]", shape, _all(items))
+        if node.kind == "map":
+            entries = [(name.raw, self.value(inner, scope)) for name, inner in node.pairs]
+            code = "{" + ", ".join(f"{key(name)}: {made.code}" for name, made in entries) + "}"
+            return Rendered(code, Shape("record"), _all(made for _, made in entries))
+        return Rendered(scalar(node.value), NULL if node.value is None else ANY)
+
+    def _parts(self, node: Node, scope: Scope) -> tuple[list[str | Resolved], list[str]]:
+        text, parts, roots, position = str(node.value), list[str | Resolved](), list[str](), 0
+        plain: list[str] = []
+        while (found := text.find("${", position)) >= 0:
+            if found > 0 and text[found - 1] in "\\$":
+                plain.append(text[position : found - 1] + "${")
+                position = found + 2
+                continue
+            plain.append(text[position:found])
+            try:
+                expression, after = parse_reference(text, found + 2)
+                made = resolve(expression, scope)
+            except ExpressionError as error:
+                self._fail(node, error)
+                position = found + 2
+                continue
+            if joined := "".join(plain):
+                parts.append(joined)
+            plain, position = [], after
+            parts.append(made)
+            roots += made.roots
+        if rest := "".join([*plain, text[position:]]):
+            parts.append(rest)
+        return parts, list(dict.fromkeys(roots))
+
+    def _fail(self, node: Node, error: ExpressionError) -> None:
+        line, column = self._place(node, error.offset)
+        self._report.error(error.code, line, column, error.message, error.hint)
+
+    def _place(self, node: Node, offset: int) -> tuple[int, int]:
+        """Where character `offset` of a text stands in the file."""
+        value = str(node.raw)
+        before = value.rfind("${", 0, offset + 2)
+        if before >= 0:
+            found = self._nth(node, value[: before + 2].count("${"))
+            if found is not None:
+                return found[0], found[1] + max(0, offset - before)
+        if node.block:
+            line = node.line + 1 + value[:offset].count("\n")
+            shown = self._lines[line - 1] if line <= len(self._lines) else ""
+            indent = len(shown) - len(shown.lstrip())
+            return line, indent + 1 + offset - (value.rfind("\n", 0, offset) + 1)
+        shown = self._lines[node.line - 1] if node.line <= len(self._lines) else ""
+        quote = 1 if shown[node.column - 1 : node.column] in {"'", '"'} else 0
+        return node.line, node.column + quote + offset
+
+    def _nth(self, node: Node, number: int) -> tuple[int, int] | None:
+        line, column = node.line, node.column - 1
+        while line <= len(self._lines):
+            found = self._lines[line - 1].find("${", column)
+            if found < 0:
+                line, column = line + 1, 0
+                continue
+            number -= 1
+            if number == 0:
+                return line, found + 1
+            column = found + 2
+        return None
+
+
+def _all(rendered: Iterable[Rendered]) -> list[str]:
+    return list(dict.fromkeys(root for made in rendered for root in made.roots))
+
+
+def _joined(parts: list[str | Resolved]) -> str:
+    """The parts as one Prism string; a reference whose code holds quotes or braces stands outside of it."""
+    pieces: list[str] = []
+    inside = ""
+    for part in parts:
+        if isinstance(part, str):
+            inside += escaped(part)
+            continue
+        code = part.code if part.shape.kind == "text" and not part.shape.nullable else f"text({without_parentheses(part.code)})"
+        if any(char in code for char in '"{}\\'):
+            if inside:
+                pieces.append(f'"{inside}"')
+            pieces.append(f"text({without_parentheses(part.code)})")
+            inside = ""
+        else:
+            inside += f"${{{code}}}"
+    if inside or not pieces:
+        pieces.append(f'"{inside}"')
+    if len(pieces) == 1:
+        return pieces[0]
+    return " + ".join(pieces)
+
+
+def without_parentheses(code: str) -> str:
+    """The code without parentheses around all of it."""
+    if not (code.startswith("(") and code.endswith(")")) or '"' in code:
+        return code
+    depth = 0
+    for position, char in enumerate(code):
+        depth += (char == "(") - (char == ")")
+        if depth == 0 and position < len(code) - 1:
+            return code
+    return code[1:-1]

@@ -1,0 +1,179 @@
+"""Reading a map key by key: every key is either asked for, or reported as unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from compiler.patterns.reader import Node
+from compiler.patterns.report import Report, did_you_mean
+
+_KINDS = {"null": "nothing", "boolean": "true or false", "number": "a number", "text": "a text", "list": "a list", "map": "a map"}
+
+
+def describe(node: Node) -> str:
+    """What stands there, in words."""
+    return f"{node.raw!r}" if node.kind in {"boolean", "number"} else _KINDS[node.kind]
+
+
+class View:
+    """One map of the file. `what` names it in messages. `refused` are keys that are known and cannot be honoured."""
+
+    def __init__(
+        self, node: Node, report: Report, what: str, keys: Iterable[str], refused: Mapping[str, str] | None = None
+    ) -> None:
+        self.node = node
+        self.report = report
+        self.what = what
+        self._entries: dict[str, tuple[Node, Node]] = {}
+        self.valid = node.kind == "map"
+        known, refusals = list(keys), refused or {}
+        if not self.valid:
+            report.error("wrong-type", node.line, node.column, f"{what} is a map, not {describe(node)}")
+            return
+        for key, value in node.pairs:
+            if key.raw in refusals:
+                message = f"{key.raw!r} of {what} cannot be honoured: {refusals[key.raw]}"
+                report.error("unsupported", key.line, key.column, message, "Remove the key.")
+            elif key.raw not in known:
+                message = f"{what} has no key {key.raw!r}"
+                report.error("unknown-key", key.line, key.column, message, did_you_mean(key.raw, known))
+            else:
+                self._entries[key.raw] = (key, value)
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there with a value."""
+        return key in self._entries and self._entries[key][1].kind != "null"
+
+    def get(self, key: str) -> Node | None:
+        """The value's node; None where the key is missing or empty."""
+        return self._entries[key][1] if self.has(key) else None
+
+    def key(self, key: str) -> Node:
+        """Where the key stands, else the map itself."""
+        return self._entries[key][0] if key in self._entries else self.node
+
+    def missing(self, key: str, hint: str = "") -> None:
+        """Reports that a key is needed."""
+        if not self.valid:
+            return
+        if key in self._entries:
+            place = self._entries[key][0]
+            self.report.error("missing-key", place.line, place.column, f"{key!r} of {self.what} is empty", hint)
+        else:
+            place = self.node
+            self.report.error("missing-key", place.line, place.column, f"{self.what} needs {key!r}", hint)
+
+    def wrong(self, key: str, node: Node, wanted: str, hint: str = "") -> None:
+        """Reports a value of the wrong type."""
+        message = f"{key!r} of {self.what} is {wanted}, not {describe(node)}"
+        self.report.error("wrong-type", node.line, node.column, message, hint)
+
+    def text(self, key: str, default: str = "", *, required: bool = False, hint: str = "") -> str:
+        """A text."""
+        node = self.get(key)
+        if node is None:
+            if required:
+                self.missing(key, hint)
+            return default
+        return self._text(key, node, default)
+
+    def _text(self, key: str, node: Node, default: str = "") -> str:
+        if node.trap:
+            message = f"{node.raw!r} reads as true or false elsewhere; {key!r} is a text"
+            self.report.error("yaml-boolean", node.line, node.column, message, f'Write "{node.raw}".')
+            return default
+        if node.kind != "text":
+            hint = f'Write "{node.raw}".' if node.kind in {"boolean", "number"} else ""
+            self.wrong(key, node, "a text", hint)
+            return default
+        return str(node.value)
+
+    def choice(self, key: str, choices: Iterable[str], default: str, code: str = "bad-value") -> str:
+        """One of some words."""
+        node, known = self.get(key), list(choices)
+        if node is None:
+            return default
+        word = self._text(key, node, default)
+        if word in known:
+            return word
+        message = f"{word!r} is no {key!r} of {self.what}"
+        self.report.error(code, node.line, node.column, message, did_you_mean(word, known, f"One of {', '.join(known)}."))
+        return default
+
+    def flag(self, key: str, default: bool | None = None) -> bool | None:
+        """True or false."""
+        node = self.get(key)
+        if node is None:
+            return default
+        if node.kind != "boolean":
+            self.wrong(key, node, "true or false")
+            return default
+        return bool(node.value)
+
+    def integer(self, key: str, default: int | None = None, *, least: int = 0, most: int = 2**53) -> int | None:
+        """A whole number within bounds."""
+        node = self.get(key)
+        if node is None:
+            return default
+        if node.kind != "number" or not isinstance(node.value, int):
+            self.wrong(key, node, "a whole number")
+            return default
+        if not least <= node.value <= most:
+            bound = f"at least {least}" if node.value < least else f"at most {most}"
+            self.report.error("out-of-range", node.line, node.column, f"{key!r} of {self.what} is {bound}")
+            return default
+        return node.value
+
+    def number(self, key: str, default: float | None = None, *, least: float = 0.0, most: float = 1.0) -> float | None:
+        """A number within bounds."""
+        node = self.get(key)
+        if node is None:
+            return default
+        if node.kind != "number":
+            self.wrong(key, node, "a number")
+            return default
+        if not least <= node.value <= most:
+            message = f"{key!r} of {self.what} is between {least:g} and {most:g}"
+            self.report.error("out-of-range", node.line, node.column, message)
+            return default
+        return float(node.value)
+
+    def texts(self, key: str, *, single: bool = False, required: bool = False, hint: str = "") -> list[tuple[str, Node]]:
+        """A list of texts with their places; where `single` is set, one text counts as a list of one."""
+        node = self.get(key)
+        if node is None:
+            if required:
+                self.missing(key, hint)
+            return []
+        if single and node.kind in {"text", "boolean", "number"}:
+            word = self._text(key, node)
+            return [(word, node)] if word else []
+        if node.kind != "list":
+            self.wrong(key, node, "a list of texts")
+            return []
+        return [(word, item) for item in node.items if (word := self._text(key, item))]
+
+    def items(self, key: str) -> list[Node]:
+        """A list of anything."""
+        node = self.get(key)
+        if node is None:
+            return []
+        if node.kind != "list":
+            self.wrong(key, node, "a list")
+            return []
+        return node.items
+
+    def json(self, key: str) -> Any:
+        """Any value, as JSON."""
+        node = self.get(key)
+        return None if node is None else to_json(node)
+
+
+def to_json(node: Node) -> Any:
+    """A tree as plain JSON."""
+    if node.kind == "list":
+        return [to_json(item) for item in node.items]
+    if node.kind == "map":
+        return {key.raw: to_json(value) for key, value in node.pairs}
+    return node.value
