@@ -1,0 +1,198 @@
+"""`parallax demo`: the main job on a real git repository, on real servers, in a few seconds, without a key."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option, run_async
+from parallax.cli.executions import end_document, further
+from parallax.cli.render import LiveView, console, diff_view, final_card
+from parallax.client import connect
+from parallax.client_errors import ParallaxError
+from parallax.client_events import Event
+from parallax.demo import make_repository
+from parallax.stack.control import start_detached, stop_stack
+from schemas.commands import ReplayReport
+from shared.ids import new_id
+from shared.paths import StackRecord, default_data_dir, running_stack
+
+PATTERN = "demo-tidy"
+_MARKER = "parallax-demo"
+"""A file of this name says that a directory is the demo's own, to be emptied by the next one."""
+
+
+@dataclass
+class Story:
+    """What a demonstration came to."""
+
+    repository: Path
+    view: LiveView
+    ending: Event | None = None
+    diff: str = ""
+    replay: ReplayReport | None = None
+    killed: list[int] = field(default_factory=list[int])
+
+
+@click.command()
+@click.option("--crash", is_flag=True, help="Kill the pattern engine with kill -9 in the middle.")
+@click.option("--keep", is_flag=True, help="Leave the servers and services running, to look around.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the demo keeps its stack (default: a directory of its own, emptied each time).",
+)
+@json_option
+def demo(crash: bool, keep: bool, data: Path | None, as_json: bool) -> int:
+    """A team of agents mends a small repository before your eyes: real servers, real tools, no key.
+
+    With --crash the pattern engine is killed in the middle, and the work is finished all the same.
+    """
+    out = Console(stderr=True, quiet=True) if as_json else console()
+    began = time.monotonic()
+    place = (data or default_data_dir().parent / "parallax-demo").expanduser().absolute()
+    with _stack(place, own=data is None, keep=keep, out=out) as record:
+        story = run_async(_play(record, place, crash=crash, out=out, quiet=as_json))
+    seconds = time.monotonic() - began
+    if as_json:
+        emit_json(_document(story, place, seconds))
+    else:
+        _farewell(out, story, place, kept=running_stack(place) is not None, seconds=seconds)
+    identical = story.replay is not None and story.replay.identical
+    return 0 if story.ending is not None and story.ending.type == "execution.completed" and identical else 1
+
+
+@contextmanager
+def _stack(place: Path, *, own: bool, keep: bool, out: Console) -> Iterator[StackRecord]:
+    """The stack in `place`: the one that runs there, else a new one, which goes when the demo does."""
+    record = running_stack(place)
+    if record is not None:
+        out.print(f"The stack in {place} is up already.", style="dim")
+        yield record
+        return
+    if own:
+        _empty(place)
+    out.print("Starting nats-server, Postgres, etcd and the services …", style="dim")
+    with ExitStack() as stack:
+        lifeline: int | None = None
+        if not keep:
+            lifeline, ours = os.pipe()
+            stack.callback(os.close, ours)
+        record, seconds = start_detached(place, environ=_environ(), lifeline=lifeline)
+        if lifeline is not None:
+            os.close(lifeline)
+            stack.callback(stop_stack, place)
+        servers = sum(part.kind == "server" for part in record.parts)
+        services = len(record.parts) - servers
+        out.print(f"{servers} servers and {services} services are ready in {seconds:.1f} s.", style="dim")
+        yield record
+
+
+def _empty(place: Path) -> None:
+    """Takes away what the last demo left, and nothing that is not a demo's."""
+    if place.exists() and any(place.iterdir()) and not (place / _MARKER).exists():
+        raise BadInputError(f"{place} is not the demo's; name another directory with --data")
+    stop_stack(place)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    (place / _MARKER).touch()
+
+
+def _environ() -> dict[str, str]:
+    """The caller's environment without settings: the demo has servers of its own."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PARALLAX_")}
+
+
+async def _play(record: StackRecord, place: Path, *, crash: bool, out: Console, quiet: bool) -> Story:
+    key = f"demo-{new_id()[:6]}"
+    repository = place / "repositories" / key / "parcels"
+    make_repository(repository)
+    out.print(f"A small repository with lint faults, outdated idioms and a failing test: {repository}\n")
+    story = Story(repository, LiveView(out))
+    async with connect(record.environ["PARALLAX_NATS_URL"]) as client:
+        execution = await client.request(PATTERN, {}, repo=repository, id=key)
+        with story.view:
+            async for event in execution.events():
+                story.view.show(event)
+                if crash and not story.killed and event.type == "task.started":
+                    story.killed = _kill_engine(place)
+                    pids = ", ".join(map(str, story.killed))
+                    story.view.note(f"kill -9 {pids}: the pattern engine is gone; the log is not")
+                story.ending = event
+        assert story.ending is not None, "events() ends with the ending"
+        try:
+            if story.ending.data.get("branch"):
+                story.diff = await execution.diff()
+            story.replay = await execution.replay()
+        except ParallaxError as error:
+            out.print(Text(str(error), style="red"))
+    if not quiet:
+        _epilogue(out, story)
+    return story
+
+
+def _kill_engine(place: Path) -> list[int]:
+    record = running_stack(place)
+    parts = record.parts if record is not None else []
+    pids = [part.pid for part in parts if part.name.startswith("pattern_engine") and part.pid is not None]
+    if not pids:
+        raise WorkFailedError("there is no pattern engine to kill; `parallax status` tells what runs")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return pids
+
+
+def _epilogue(out: Console, story: Story) -> None:
+    assert story.ending is not None, "the story is told to its end"
+    if story.diff:
+        out.print()
+        out.print(diff_view(out, story.diff.rstrip("\n")))
+        out.print()
+    out.print(final_card(story.view.progress, story.ending))
+    if story.replay is not None:
+        verdict = "identical" if story.replay.identical else f"differs: {story.replay.first_difference}"
+        style = "green" if story.replay.identical else "red"
+        out.print(Text.assemble("Replay of the log: ", (verdict, f"bold {style}"), f" ({story.replay.effects} effects)"))
+    if story.killed:
+        engine = story.view.progress.engine
+        out.print(f"The engine that began was killed; {engine} finished from the log.")
+
+
+def _farewell(out: Console, story: Story, place: Path, *, kept: bool, seconds: float) -> None:
+    assert story.ending is not None, "the story is told to its end"
+    program = "parallax" if shutil.which("parallax") else f"{sys.executable} -m parallax"
+    where = f"--data {place}"
+    out.print(f"\nAll of it took {seconds:.1f} s. To look further:", style="dim")
+    if not kept:
+        out.print(f"  {program} up --detach {where}", style="cyan")
+    for command in further(story.ending.execution_id, story.ending):
+        out.print(f"  {command.replace('parallax', program, 1)} {where}", style="cyan")
+    if kept:
+        out.print(f"  {program} down {where}", style="cyan")
+
+
+def _document(story: Story, place: Path, seconds: float) -> dict[str, Any]:
+    assert story.ending is not None, "the story is told to its end"
+    return {
+        **end_document(story.view.progress, story.ending),
+        "diff": story.diff,
+        "replay": story.replay,
+        "killed": story.killed,
+        "engine": story.view.progress.engine,
+        "repository": str(story.repository),
+        "data": str(place),
+        "total_seconds": round(seconds, 3),
+    }
