@@ -150,6 +150,10 @@ QUERY_WORKSPACE = "parallax.queries.workspace"
 """`WorkspaceQuery` → `WorkspaceAnswer`, answered by the workspace service."""
 
 
+QUERY_PROJECTOR = "parallax.queries.projector"
+"""`ProjectorQuery` → `ProjectorAnswer`, answered by the projector that leads."""
+
+
 def service_ping(name: str) -> str:
     """Where every service answers with its name, pid and state."""
     return f"parallax.services.{name}.ping"

@@ -1,0 +1,1 @@
+"""The projector: the log folded into the tables of Postgres."""
