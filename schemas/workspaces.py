@@ -15,7 +15,8 @@ from schemas.base import ExecutionId, Model, Problem
 class WorkspaceQuery(Model, frozen=True, kw_only=True):
     """A question about workspaces. `execution_id` is needed by all but `list`.
 
-    `session` narrows `diff` to one session's branch; empty means the result branch. `offset` and `limit` count
+    `session` narrows `diff` to one session's branch; empty means the result branch. `commit` keeps further pages to the
+    commit that the first page was of, should the branch have moved. `offset` and `limit` count
     workspaces for `list` and bytes of UTF-8 text for `diff`. `force` lets `cleanup` take worktrees of an execution
     that has not ended; what they hold is kept by refs all the same.
     """
@@ -23,6 +24,7 @@ class WorkspaceQuery(Model, frozen=True, kw_only=True):
     query: Literal["list", "show", "diff", "cleanup"]
     execution_id: ExecutionId | None = None
     session: str = ""
+    commit: str = ""
     offset: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     force: bool = False

@@ -115,6 +115,8 @@ class WorkspaceService(Service):
             if delivery.attempt < _ORIGIN_ATTEMPTS:
                 raise Retry(min(0.5 * 2**delivery.attempt, 10.0)) from error
             problem = WorkspaceProblem("origin_unavailable", f"The repository cannot be reached: {error}", where="repo")
+        except WorkspaceProblem as error:
+            problem = error
         except OSError as error:
             _log.warning("disk_trouble", execution_id=request.execution_id, error=str(error), attempt=delivery.attempt)
             if delivery.attempt < _DISK_ATTEMPTS:
@@ -146,7 +148,7 @@ class WorkspaceService(Service):
 
         try:
             return await self._desk.use(request.execution_id, last_word)
-        except OSError:
+        except (OSError, WorkspaceProblem):
             return refusal(request, problem.failure())
 
     # -- questions --------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def _look(query: WorkspaceQuery, workspace: Workspace) -> WorkspaceAnswer:
         if not there or workspace.state.ready is None:
             raise _unknown(workspace.execution_id)
         if query.query == "diff":
-            return WorkspaceAnswer(diff=diff(workspace, query.session, query.offset, query.limit))
+            return WorkspaceAnswer(diff=diff(workspace, query))
         return WorkspaceAnswer(workspace=view(workspace, sessions=True))
 
 

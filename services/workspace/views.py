@@ -8,10 +8,11 @@ from typing import Literal
 from dulwich.objects import ObjectID
 
 from schemas.events import WorkspaceCleaned, WorkspaceFinalized
-from schemas.workspaces import WorkspaceDiff, WorkspaceSession, WorkspaceView
+from schemas.workspaces import WorkspaceDiff, WorkspaceQuery, WorkspaceSession, WorkspaceView
 from services.workspace.differences import difference
 from services.workspace.journal import Session
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.store import object_id
 from services.workspace.workspace import Workspace, bounded
 
 PAGE_BYTES = 400_000
@@ -59,23 +60,28 @@ def _session(workspace: Workspace, session: Session) -> WorkspaceSession:
     )
 
 
-def diff(workspace: Workspace, session: str, offset: int, limit: int) -> WorkspaceDiff:
+def diff(workspace: Workspace, query: WorkspaceQuery) -> WorkspaceDiff:
     """A page of the difference between the base and the result, or a session's branch.
 
     Raises:
-        WorkspaceProblem: there is no such session.
+        WorkspaceProblem: there is no such session or commit.
     """
-    head = workspace.result
+    head, session, offset = workspace.result, query.session, query.offset
     if session:
         known = workspace.state.sessions.get(session)
         if known is None:
             names = ", ".join(sorted(workspace.state.sessions)) or "none"
             raise WorkspaceProblem("unknown_session", f"There is no session {session[:80]!r}. There are: {names}.")
         head = ObjectID(known.head.encode())
+    if query.commit:
+        wanted = object_id(query.commit)
+        if wanted is None or not workspace.history.ours(wanted):
+            raise WorkspaceProblem("unknown_commit", f"{query.commit[:80]!r} is no commit of this workspace.")
+        head = wanted
     store = workspace.store
     found = difference(store, store.tree_of(workspace.base), store.tree_of(head), text=True)
     text = found.text.encode()
-    end = _boundary(text, offset + min(limit or PAGE_BYTES, PAGE_BYTES))
+    end = _boundary(text, offset + min(query.limit or PAGE_BYTES, PAGE_BYTES))
     return WorkspaceDiff(
         execution_id=workspace.execution_id,
         base_commit=workspace.base.decode(),

@@ -1,0 +1,220 @@
+"""Looking at workspaces: the worktrees, branches and differences of executions, and clearing them away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from parallax.cli.clients import say, talk
+from parallax.cli.common import data_option, emit_json, json_option
+from parallax.cli.render import console
+from parallax.client import Client
+from parallax.client_errors import Refused, UnknownExecution, Unreachable
+from schemas.workspaces import WorkspaceAnswer, WorkspaceDiff, WorkspaceQuery, WorkspaceView
+from shared import subjects
+from shared.bus import NoResponder
+
+_TIMEOUT_S = 60.0
+
+
+class WorkspaceRefused(Refused):
+    """The workspace service said no."""
+
+    def __init__(self, execution_id: str, answer: WorkspaceAnswer) -> None:
+        super().__init__(execution_id, answer.errors, what="The workspace service said no")
+
+
+async def ask(client: Client, query: WorkspaceQuery) -> WorkspaceAnswer:
+    """Asks the workspace service.
+
+    Raises:
+        Unreachable: no workspace service answers.
+        UnknownExecution: `execution_id` cannot be the id of an execution.
+        WorkspaceRefused: it said no, with reasons.
+    """
+    try:
+        answer = await client.bus.request(subjects.QUERY_WORKSPACE, query, WorkspaceAnswer, timeout_s=_TIMEOUT_S)
+    except (NoResponder, TimeoutError) as error:
+        hint = "`parallax status` tells which services run."
+        raise Unreachable("No workspace service answers.", hint=hint) from error
+    if answer.errors:
+        raise WorkspaceRefused(query.execution_id or "", answer)
+    return answer
+
+
+def _checked(execution_id: str) -> str:
+    if not subjects.is_execution_id(execution_id):
+        raise UnknownExecution(execution_id)
+    return execution_id
+
+
+@click.group()
+def workspaces() -> None:
+    """Worktrees, branches and diffs of executions."""
+
+
+@workspaces.command("list")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@json_option
+@data_option
+def list_workspaces(limit: int, as_json: bool, data: Path | None) -> int:
+    """Lists workspaces, the latest used first."""
+
+    async def work(client: Client) -> int:
+        found: list[WorkspaceView] = []
+        offset: int | None = 0
+        while offset is not None and len(found) < limit:
+            query = WorkspaceQuery(query="list", offset=offset, limit=min(limit - len(found), 100))
+            answer = await ask(client, query)
+            found += answer.workspaces
+            offset = answer.next_offset
+        if as_json:
+            emit_json({"workspaces": found})
+        elif not found:
+            click.echo("No workspaces.")
+        else:
+            console().print(_table(found))
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+def _table(found: list[WorkspaceView]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("EXECUTION", "STATUS", "TASKS", "COMMIT", "CREATED", "REPOSITORY"):
+        table.add_column(name, no_wrap=True)
+    for entry in found:
+        status = "pushed" if entry.pushed and entry.status == "finalized" else entry.status
+        created = entry.created_at[:19].replace("T", " ")
+        table.add_row(
+            entry.execution_id, status, str(entry.tasks), entry.commit[:12], created, entry.url or "(its own)"
+        )
+    return table
+
+
+@workspaces.command("show")
+@click.argument("execution_id", metavar="ID")
+@json_option
+@data_option
+def show_workspace(execution_id: str, as_json: bool, data: Path | None) -> int:
+    """Shows the workspace of execution ID: its branches, and who works where."""
+
+    async def work(client: Client) -> int:
+        answer = await ask(client, WorkspaceQuery(query="show", execution_id=_checked(execution_id)))
+        if answer.workspace is None:
+            raise UnknownExecution(execution_id)
+        if as_json:
+            emit_json(answer.workspace)
+        else:
+            _print(answer.workspace)
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+def _print(entry: WorkspaceView) -> None:
+    out = console()
+    rows = [
+        ("execution", entry.execution_id),
+        ("status", "finalized and pushed" if entry.pushed and entry.status == "finalized" else entry.status),
+        ("repository", entry.url or "an empty one of its own"),
+        ("base", f"{entry.base_commit[:12]} {entry.base_branch}".rstrip()),
+        ("result", f"{entry.commit[:12]} {entry.branch}"),
+        ("directory", entry.path),
+        *(("kept", ref) for ref in entry.kept_refs),
+    ]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in rows:
+        table.add_row(name, value, style=None)
+    out.print(table)
+    if not entry.sessions:
+        return
+    sessions = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("SESSION", "STATE", "COMMIT", "NOT TAKEN OVER", "WORKTREE"):
+        sessions.add_column(name, no_wrap=True)
+    for session in entry.sessions:
+        state = f"{session.state}: {session.task_id}" if session.task_id else session.state
+        sessions.add_row(session.session, state, session.commit[:12], str(session.unintegrated or ""), session.path)
+    out.print(sessions)
+
+
+@workspaces.command("diff")
+@click.argument("execution_id", metavar="ID")
+@click.option("--session", default="", metavar="SESSION", help="The branch of one session instead of the result.")
+@json_option
+@data_option
+def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | None) -> int:
+    """Shows what execution ID changed, from its base to its result, as a unified diff."""
+
+    async def work(client: Client) -> int:
+        first: WorkspaceDiff | None = None
+        pieces: list[str] = []
+        offset: int | None = 0
+        while offset is not None:
+            query = WorkspaceQuery(
+                query="diff",
+                execution_id=_checked(execution_id),
+                session=session,
+                offset=offset,
+                commit=commit_of(first),
+            )
+            page = (await ask(client, query)).diff
+            if page is None:
+                raise UnknownExecution(execution_id)
+            first = first or page
+            pieces.append(page.text)
+            offset = page.next_offset
+        text = "".join(pieces)
+        if as_json and first is not None:
+            emit_json({**_numbers(first), "text": text})
+        elif text:
+            click.echo(text, nl=False)
+        else:
+            say("Nothing was changed.")
+        return 0
+
+    return talk(data, work, as_json=as_json)
+
+
+def commit_of(page: WorkspaceDiff | None) -> str:
+    """The commit that further pages of a diff have to be about; nothing for the first one."""
+    return page.commit if page is not None else ""
+
+
+def _numbers(page: WorkspaceDiff) -> dict[str, object]:
+    return {
+        "execution_id": page.execution_id,
+        "session": page.session,
+        "base_commit": page.base_commit,
+        "commit": page.commit,
+        "files": page.files,
+        "insertions": page.insertions,
+        "deletions": page.deletions,
+    }
+
+
+@workspaces.command("cleanup")
+@click.argument("execution_id", metavar="ID")
+@click.option("--force", is_flag=True, help="Also when the execution has not ended; its work is kept by refs.")
+@json_option
+@data_option
+def clean_workspace(execution_id: str, force: bool, as_json: bool, data: Path | None) -> int:
+    """Removes the worktrees of execution ID. Work that is nowhere else is kept under refs/parallax/kept/."""
+
+    async def work(client: Client) -> int:
+        query = WorkspaceQuery(query="cleanup", execution_id=_checked(execution_id), force=force)
+        done = (await ask(client, query)).cleanup
+        if done is None:
+            raise UnknownExecution(execution_id)
+        if as_json:
+            emit_json(done)
+            return 0
+        count = len(done.removed)
+        click.echo(f"Removed {count} worktree{'' if count == 1 else 's'}." if count else "There was nothing to remove.")
+        for ref in done.kept_refs:
+            click.echo(f"  kept: {ref}")
+        return 0
+
+    return talk(data, work, as_json=as_json)
