@@ -81,17 +81,22 @@ class Program:
 
     async def end(self, *, grace_s: float = GRACE_S) -> None:
         """Ends the program and everything it started: politely first, then not. Returns when nothing is left."""
-        self.ending = True
+        self.end_soon()
         if self._process.returncode is None:
-            if self._frozen:
-                self.thaw()
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)
             try:
                 await asyncio.wait_for(asyncio.shield(self._process.wait()), grace_s + GRACE_S)
             except TimeoutError:
                 self._close_lifeline()
                 await self._process.wait()
+
+    def end_soon(self) -> None:
+        """Asks the keeper to end the program and everything it started, and does not wait for it."""
+        self.ending = True
+        if self._frozen:
+            self.thaw()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
 
     def freeze(self) -> None:
         """Stops every process below the keeper, repeating until no new one appears in between."""

@@ -1,0 +1,303 @@
+"""A session: the agent of one role of one execution, on this machine, for as long as the execution lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from schemas.agents import (
+    AgentRegistration,
+    TaskAccepted,
+    TaskControl,
+    TaskFault,
+    TaskOffer,
+    TaskRefused,
+    TaskResult,
+)
+from schemas.base import Failure, Model
+from schemas.events import AgentSpawnRequested, TaskFinished
+from services.runtime_local.environment import NotFound, environment, find_program, search_path
+from services.runtime_local.output import Output
+from services.runtime_local.program import Program, start_program
+from services.runtime_local.records import ProgramRecord, Records
+from services.runtime_local.speech import clean
+from services.runtime_local.turn import Ended, Turn
+from shared.bus import Bus
+
+_log = structlog.get_logger(__name__)
+
+_REMEMBERED = 256
+
+
+class Host(Model, frozen=True, kw_only=True):
+    """What sessions need of the runtime."""
+
+    bus: Bus
+    records: Records
+    root: Path
+    environ: dict[str, str]
+    nats_url: str
+    frozen: Callable[[str], bool]
+
+
+class Session:
+    """A session and its agent: a program for each task (`command`), or one that stays (`custom`)."""
+
+    def __init__(self, host: Host, request: AgentSpawnRequested) -> None:
+        self.request = request
+        self.closed = ""
+        self.program: Program | None = None
+        self.turn: Turn | None = None
+        self.left: Callable[[Session, str], Awaitable[None]] | None = None
+        self._host = host
+        self._place = host.root / "sessions" / request.agent_id
+        self._output = Output(host.bus, request.agent_id, request.execution_id)
+        self._memory: OrderedDict[str, Ended] = OrderedDict()
+        self._running: asyncio.Task[None] | None = None
+        self._stderr = ""
+
+    @property
+    def id(self) -> str:
+        """The agent's id."""
+        return self.request.agent_id
+
+    def running(self) -> list[str]:
+        """The ids of the tasks that the session is at."""
+        return [self.turn.offer.task_id] if self.turn else []
+
+    def registration(self, inbox: str, runtime: str) -> AgentRegistration:
+        """What the registry is told about a `command` session."""
+        request = self.request
+        return AgentRegistration(
+            agent_id=request.agent_id,
+            name=request.session,
+            kind=request.kind,
+            capabilities=request.agent.capabilities,
+            inbox=inbox,
+            runtime=runtime,
+            execution_id=request.execution_id,
+            role=request.role,
+            session=request.session,
+            host=os.uname().nodename,
+            pid=os.getpid(),
+        )
+
+    async def open(self) -> None:
+        """Makes the session's places and starts a `custom` program. Raises NotFound with a sentence, or OSError."""
+        for name in ("home", "tmp", "work"):
+            (self._place / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        command = self.request.agent.command
+        if not command:
+            raise NotFound(f"The role {self.request.role} says no command: give it one under agentConfig.command.")
+        if self.request.kind == "command":
+            if not command[0].startswith("./"):
+                find_program(command[0], path=search_path(self._host.environ), workspace=None)
+            return
+        own = {"PARALLAX_NATS_URL": self._host.nats_url}
+        argv, env = self._argv(None), self._environment(own)
+        mark = f"{self.id}.{self.request.life}"
+        record = ProgramRecord(mark=mark)
+        self._host.records.keep_program(record)
+        self.program = await start_program(argv, cwd=self._place / "work", env=env, mark=mark)
+        self._host.records.keep_program(
+            msgspec.structs.replace(record, pid=self.program.pid, identity=self.program.identity)
+        )
+        self.program.close_input()
+        self.program.read(self._wrote, self._complained)
+        self._running = asyncio.create_task(self._see_it_end(self.program), name=f"program-{self.id}")
+
+    async def close(self, reason: str) -> None:
+        """Ends everything of the session and removes its places."""
+        self.closed = self.closed or reason or "stopped"
+        if self.turn is not None:
+            await self.turn.cancel(reason)
+        if self.program is not None:
+            await self.program.end()
+        if self._running is not None and self._running is not asyncio.current_task():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+        await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
+
+    def freeze(self) -> None:
+        """Stops every process of the session."""
+        for program in self._programs():
+            program.freeze()
+
+    def thaw(self) -> None:
+        """Lets every process of the session go on."""
+        for program in self._programs():
+            program.thaw()
+
+    def _programs(self) -> list[Program]:
+        turn = self.turn.program if self.turn else None
+        return [program for program in (self.program, turn) if program is not None]
+
+    # -- turns of a `command` agent -----------------------------------------------------------------------------------
+
+    async def offered(self, offer: TaskOffer) -> None:
+        """Takes a turn, says again how far it is, or refuses it. The same offer may come any number of times."""
+        known = self._memory.get(offer.task_id)
+        if known is not None and known.attempt >= offer.attempt:
+            if known.attempt == offer.attempt:
+                await self._host.bus.publish(offer.reply_to, known)
+            return
+        if self.turn is not None and self.turn.key == (offer.task_id, offer.attempt):
+            self.turn.offer = offer
+            await self.alive()
+            if self.turn.question is not None:
+                await self._host.bus.publish(offer.reply_to, self.turn.question)
+            return
+        if self.turn is not None and self.turn.offer.task_id == offer.task_id and self.turn.offer.attempt < offer.attempt:
+            await self.turn.cancel("another attempt was begun")
+            await self._settled()
+        if self.turn is not None or self.closed:
+            await self._host.bus.publish(
+                offer.reply_to,
+                TaskRefused(
+                    task_id=offer.task_id,
+                    attempt=offer.attempt,
+                    agent_id=self.id,
+                    reason=self.closed or f"busy with {self.turn.offer.task_id if self.turn else ''}",
+                ),
+            )
+            return
+        self._begin(offer)
+        await self.alive()
+
+    def _begin(self, offer: TaskOffer) -> None:
+        workspace = Path(offer.workspace) if offer.workspace else None
+        own = {"PARALLAX_TASK_ID": offer.task_id, "PARALLAX_ATTEMPT": str(offer.attempt)}
+        if workspace is not None:
+            own["PARALLAX_WORKSPACE"] = str(workspace)
+        turn = Turn(offer, cwd=workspace or self._place / "work", env=self._environment(own))
+        self.turn = turn
+        self._running = asyncio.create_task(self._take(turn, workspace), name=f"turn-{offer.task_id}")
+
+    async def _take(self, turn: Turn, workspace: Path | None) -> None:
+        host, offer = self._host, turn.offer
+        try:
+            turn.argv = self._argv(workspace)
+            if workspace is not None and not workspace.is_dir():
+                raise NotFound(f"The worktree {workspace} is not on this machine.")
+            ended = await turn.run(
+                output=self._output,
+                records=host.records,
+                say=lambda message: host.bus.publish(turn.offer.reply_to, message),
+                frozen=lambda: host.frozen(offer.execution_id),
+            )
+        except NotFound as error:
+            ended = fault(offer, Failure(code="program_not_found", message=str(error), where=offer.role))
+        except Exception as error:
+            _log.exception("turn_failed", agent_id=self.id, task_id=offer.task_id, exc_info=error)
+            ended = fault(offer, Failure(code="task_failed", message=f"The runtime failed: {error!r}"))
+        if offer.workspace and not turn.cancelled:
+            await host.bus.append(finished(offer, ended))
+        self._memory[offer.task_id] = ended
+        while len(self._memory) > _REMEMBERED:
+            self._memory.popitem(last=False)
+        self.turn = None
+        await host.bus.publish(turn.offer.reply_to, ended)
+
+    async def alive(self) -> None:
+        """A sign of life of the turn, if there is one."""
+        if self.turn is not None:
+            offer = self.turn.offer
+            await self._host.bus.publish(
+                offer.reply_to, TaskAccepted(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id)
+            )
+
+    async def control(self, word: TaskControl) -> None:
+        """Carries out what the executor says about the running turn."""
+        turn = self.turn
+        if turn is None or (word.task_id and word.task_id != turn.offer.task_id):
+            return
+        match word.action:
+            case "cancel":
+                await turn.cancel(word.reason)
+            case "answer":
+                await turn.answer(word.value, word.question_id)
+            case "pause":
+                self.freeze()
+            case "resume":
+                self.thaw()
+            case "stop":
+                pass
+
+    async def _settled(self) -> None:
+        if self._running is not None:
+            await asyncio.shield(self._running)
+
+    # -- programs -----------------------------------------------------------------------------------------------------
+
+    def _argv(self, workspace: Path | None) -> list[str]:
+        program, *arguments = self.request.agent.command
+        path = search_path(self._host.environ)
+        return [find_program(program, path=path, workspace=workspace), *arguments]
+
+    def _environment(self, own: dict[str, str]) -> dict[str, str]:
+        request = self.request
+        word = {
+            "PARALLAX_EXECUTION_ID": request.execution_id,
+            "PARALLAX_AGENT_ID": request.agent_id,
+            "PARALLAX_ROLE": request.role,
+            "PARALLAX_SESSION": request.session,
+        }
+        return environment(
+            self._host.environ,
+            home=self._place / "home",
+            tmp=self._place / "tmp",
+            own=word | own,
+            given=request.agent.env,
+        )
+
+    async def _wrote(self, line: bytes, _whole: bool) -> None:
+        await self._output.say("stdout", clean(line))
+
+    async def _complained(self, line: bytes, _whole: bool) -> None:
+        text = clean(line)
+        self._stderr = (self._stderr + text + "\n")[-2000:]
+        await self._output.say("stderr", text)
+
+    async def _see_it_end(self, program: Program) -> None:
+        code = await program.wait()
+        self._host.records.drop_program(program.mark)
+        if not self.closed and self.left is not None:
+            words = self._stderr.strip()
+            await self.left(self, f"its program ended with exit code {code}" + (f": {words}" if words else ""))
+
+
+def fault(offer: TaskOffer, error: Failure, *, interrupted: bool = False) -> TaskFault:
+    """The bad end of an offered turn."""
+    return TaskFault(
+        task_id=offer.task_id,
+        attempt=offer.attempt,
+        agent_id=offer.agent_id,
+        error=error,
+        interrupted=interrupted,
+    )
+
+
+def finished(offer: TaskOffer, ended: Ended) -> TaskFinished:
+    """The fact that a turn in a worktree is over."""
+    good = isinstance(ended, TaskResult)
+    return TaskFinished(
+        execution_id=offer.execution_id,
+        task_id=offer.task_id,
+        attempt=offer.attempt,
+        role=offer.role,
+        session=offer.session,
+        agent_id=offer.agent_id,
+        outcome="ok" if good else "interrupted" if ended.interrupted else "failed",
+        result=ended.result if good else None,
+        confidence=ended.confidence if good else None,
+        usage=ended.usage,
+        error=None if good else ended.error,
+    )

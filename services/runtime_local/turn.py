@@ -1,0 +1,181 @@
+"""One turn of a `command` agent: a program is started, spoken with, and judged by how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from schemas.agents import TaskFault, TaskOffer, TaskProgress, TaskQuestion, TaskResult
+from schemas.base import Failure, Json
+from services.runtime_local.output import Output
+from services.runtime_local.program import Program, start_program
+from services.runtime_local.reading import wants_end_of_input
+from services.runtime_local.records import ProgramRecord, Records
+from services.runtime_local.speech import MAX_RESULT, Said, Transcript, clean, understand
+
+Ended = TaskResult | TaskFault
+Say = Callable[[TaskProgress | TaskQuestion], Awaitable[None]]
+
+_KILLED = {128 + 9, 128 + 15}
+"""Exit codes of a program that was killed from outside, through no fault of the task's."""
+
+_LOOK_EVERY_S = 0.1
+
+
+class Turn:
+    """A turn that runs, or is about to."""
+
+    def __init__(self, offer: TaskOffer, *, cwd: Path, env: dict[str, str]) -> None:
+        self.offer = offer
+        self.program: Program | None = None
+        self.question: TaskQuestion | None = None
+        self.cancelled = ""
+        self.argv: list[str] = []
+        self._cwd = cwd
+        self._env = env
+        self._said = Transcript()
+        self._asked = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells this turn from others."""
+        return self.offer.task_id, self.offer.attempt
+
+    async def run(self, *, output: Output, records: Records, say: Say, frozen: Callable[[], bool]) -> Ended:
+        """Starts the program and returns how the turn ended, when nothing of the program is left."""
+        offer = self.offer
+        record = ProgramRecord(mark=f"{offer.task_id}.{offer.attempt}", offer=offer)
+        records.keep_program(record)
+        try:
+            program = await start_program(self.argv, cwd=self._cwd, env=self._env, mark=record.mark)
+        except OSError as error:
+            records.drop_program(record.mark)
+            return self._fault("task_failed", f"{self.argv[0]} cannot be started: {error.strerror or error}.")
+        self.program = program
+        records.keep_program(msgspec.structs.replace(record, pid=program.pid, identity=program.identity))
+        program.read(
+            lambda line, whole: self._heard(understand(line, whole=whole), output, say),
+            lambda line, _whole: self._complained(clean(line), output),
+        )
+        watching = asyncio.create_task(self._watch_input(program))
+        try:
+            if self.cancelled:
+                await program.end()
+            await program.write(msgspec.json.encode(_first_line(offer)) + b"\n")
+            if frozen():
+                program.freeze()
+            code = await program.wait()
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+        records.drop_program(record.mark)
+        return self._judge(code)
+
+    async def answer(self, value: Json, question_id: str) -> None:
+        """Hands the answer to the program's open question to it, as one line."""
+        if self.question is None or question_id not in ("", self.question.question_id) or self.program is None:
+            return
+        self.question = None
+        plain = isinstance(value, str) and "\n" not in value
+        await self.program.write((value.encode() if plain else msgspec.json.encode(value)) + b"\n")
+
+    async def cancel(self, reason: str) -> None:
+        """Ends the program. The turn then ends as a fault with the code `cancelled`."""
+        self.cancelled = self.cancelled or reason or "cancelled"
+        if self.program is not None:
+            await self.program.end()
+
+    async def _heard(self, said: Said, output: Output, say: Say) -> None:
+        offer = self.offer
+        self._said.add(said)
+        match said.type:
+            case "question":
+                self._asked += 1
+                self.question = TaskQuestion(
+                    task_id=offer.task_id,
+                    attempt=offer.attempt,
+                    agent_id=offer.agent_id,
+                    question_id=f"{offer.task_id}-{offer.attempt}-{self._asked}",
+                    question=said.question,
+                    options=said.options,
+                )
+                await say(self.question)
+            case "progress" | "message":
+                await output.say(said.type, said.text, offer.task_id)
+                if said.type == "progress":
+                    await say(
+                        TaskProgress(
+                            task_id=offer.task_id, attempt=offer.attempt, agent_id=offer.agent_id, text=said.text[:500]
+                        )
+                    )
+            case "output":
+                await output.say("stdout", said.text, offer.task_id)
+            case _:
+                if said.note:
+                    await output.say("message", said.note, offer.task_id)
+
+    async def _complained(self, text: str, output: Output) -> None:
+        self._said.add_error(text)
+        await output.say("stderr", text, self.offer.task_id)
+
+    async def _watch_input(self, program: Program) -> None:
+        """Ends the program's input when it waits for its end: programs that read all of it are as welcome."""
+        seen = 0
+        while program.input_open:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            waiting = self.question is None and await asyncio.to_thread(wants_end_of_input, program.descendants())
+            seen = seen + 1 if waiting else 0
+            if seen >= 2:
+                program.close_input()
+
+    def _judge(self, code: int) -> Ended:
+        offer, result = self.offer, self._said.result
+        if self.cancelled:
+            return self._fault("cancelled", self.cancelled)
+        if code < 0 or code in _KILLED:
+            return self._fault("agent_killed", f"{self.argv[0]} was killed.", interrupted=True)
+        if code:
+            reason = self._said.reason()
+            message = f"{self.argv[0]} ended with exit code {code}" + (f": {reason}" if reason else ".")
+            return self._fault("task_failed", message)
+        if result is None:
+            return TaskResult(
+                task_id=offer.task_id, attempt=offer.attempt, agent_id=offer.agent_id, result=self._said.text
+            )
+        size = len(msgspec.json.encode(result.result))
+        if size > MAX_RESULT:
+            return self._fault("result_too_large", f"The result has {size} bytes; {MAX_RESULT} is the limit.")
+        return TaskResult(
+            task_id=offer.task_id,
+            attempt=offer.attempt,
+            agent_id=offer.agent_id,
+            result=result.result,
+            confidence=result.confidence,
+        )
+
+    def _fault(self, code: str, message: str, *, interrupted: bool = False) -> TaskFault:
+        offer = self.offer
+        return TaskFault(
+            task_id=offer.task_id,
+            attempt=offer.attempt,
+            agent_id=offer.agent_id,
+            error=Failure(code=code, message=message, where=offer.role),
+            interrupted=interrupted,
+        )
+
+
+def _first_line(offer: TaskOffer) -> dict[str, Json]:
+    return {
+        "task": offer.task,
+        "input": offer.input,
+        "context": offer.context,
+        "role": offer.role,
+        "execution_id": offer.execution_id,
+        "task_id": offer.task_id,
+        "workspace": offer.workspace or None,
+    }

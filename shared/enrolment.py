@@ -1,0 +1,96 @@
+"""Keeping an agent in the registry: registered, heard of again and again, and registered anew whenever it is unknown.
+
+The registry renews a lease only because the agent spoke, so whoever speaks here must be the one that does the work: the
+SDK for its own process, a runtime for the sessions whose programs it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+
+import structlog
+
+from schemas.agents import AgentHeartbeat, AgentRegistration, Deregistration, RegistrationReply
+from shared import subjects
+from shared.bus import Bus, BusError
+
+_log = structlog.get_logger(__name__)
+
+_TIMEOUT_S = 2.0
+_PATIENCE_S = 2.0
+
+
+class Enrolment:
+    """One agent's place in the registry. `running` gives the ids of the tasks it is at."""
+
+    def __init__(
+        self, bus: Bus, registration: AgentRegistration, running: Callable[[], list[str]] | None = None
+    ) -> None:
+        self.registration = registration
+        self.registered = asyncio.Event()
+        self._bus = bus
+        self._running = running or (lambda: [])
+        self._task: asyncio.Task[None] | None = None
+        self._heartbeat_s = 2.0
+
+    def start(self) -> None:
+        """Begins to register, and stays registered until `leave`."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._stay(), name=f"enrolment-{self.registration.agent_id}")
+
+    def change(self, registration: AgentRegistration) -> None:
+        """Registers with other words from now on."""
+        self.registration = registration
+        self.registered.clear()
+
+    async def leave(self, reason: str = "") -> None:
+        """Leaves in order. A registry that cannot be reached learns it from the silence."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        word = Deregistration(agent_id=self.registration.agent_id, reason=reason)
+        with contextlib.suppress(BusError, TimeoutError):
+            await self._bus.request(subjects.AGENT_DEREGISTER, word, RegistrationReply, timeout_s=_TIMEOUT_S)
+
+    async def _stay(self) -> None:
+        pause = 0.05
+        while True:
+            try:
+                if self.registered.is_set():
+                    await asyncio.sleep(self._heartbeat_s)
+                    await self._beat()
+                elif await self._register():
+                    pause = 0.05
+                    continue
+                else:
+                    await asyncio.sleep(pause * (0.5 + random.random() / 2))
+                    pause = min(_PATIENCE_S, pause * 2)
+            except (BusError, TimeoutError) as error:
+                _log.debug("registry_silent", agent_id=self.registration.agent_id, error=str(error))
+                await asyncio.sleep(pause * (0.5 + random.random() / 2))
+                pause = min(_PATIENCE_S, pause * 2)
+
+    async def _register(self) -> bool:
+        registration = self.registration
+        reply = await self._bus.request(
+            subjects.AGENT_REGISTER, registration, RegistrationReply, timeout_s=_TIMEOUT_S
+        )
+        if not reply.accepted:
+            _log.warning("registration_refused", agent_id=registration.agent_id, reason=reply.reason)
+            return False
+        self._heartbeat_s = max(0.1, reply.heartbeat_ms / 1000)
+        if registration is self.registration:
+            self.registered.set()
+        return True
+
+    async def _beat(self) -> None:
+        beat = AgentHeartbeat(agent_id=self.registration.agent_id, running=self._running())
+        reply = await self._bus.request(subjects.AGENT_HEARTBEAT, beat, RegistrationReply, timeout_s=_TIMEOUT_S)
+        if not reply.accepted:
+            self.registered.clear()
