@@ -165,7 +165,8 @@ def _epilogue(out: Console, story: Story) -> None:
     if story.replay is not None:
         verdict = "identical" if story.replay.identical else f"differs: {story.replay.first_difference}"
         style = "green" if story.replay.identical else "red"
-        out.print(Text.assemble("Replay of the log: ", (verdict, f"bold {style}"), f" ({story.replay.effects} effects)"))
+        effects = f" ({story.replay.effects} effects)"
+        out.print(Text.assemble("Replay of the log: ", (verdict, f"bold {style}"), effects))
     if story.killed:
         engine = story.view.progress.engine
         out.print(f"The engine that began was killed; {engine} finished from the log.")
