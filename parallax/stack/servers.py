@@ -6,7 +6,9 @@ fixtures (directly) start the very same servers.
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -14,7 +16,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -54,16 +56,23 @@ class Server(Protocol):
         ...
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback TCP ports nobody listens on now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
+def free_ports(count: int, *, avoid: Collection[int] = ()) -> list[int]:
+    """Loopback TCP ports nobody listens on now, all different, below those the system gives to outgoing connections.
+
+    A client that keeps trying a port of that range while its server is away may be given that very port as its own,
+    is then connected to itself, and the server cannot come back.
+    """
+    candidates = random.sample(range(12_000, _first_ephemeral_port()), 2_000)
+    free = (port for port in candidates if port not in avoid and is_free(port))
+    return list(itertools.islice(free, count))
+
+
+def _first_ephemeral_port() -> int:
     try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 32_768
+    return first if first > 16_000 else 32_768
 
 
 def is_free(port: int) -> bool:

@@ -1,0 +1,152 @@
+"""`parallax up | down | status | doctor`: the embedded stack."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import click
+
+from parallax.cli.common import UnreachableError, data_option, emit_json, json_option
+from shared.paths import StackPart, StackRecord, data_dir, running_stack
+from shared.processes import is_same_process
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:
+    return [name.strip() for name in value.split(",") if name.strip()] if value else None
+
+
+def _ports(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    ports: dict[str, int] = {}
+    for value in values:
+        name, _, number = value.partition("=")
+        if not number.isdigit() or not 0 < int(number) < 65536:
+            raise click.BadParameter(f"{value!r} is not NAME=PORT, as in gateway=8080")
+        ports[name] = int(number)
+    return ports
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Start in the background; return when everything is ready.")
+@data_option
+@click.option("--only", callback=_names, metavar="NAMES", help="Only these services (or servers), comma-separated.")
+@click.option("--port", "ports", multiple=True, callback=_ports, metavar="NAME=PORT", help="A port of your choice.")
+@click.option("--report-fd", type=int, default=None, hidden=True)
+@click.option("--lifeline-fd", type=int, default=None, hidden=True)
+def up(
+    detach: bool,
+    data: Path | None,
+    only: list[str] | None,
+    ports: dict[str, int],
+    report_fd: int | None,
+    lifeline_fd: int | None,
+) -> None:
+    """Start nats-server, Postgres, etcd and every service on this machine; Ctrl-C stops them in order.
+
+    Servers that the settings name (PARALLAX_NATS_URL, PARALLAX_DATABASE_URL, PARALLAX_ETCD_ENDPOINTS) are used instead
+    of embedded ones. Ports are free ones, kept for the next start; --port gateway=8080 chooses one (nats, nats_monitor,
+    postgres, etcd, etcd_peer, gateway).
+    """
+    place = data_dir(data)
+    if detach:
+        from parallax.stack.control import start_detached
+
+        options = ["--only", ",".join(only)] if only else []
+        options += [part for name, port in ports.items() for part in ("--port", f"{name}={port}")]
+        record, seconds = start_detached(place, options=options)
+        click.echo(_ready_line(record, seconds))
+        return
+    asyncio.run(_run(place, only, ports, report_fd, lifeline_fd))
+
+
+async def _run(
+    place: Path, only: list[str] | None, ports: dict[str, int], report_fd: int | None, lifeline_fd: int | None
+) -> None:
+    from parallax.stack.control import Report, run_stack
+    from parallax.stack.errors import StackError
+    from shared.config import BadSettings
+
+    def report(outcome: Report) -> None:
+        if report_fd is not None:
+            import msgspec
+
+            with contextlib.suppress(OSError), os.fdopen(report_fd, "wb") as pipe:
+                pipe.write(msgspec.json.encode(outcome) + b"\n")
+
+    def ready(record: StackRecord, seconds: float) -> None:
+        click.echo(_ready_line(record, seconds))
+        report(Report(seconds=seconds))
+
+    try:
+        await run_stack(
+            place,
+            os.environ,
+            only=only,
+            ports=ports,
+            say=lambda line: click.echo(line, err=True),
+            on_ready=ready,
+            lifeline=lifeline_fd,
+        )
+    except (StackError, BadSettings) as error:
+        report(Report(error=str(error)))
+        raise
+
+
+def _ready_line(record: StackRecord, seconds: float) -> str:
+    addresses = {part.name: part.address for part in record.parts}
+    if "gateway" in addresses:
+        addresses["gateway"] = record.environ["PARALLAX_API_URL"]
+    order = ["gateway", "nats", "postgres", "etcd"]
+    shown = ", ".join(f"{name} {addresses[name]}" for name in order if addresses.get(name))
+    return f"Parallax is ready in {seconds:.1f} s: {shown} (data in {record.data})"
+
+
+@click.command()
+@data_option
+def down(data: Path | None) -> None:
+    """Stop the embedded stack: services first, then servers."""
+    from parallax.stack.control import stop_stack
+
+    place = data_dir(data)
+    if stop_stack(place):
+        click.echo(f"Stopped the stack in {place}.")
+    else:
+        click.echo(f"No stack is running in {place}.")
+
+
+@click.command()
+@data_option
+@json_option
+def status(data: Path | None, as_json: bool) -> None:
+    """Every server and service of the running stack: name, pid, state, address."""
+    place = data_dir(data)
+    record = running_stack(place)
+    if record is None:
+        if as_json:
+            emit_json({"servers": [], "services": []})
+        raise UnreachableError(f"no stack is running in {place}; `parallax up` starts one")
+    parts = [_as_is(part) for part in record.parts]
+    if as_json:
+        emit_json({f"{kind}s": [_row(p) for p in parts if p.kind == kind] for kind in ("server", "service")})
+        return
+    widths = [max(len(str(_row(p)[key] or "-")) for p in parts) for key in ("name", "pid", "state")]
+    for part in parts:
+        cells = [part.name, part.pid or "-", part.state]
+        line = "  ".join(str(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
+        extra = "; ".join(filter(None, [f"restarted {part.restarts} times" if part.restarts else "", part.note]))
+        click.echo(f"{line}  {part.address}{f'  ({extra})' if extra else ''}".rstrip())
+
+
+def _as_is(part: StackPart) -> StackPart:
+    """The part as it is this moment: a process that has just died is not shown with its old pid."""
+    if part.pid is None or is_same_process(part.pid, part.identity):
+        return part
+    import msgspec
+
+    return msgspec.structs.replace(part, pid=None, state="failed", note="has just ended")
+
+
+def _row(part: StackPart) -> dict[str, object]:
+    return {"name": part.name, "pid": part.pid, "state": part.state, "address": part.address}

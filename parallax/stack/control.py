@@ -1,0 +1,156 @@
+"""From outside: run a stack here, start one in the background, stop it, read how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from parallax.stack.errors import NotReadyError, StackError
+from parallax.stack.lock import end_orphans, held
+from parallax.stack.plan import make_plan
+from parallax.stack.supervisor import Supervisor
+from schemas.base import Model
+from shared.paths import StackRecord, read_record, running_stack
+from shared.processes import is_same_process
+
+READY_WITHIN_S = 60.0
+
+
+class Report(Model, frozen=True, kw_only=True):
+    """What a background supervisor tells the one who started it, as one JSON line."""
+
+    seconds: float = 0.0
+    error: str = ""
+
+
+async def run_stack(
+    data: Path,
+    environ: Mapping[str, str],
+    *,
+    only: Sequence[str] | None = None,
+    ports: Mapping[str, int] | None = None,
+    say: Callable[[str], None],
+    on_ready: Callable[[StackRecord, float], None],
+    lifeline: int | None = None,
+) -> None:
+    """Runs the stack of `data` in this process until a signal, or until `lifeline` (a pipe's end) is closed.
+
+    Raises StackError when it cannot be started, AlreadyRunningError among them.
+    """
+    _make_private(data)
+    with held(data):
+        plan = await asyncio.to_thread(_plan, data, environ, only, ports)
+        supervisor = Supervisor(plan, say=say, on_ready=on_ready)
+        if lifeline is not None:
+            asyncio.get_running_loop().add_reader(lifeline, _cut, lifeline, supervisor)
+        await supervisor.run()
+
+
+def _plan(data: Path, environ: Mapping[str, str], only: Sequence[str] | None, ports: Mapping[str, int] | None):
+    end_orphans(data)  # before ports are looked at: an orphan sits on its own
+    return make_plan(data, environ, only=only, ports=ports)
+
+
+def _cut(lifeline: int, supervisor: Supervisor) -> None:
+    asyncio.get_running_loop().remove_reader(lifeline)
+    supervisor.leave()
+
+
+def _make_private(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"the data directory {data} cannot be made: {error.strerror}") from None
+    if not os.access(data, os.W_OK | os.X_OK):
+        raise StackError(f"the data directory {data} cannot be written to")
+
+
+def start_detached(
+    data: Path,
+    *,
+    options: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    within_s: float = READY_WITHIN_S,
+    lifeline: int | None = None,
+) -> tuple[StackRecord, float]:
+    """Starts the stack of `data` in the background and waits until it is ready; its record, and the seconds it took.
+
+    `options` are those of `parallax up`. With `lifeline`, the stack goes when the other end of that pipe is closed.
+    Raises StackError when it could not be started, NotReadyError when it is not ready in time (it is then stopped).
+    """
+    _make_private(data)
+    (data / "logs").mkdir(exist_ok=True, mode=0o700)
+    reading, writing = os.pipe()
+    passed = [writing] if lifeline is None else [writing, lifeline]
+    command = [sys.executable, "-P", "-m", "parallax", "up", "--data", str(data), "--report-fd", str(writing), *options]
+    if lifeline is not None:
+        command += ["--lifeline-fd", str(lifeline)]
+    ours = dict(os.environ if environ is None else environ)
+    ours["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), ours.get("PYTHONPATH")]))
+    with (data / "logs" / "supervisor.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=passed,
+            env=ours,
+        )
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        line = pipe.readline() if select.select([pipe], [], [], within_s)[0] else b""
+    if not line:
+        why = _why_not_ready(data)
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        raise NotReadyError(f"the stack was not ready within {within_s:.0f} s{why}; its logs are in {data / 'logs'}")
+    report = msgspec.json.decode(line, type=Report)
+    record = read_record(data)
+    if report.error or record is None:
+        process.wait()
+        raise StackError(report.error or "the stack wrote no record")
+    process.returncode = 0  # it is on its own from here; the collector must not warn about it
+    return record, report.seconds
+
+
+def _why_not_ready(data: Path) -> str:
+    record = read_record(data)
+    late = [part for part in record.parts if part.state != "ready"] if record else []
+    return "".join(f"; {part.name} is {part.state}{f' ({part.note})' if part.note else ''}" for part in late)
+
+
+def stop_stack(data: Path, *, within_s: float = 30.0) -> bool:
+    """Stops the stack that runs in `data` and waits for its end; False when none ran (leftovers are ended even then)."""
+    record = running_stack(data)
+    if record is None:
+        if not (data / "run").is_dir():
+            return False
+        with held(data):
+            return bool(end_orphans(data))
+    os.kill(record.pid, signal.SIGTERM)
+    deadline = time.monotonic() + within_s
+    while is_same_process(record.pid, record.identity):
+        if time.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(record.pid, signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    while True:  # the lock is free once the kernel has closed the last of its files
+        with contextlib.suppress(StackError), held(data):
+            end_orphans(data)
+            return True
+        if time.monotonic() > deadline + 5:
+            raise StackError(f"process {record.pid} does not let go of {data}")
+        time.sleep(0.02)
