@@ -32,10 +32,10 @@ def aggregate(values: Sequence[Value], method: str, weights: dict[str, float]) -
     combine = METHODS.get(method)
     if combine is None:
         known = ", ".join(METHODS)
-        raise EffectFailed("invalid_argument", f"aggregate: unknown method {method!r}; it takes {known}", None)
+        raise EffectFailed("invalid_argument", f"aggregate: unknown method {method!r}; it takes {known}")
     sources = collect(values)
     if not sources:
-        raise EffectFailed("invalid_argument", "aggregate: there is nothing to aggregate", None)
+        raise EffectFailed("invalid_argument", "aggregate: there is nothing to aggregate")
     made = combine(sources, weights)
     fields = {
         "result": made.result,

@@ -66,7 +66,7 @@ def gather(
         elif oracle.type == "human":
             findings.append(_ask_person(machine, role, oracle, outcome))
         elif oracle.type == "history":
-            raise EffectFailed("unsupported", "history oracles need recorded outcomes, which are not kept yet", None)
+            raise EffectFailed("unsupported", "history oracles need recorded outcomes, which are not kept yet")
     return Evidence(
         expected=True,
         score=combine_scores(findings, combine),
@@ -144,7 +144,7 @@ def _run_checklist(machine: Machine, oracle: Oracle, outcome: TaskOutcome, step:
 def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome, step: str) -> Finding:
     judge = team.role_named(oracle.role) if oracle.role else team.manager(role)
     if judge is None:
-        raise EffectFailed("invalid_argument", f"role {role.id!r} has an agent oracle but nobody to ask", None)
+        raise EffectFailed("invalid_argument", f"role {role.id!r} has an agent oracle but nobody to ask")
     rubric = oracle.rubric or "Is the task done, completely and correctly?"
     request = Task(
         role=judge.id,

@@ -13,9 +13,12 @@ from schemas.effects import Sleep
 if TYPE_CHECKING:
     from compiler.orchestration.team import Team
     from compiler.prism import Machine
+    from compiler.prism.branches import BranchResult
     from schemas.events import WorkspaceContribution
 
 Thunk = Callable[[], Any]
+
+_CANCELLED = "cancelled"
 
 FATAL = frozenset({"invalid_argument", "unsupported", "value_not_json", "value_too_deep"})
 """Failures of the program rather than of the work: `onError` does not cover them."""
@@ -32,6 +35,9 @@ def failure_record(error: EffectFailed) -> Value:
         "task_id": "",
         "commit": "",
         "files": [],
+        "tasks": 0.0,
+        "escalated": False,
+        "warning": error.message,
         "error": {"code": error.code, "message": error.message},
     }
 
@@ -69,7 +75,7 @@ def within(machine: Machine, options: Options, run: Thunk) -> Any:
         raise value
     if how == "late":
         step = f"step {options.id!r}" if options.id else "a step"
-        raise EffectFailed("step_timeout", f"{step} took longer than {options.timeout_ms} ms", None)
+        raise EffectFailed("step_timeout", f"{step} took longer than {options.timeout_ms} ms")
     return value
 
 
@@ -77,7 +83,9 @@ def run_all(team: Team, machine: Machine, thunks: Sequence[Thunk], step: str) ->
     """Runs thunks at once, fails with the first that fails, integrates their commits in the order given."""
     branches = [_branch(thunk) for thunk in thunks]
     results = machine.branches(branches, strategy="all")
-    return _collect(team, machine, [_settled(one) for one in results], step)
+    settled = [_settled(one) for one in results]
+    _check(settled, Options(), "all")
+    return _collect(team, machine, settled, step)
 
 
 def parallel(team: Team, machine: Machine, thunks: Sequence[Thunk], options: Options) -> Value:
@@ -127,21 +135,26 @@ def _branch(thunk: Thunk) -> Callable[[], tuple[Value, list[WorkspaceContributio
     return run
 
 
-def _settled(one: Any) -> tuple[Value, list[WorkspaceContribution]] | EffectFailed:
+def _settled(one: BranchResult) -> tuple[Value, list[WorkspaceContribution]] | EffectFailed:
     if one.status == "ok":
-        return one.value
+        return cast("tuple[Value, list[WorkspaceContribution]]", one.value)
     if isinstance(one.error, EffectFailed):
         return one.error
-    return EffectFailed("cancelled", "the branch was stopped because others were first", None)
+    if one.error is not None:
+        return EffectFailed(one.error.code, one.error.message)
+    return EffectFailed(_CANCELLED, "the branch was stopped because others were first")
 
 
 def _check(settled: Sequence[Any], options: Options, strategy: str) -> None:
+    failed = [one for one in settled if isinstance(one, EffectFailed) and one.code != _CANCELLED]
+    if failed and (strategy == "all" or failed[0].code in FATAL):
+        raise failed[0]
     good = sum(not isinstance(one, EffectFailed) for one in settled)
     wanted = options.min_results or 1 if strategy == "quorum" else 1 if strategy == "race" else 0
     if options.on_error == "best_effort" and settled:
         wanted = max(wanted, 1)
     if good < wanted:
-        errors = "; ".join(one.message for one in settled if isinstance(one, EffectFailed))
+        errors = "; ".join(one.message for one in failed)
         raise EffectFailed(
             "quorum_not_reached", f"{good} of {len(settled)} branches succeeded, {wanted} needed: {errors}", None
         )

@@ -82,15 +82,21 @@ class HostLibrary:
         thunks = _thunks(branches, "parallel")
         for name, number in (("max", given.max), ("minResults", given.min_results)):
             if number is not None and number < 1:
-                raise EffectFailed("invalid_argument", f"parallel: {name} is at least 1", None)
+                raise EffectFailed("invalid_argument", f"parallel: {name} is at least 1")
         if given.min_results is not None and given.min_results > len(thunks):
-            raise EffectFailed("invalid_argument", "parallel: minResults is more than there are branches", None)
+            raise EffectFailed("invalid_argument", "parallel: minResults is more than there are branches")
         return flow.parallel(self._team, machine, thunks, given)
 
     def sequential(self, machine: Machine, steps: Value, options: Value = None) -> Value:
         """Runs functions one after the other."""
         given = read_options(options, "sequential", _STEP)
         return flow.sequential(self._team, machine, _thunks(steps, "sequential"), given)
+
+    def group(self, machine: Machine, body: Value, options: Value = None) -> Value:
+        """Runs a function within a time, or so that it may fail; gives what it gives, or the record of its failure."""
+        given = read_options(options, "group", _STEP)
+        (thunk,) = _thunks([body], "group")
+        return flow.guarded(given, lambda: flow.within(machine, given, thunk))
 
     def review(self, machine: Machine, reviewer: Value, subject: Value, options: Value = None) -> Value:
         """Asks a role for a verdict; on `revise` the reviewed work is done again."""
@@ -121,10 +127,10 @@ class HostLibrary:
         try:
             wanted, combine = read_oracles({"oracles": plain(oracles), "combine": given.combine})
         except (ValueError, msgspec.ValidationError) as error:
-            raise EffectFailed("invalid_argument", f"verify: {error}", None) from error
+            raise EffectFailed("invalid_argument", f"verify: {error}") from error
         tasks = reviews.tasks_in(_listed(of))
         if not wanted or not tasks or any(oracle.type != "command" for oracle in wanted):
-            raise EffectFailed("invalid_argument", "verify: command oracles, and `of` with the work of a task", None)
+            raise EffectFailed("invalid_argument", "verify: command oracles, and `of` with the work of a task")
 
         def run() -> Value:
             return self._verify(machine, wanted, combine, tasks, given)
@@ -143,7 +149,7 @@ class HostLibrary:
         passed = bool(found) and all(one.passed for one in found)
         critique = "\n\n".join(text for one in found if (text := critique_of(one)))
         if options.gate and not passed:
-            raise EffectFailed("verification_failed", f"step {options.id!r} did not pass: {critique}", None)
+            raise EffectFailed("verification_failed", f"step {options.id!r} did not pass: {critique}")
         fields = {
             "passed": passed,
             "score": score,
@@ -199,7 +205,7 @@ class HostLibrary:
         name = read_text(signal, "wait")
         ended: Signalled = machine.perform(Wait(signal=name, timeout_ms=given.timeout_ms))
         if not ended.received and given.on_error == "fail" and given.timeout_ms is not None:
-            raise EffectFailed("step_timeout", f"no signal {name!r} came within {given.timeout_ms} ms", None)
+            raise EffectFailed("step_timeout", f"no signal {name!r} came within {given.timeout_ms} ms")
         return {"received": ended.received, "data": prism_value(ended.data)}
 
     def now(self, machine: Machine) -> Value:
@@ -235,6 +241,7 @@ HOST_FUNCTIONS: Mapping[str, str] = {
     "assign": "assign",
     "parallel": "parallel",
     "sequential": "sequential",
+    "group": "group",
     "review": "review",
     "approve": "approve",
     "verify": "verify",
@@ -257,7 +264,7 @@ HOST_FUNCTIONS: Mapping[str, str] = {
 def _thunks(value: Value, function: str) -> list[Callable[[], Any]]:
     entries = bare(value)
     if not isinstance(entries, list):
-        raise EffectFailed("invalid_argument", f"{function}: an array of functions is expected", None)
+        raise EffectFailed("invalid_argument", f"{function}: an array of functions is expected")
     thunks = cast("list[Any]", entries)
     if not thunks or not all(callable(entry) for entry in thunks):
         raise EffectFailed(
@@ -290,5 +297,5 @@ def _replaced(array: Value, path: list[int], value: Value) -> Value:
 def _millis(value: Value, function: str) -> int:
     number = bare(value)
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 2**53:
-        raise EffectFailed("invalid_argument", f"{function}: a number of milliseconds is expected", None)
+        raise EffectFailed("invalid_argument", f"{function}: a number of milliseconds is expected")
     return int(whole(float(int(number))))

@@ -27,7 +27,7 @@ def program_inputs(
     *,
     input: dict[str, Any],
     workspace: dict[str, Any] | None,
-    context: dict[str, Any],  # noqa: A002 - its name in programs
+    context: dict[str, Any],
 ) -> dict[str, Value]:
     """The globals of a program as values of the language."""
     return {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-
 from compiler.orchestration.evidence import Evidence, gather
 from compiler.orchestration.flow import run_all
 from compiler.orchestration.tasks import accomplish, record
@@ -95,7 +93,7 @@ def approve(team: Team, machine: Machine, approver: Value, subject: Value, optio
         critique = readable(fields["critique"])
         said = f"{readable(fields['verdict'])}: {critique}" if critique else readable(fields["verdict"])
         who = "a person" if bare(approver) == HUMAN else readable(fields["role"])
-        raise EffectFailed("not_approved", f"step {options.id!r} was not approved by {who} ({said})", None)
+        raise EffectFailed("not_approved", f"step {options.id!r} was not approved by {who} ({said})")
     return made
 
 

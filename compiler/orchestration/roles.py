@@ -64,7 +64,7 @@ def read_role(value: Value, function: str) -> Role:
     """The role in a program's value. Raises `EffectFailed` with code `invalid_argument` when it is none."""
     fields = bare(value)
     if not isinstance(fields, dict):
-        raise EffectFailed("invalid_argument", f"{function}: a role is expected, as declared under `agents`", None)
+        raise EffectFailed("invalid_argument", f"{function}: a role is expected, as declared under `agents`")
     role = cast("dict[str, Any]", plain(fields))
     role_id = role.get("id")
     if not isinstance(role_id, str) or not re.match(ROLE_ID_PATTERN, role_id):
@@ -74,7 +74,7 @@ def read_role(value: Value, function: str) -> Role:
     try:
         return _role(role_id, role, cast("dict[str, Value]", fields).get("reportsTo"))
     except (msgspec.ValidationError, TypeError, ValueError) as error:
-        raise EffectFailed("invalid_argument", f"{function}: role {role_id!r} cannot be used: {error}", None) from error
+        raise EffectFailed("invalid_argument", f"{function}: role {role_id!r} cannot be used: {error}") from error
 
 
 def _role(role_id: str, role: dict[str, Any], reports_to: Value) -> Role:

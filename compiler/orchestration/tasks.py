@@ -172,7 +172,7 @@ def _at_the_top(machine: Machine, assignment: Assignment, best: Attempt) -> Atte
         )
         if answer.by != "deadline" and answer.value in (True, "approve", "yes"):
             return msgspec.structs.replace(best, warning=f"accepted by {answer.by or 'a person'} with {_said(best)}")
-        raise EffectFailed("not_approved", f"{what}, and no person accepted it", None)
+        raise EffectFailed("not_approved", f"{what}, and no person accepted it")
     if rules.on_max_depth == "fail":
-        raise EffectFailed("verification_failed", what, None)
+        raise EffectFailed("verification_failed", what)
     return msgspec.structs.replace(best, warning=what)

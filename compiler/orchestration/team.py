@@ -108,7 +108,7 @@ class Team:
     def role_named(self, role_id: str) -> Role:
         """A role of the pattern by its id. Raises `EffectFailed` when there is none."""
         if role_id not in self._roles:
-            raise EffectFailed("invalid_argument", f"there is no role {role_id!r}", None)
+            raise EffectFailed("invalid_argument", f"there is no role {role_id!r}")
         return self.role(self._roles[role_id], "role")
 
     # -- tasks ------------------------------------------------------------------------------------------------------
@@ -198,20 +198,20 @@ def read_options(value: Value, function: str, allowed: frozenset[str]) -> Option
     if fields is None:
         return Options()
     if not isinstance(fields, dict):
-        raise EffectFailed("invalid_argument", f"{function}: the options are an object", None)
+        raise EffectFailed("invalid_argument", f"{function}: the options are an object")
     for key in cast("dict[str, Any]", fields):
         if key not in allowed:
             known = ", ".join(sorted(allowed))
-            raise EffectFailed("invalid_argument", f"{function}: unknown option {key!r}; it takes {known}", None)
+            raise EffectFailed("invalid_argument", f"{function}: unknown option {key!r}; it takes {known}")
     try:
         return msgspec.convert(fields, Options)
     except msgspec.ValidationError as error:
-        raise EffectFailed("invalid_argument", f"{function}: {error}", None) from error
+        raise EffectFailed("invalid_argument", f"{function}: {error}") from error
 
 
 def read_text(value: Value, function: str) -> str:
     """A task's text. Raises `EffectFailed` when it is not text, or empty."""
     text = bare(value)
     if not isinstance(text, str) or not text.strip():
-        raise EffectFailed("invalid_argument", f"{function}: the task is a text that says something", None)
+        raise EffectFailed("invalid_argument", f"{function}: the task is a text that says something")
     return text

@@ -24,12 +24,12 @@ def prism_value(value: Any, depth: int = 0) -> Value:
     if isinstance(value, int | float):
         return _number(value)
     if depth > _DEPTH:
-        raise EffectFailed("value_too_deep", f"a value is nested more than {_DEPTH} levels deep", None)
+        raise EffectFailed("value_too_deep", f"a value is nested more than {_DEPTH} levels deep")
     if isinstance(value, list | tuple):
         return [prism_value(item, depth + 1) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
         return {str(key): prism_value(item, depth + 1) for key, item in cast("dict[Any, Any]", value).items()}
-    raise EffectFailed("value_not_json", f"a value of type {type(value).__name__} is not JSON", None)
+    raise EffectFailed("value_not_json", f"a value of type {type(value).__name__} is not JSON")
 
 
 def plain(value: Value, depth: int = 0) -> Any:
@@ -40,7 +40,7 @@ def plain(value: Value, depth: int = 0) -> Any:
     if isinstance(value, int | float):
         return whole(value)
     if depth > _DEPTH:
-        raise EffectFailed("value_too_deep", f"a value is nested more than {_DEPTH} levels deep", None)
+        raise EffectFailed("value_too_deep", f"a value is nested more than {_DEPTH} levels deep")
     if isinstance(value, list | tuple):
         return [plain(item, depth + 1) for item in cast("list[Value]", value)]
     if isinstance(value, dict):
@@ -122,5 +122,5 @@ def _number(value: float) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise EffectFailed("value_not_json", "a number is too large for a program, or not a number", None)
+        raise EffectFailed("value_not_json", "a number is too large for a program, or not a number")
     return number

@@ -149,13 +149,21 @@ class Calls:
         return self._templates.value(step.input, place.scope)
 
     def _reviewed(self, subject: Rendered, place: Place) -> list[Variable]:
-        """The work that a subject refers to; without any, the nearest work before it."""
+        """The work that a subject is about; where it names none, the nearest work before it.
+
+        A text names what it is about last, and mentions what else the reviewer should know; steps of one parallel
+        step belong together. In a branch, work of the branch comes before work from outside.
+        """
         named = [place.variables[root] for root in subject.roots if root in place.variables]
-        works = [variable for variable in named if variable.works]
+        works = list({one.code: one for one in named if one.works}.values())
+        here = [one for one in works if one.function == place.function]
+        works = here or works
+        if subject.shape.kind == "text" and works:
+            latest = max(works, key=lambda one: one.number)
+            works = [one for one in works if one is latest or (one.parent is not None and one.parent is latest.parent)]
         if not works and place.last_works is not None:
             works = [place.last_works]
-        seen: dict[str, Variable] = {one.code: one for one in works}
-        return list(seen.values())
+        return works
 
     def _decided_by_check(self, step: Step) -> bool:
         """Whether a later condition reads the verdict: then the pattern decides what a refusal means."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.digests import digest_of
 from compiler.patterns.lower import Lowering
 from compiler.patterns.orgchart import every_step, read_org_chart
 from compiler.patterns.prism_files import load_prism
@@ -65,9 +64,3 @@ def _org_chart(text: str, report: Report) -> CompiledPattern | None:
         steps=[step.id for step in every_step(chart.steps)],
         timeout_ms=chart.timeout_ms,
     )
-
-
-def digest_of(source: str, program: str, modules: Mapping[str, str]) -> str:
-    """The digest of a compiled pattern: the same text always has the same one."""
-    parts = json.dumps([source, program, sorted(modules.items())], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()

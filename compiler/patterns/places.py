@@ -18,6 +18,7 @@ class Variable:
     function: int
     names: list[str]
     works: bool = False
+    number: int = 0
     parent: Variable | None = None
     index: int = 0
     children: list[Variable] = field(default_factory=list["Variable"])
@@ -45,6 +46,7 @@ class Place:
 
     def know(self, variable: Variable) -> None:
         """From here on references to the variable's names mean it."""
+        variable.number = variable.number or len(self.variables) + 1
         for name in variable.names:
             self.scope.symbols[name] = Symbol(variable.code, variable.shape)
             self.scope.later.pop(name, None)

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.digests import digest_of
 from compiler.patterns.inputs import read_schema
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report
@@ -15,6 +16,7 @@ from compiler.patterns.view import View, to_json
 from compiler.prism import PrismError, check, compile_program
 from compiler.prism import tree as t
 from compiler.prism.parser import parse
+from compiler.prism.source import Source
 from schemas.patterns import CompiledPattern, WorkspaceSpec
 
 _KEYS = ("name", "version", "description", "input", "workspace", "metadata", "timeoutMs")
@@ -45,14 +47,12 @@ def load_prism(text: str, filename: str, modules: Mapping[str, str], report: Rep
         (report.error if one.severity == "error" else report.warning)(
             one.code, one.line, one.column, one.message, one.hint
         )
-    places = _Places(text)
+    places = Source(text, filename)
     fields = _metadata(program, places, report)
     stem = PurePosixPath(filename).name.removesuffix(".prism")
     made = _pattern(fields, stem, report) if fields is not None else {"name": stem, "version": "1.0.0"}
     if fields is None and not _NAME.match(stem):
         report.error("bad-name", 0, 0, f"{stem!r} cannot be a pattern's name", 'Add export const pattern = {name: "…"}.')
-    from compiler.patterns.loading import digest_of
-
     return CompiledPattern(
         format="prism",
         digest=digest_of(text, text, modules),
@@ -89,23 +89,23 @@ def _pattern(root: Node, stem: str, report: Report) -> dict[str, Any]:
     return made
 
 
-def _metadata(program: t.Program, places: _Places, report: Report) -> Node | None:
+def _metadata(program: t.Program, places: Source, report: Report) -> Node | None:
     for statement in program.body:
-        if not isinstance(statement, t.Export) or not isinstance(statement.what, t.Let):
+        if not isinstance(statement, t.Export) or not isinstance(statement.statement, t.Let):
             continue
-        target = statement.what.target
+        target = statement.statement.target
         if isinstance(target, t.Bind) and target.name == "pattern":
             try:
-                return _node(statement.what.value, places, 0)
+                return _node(statement.statement.value, places, 0)
             except _NotConstant as error:
-                line, column = places.at(error.pos)
+                line, column = places.locate(error.pos)
                 message = "what `pattern` says has to be written out: it is read without running the program"
                 report.error("not-constant", line, column, message, "Use literals only.")
                 return None
     return None
 
 
-def _roles(program: t.Program, places: _Places) -> dict[str, Any]:
+def _roles(program: t.Program, places: Source) -> dict[str, Any]:
     """The agents that are declared at the top of the program with constant fields, by id."""
     roles: dict[str, Any] = {}
     for statement in program.body:
@@ -122,8 +122,8 @@ def _roles(program: t.Program, places: _Places) -> dict[str, Any]:
     return roles
 
 
-def _node(value: Any, places: _Places, depth: int) -> Node:
-    line, column = places.at(value.pos)
+def _node(value: Any, places: Source, depth: int) -> Node:
+    line, column = places.locate(value.pos)
     if depth > _MAX_DEPTH:
         raise _NotConstant(value.pos)
     match value:
@@ -151,24 +151,12 @@ def _node(value: Any, places: _Places, depth: int) -> Node:
             raise _NotConstant(value.pos)
 
 
-def _pairs(value: t.Object, places: _Places, depth: int) -> list[tuple[Node, Node]]:
+def _pairs(value: t.Object, places: Source, depth: int) -> list[tuple[Node, Node]]:
     pairs: list[tuple[Node, Node]] = []
     for entry in value.entries:
         if not isinstance(entry, t.Entry) or entry.shorthand:
             raise _NotConstant(entry.pos)
-        line, column = places.at(entry.pos)
+        line, column = places.locate(entry.pos)
         key = Node(kind="text", value=entry.key, raw=entry.key, line=line, column=column)
         pairs.append((key, _node(entry.value, places, depth + 1)))
     return pairs
-
-
-class _Places:
-    """Lines and columns of offsets."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def at(self, pos: int) -> tuple[int, int]:
-        """The line and column of an offset, both from 1."""
-        before = self._text[:pos]
-        return before.count("\n") + 1, pos - (before.rfind("\n") + 1) + 1

@@ -1,0 +1,223 @@
+"""The patterns of a directory, compiled, by name and version; read again whenever a file changes.
+
+A request finds what the directory holds at that moment. A bad edit does not take a working pattern away: the last
+good one stays until the file is good again or gone, and what is wrong is kept as diagnostics. Modules that a `.prism`
+pattern imports come from the same directory and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import structlog
+
+from compiler.patterns import load_pattern
+from compiler.patterns.report import did_you_mean
+from schemas.base import Model, Problem
+from schemas.patterns import CompiledPattern, PatternDiagnostic
+
+SUFFIXES = (".yaml", ".yml", ".prism")
+MAX_FILE_BYTES = 1024 * 1024
+MAX_FILES = 1000
+
+_RANGE = re.compile(r"(\*|x|latest|[0-9]+(?:\.(?:[0-9]+|x|\*)){0,2}(?:[-+][0-9A-Za-z.-]+)?)\Z")
+_log = structlog.get_logger(__name__)
+
+_Stamp = tuple[int, int, int]
+
+
+class Loaded(Model, frozen=True, kw_only=True):
+    """One file of the directory. `current` tells whether `pattern` is what the file says now."""
+
+    file: str
+    pattern: CompiledPattern | None
+    diagnostics: list[PatternDiagnostic] = []
+    current: bool = True
+
+
+class PatternLibrary:
+    """The patterns of a directory. Looking is cheap; compiling happens once for each state of a file."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._stamps: dict[str, _Stamp] = {}
+        self._files: dict[str, Loaded] = {}
+        self._by_name: dict[str, list[CompiledPattern]] = {}
+        self._clashes: list[PatternDiagnostic] = []
+
+    def find(self, reference: str) -> CompiledPattern | list[Problem]:
+        """The newest pattern for `name` or `name@1.x`, or what is wrong with the reference or the pattern."""
+        self.refresh()
+        name, _, wanted = reference.partition("@")
+        if "@" in reference and not _RANGE.match(wanted):
+            return [Problem(where="pattern", what=f"{wanted[:64]!r} is no version.", hint="For example name@1.x.")]
+        versions = self._by_name.get(name, [])
+        fitting = [pattern for pattern in versions if matches(pattern.version, wanted or "*")]
+        if fitting:
+            return max(fitting, key=lambda pattern: version_key(pattern.version))
+        if versions:
+            have = ", ".join(sorted((pattern.version for pattern in versions), key=version_key))
+            what = f"There is no version {wanted} of the pattern {name!r}."
+            return [Problem(where="pattern", what=what, hint=f"There is {have}.")]
+        return self._unknown(name)
+
+    def get(self, reference: str) -> CompiledPattern | None:
+        """As `find`, or None."""
+        found = self.find(reference)
+        return found if isinstance(found, CompiledPattern) else None
+
+    def all(self) -> list[CompiledPattern]:
+        """Every usable pattern, by name and version."""
+        self.refresh()
+        return [
+            pattern
+            for name in sorted(self._by_name)
+            for pattern in sorted(self._by_name[name], key=lambda one: version_key(one.version))
+        ]
+
+    def files(self) -> list[Loaded]:
+        """Every file with what it came to, in the order of their names."""
+        self.refresh()
+        return [self._files[name] for name in sorted(self._files)]
+
+    def diagnostics(self) -> list[PatternDiagnostic]:
+        """Everything that is wrong with the directory's files as they are now."""
+        self.refresh()
+        return [found for loaded in self.files() for found in loaded.diagnostics] + self._clashes
+
+    def refresh(self) -> None:
+        """Reads what has changed since the last look."""
+        stamps = dict(self._look())
+        if stamps == self._stamps:
+            return
+        changed = {name for name in stamps if stamps[name] != self._stamps.get(name)}
+        modules_changed = any(
+            name.endswith(".prism") for name in changed | (set(self._stamps) - set(stamps)) if name
+        )
+        self._stamps = stamps
+        patterns = [name for name in sorted(stamps) if "/" not in name]
+        modules = self._modules(stamps)
+        files: dict[str, Loaded] = {}
+        for name in patterns:
+            before = self._files.get(name)
+            if before is not None and name not in changed and not (modules_changed and name.endswith(".prism")):
+                files[name] = before
+            else:
+                files[name] = self._load(name, modules, before)
+        self._files = files
+        self._index()
+
+    def _load(self, name: str, modules: dict[str, str], before: Loaded | None) -> Loaded:
+        shown = str(self.directory / name)
+        try:
+            text = self._text(name)
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            problem = PatternDiagnostic(
+                file=shown, line=0, column=0, code="unreadable", severity="error", message=f"cannot be read: {reason}"
+            )
+            return Loaded(file=name, pattern=before.pattern if before else None, diagnostics=[problem], current=False)
+        others = {path: module for path, module in modules.items() if path != name}
+        result = load_pattern(text, filename=shown, modules=others if name.endswith(".prism") else None)
+        if result.pattern is None:
+            _log.warning("pattern_refused", file=shown, errors=len(result.diagnostics), kept=bool(before))
+            kept = before.pattern if before is not None else None
+            return Loaded(file=name, pattern=kept, diagnostics=result.diagnostics, current=False)
+        return Loaded(file=name, pattern=result.pattern, diagnostics=result.diagnostics)
+
+    def _index(self) -> None:
+        self._by_name, self._clashes = {}, []
+        for name in sorted(self._files):
+            pattern = self._files[name].pattern
+            if pattern is None:
+                continue
+            same = self._by_name.setdefault(pattern.name, [])
+            if any(other.version == pattern.version for other in same):
+                message = f"another file is {pattern.name} {pattern.version} already; this one is not used"
+                self._clashes.append(
+                    PatternDiagnostic(
+                        file=str(self.directory / name),
+                        line=0,
+                        column=0,
+                        code="duplicate-pattern",
+                        severity="error",
+                        message=message,
+                        hint="Give it another name or version.",
+                    )
+                )
+            else:
+                same.append(pattern)
+
+    def _unknown(self, name: str) -> list[Problem]:
+        for loaded in self._files.values():
+            stem = PurePosixPath(loaded.file).stem
+            errors = [found for found in loaded.diagnostics if found.severity == "error"]
+            if loaded.pattern is None and stem == name and errors:
+                return [
+                    Problem(where=f"{loaded.file}:{one.line}:{one.column}", what=one.message, hint=one.hint)
+                    for one in errors[:20]
+                ]
+        hint = did_you_mean(name, sorted(self._by_name)) or f"There are no patterns in {self.directory}."
+        return [Problem(where="pattern", what=f"There is no pattern {name[:128]!r}.", hint=hint)]
+
+    def _look(self) -> Iterator[tuple[str, _Stamp]]:
+        """The files of the directory and, below it, the modules. Links that lead out of it are not followed."""
+        count = 0
+        for path, folders, names in os.walk(self.directory):
+            folders[:] = sorted(folder for folder in folders if not folder.startswith((".", "__")))
+            place = Path(path).relative_to(self.directory).as_posix()
+            for name in sorted(names):
+                relative = name if place == "." else f"{place}/{name}"
+                if name.startswith(".") or not name.endswith(SUFFIXES if place == "." else (".prism",)):
+                    continue
+                try:
+                    seen = (self.directory / relative).stat()
+                except OSError:
+                    continue
+                count += 1
+                if count <= MAX_FILES:
+                    yield relative, (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+
+    def _modules(self, stamps: dict[str, _Stamp]) -> dict[str, str]:
+        modules: dict[str, str] = {}
+        for name in stamps:
+            if name.endswith(".prism"):
+                try:
+                    modules[name] = self._text(name)
+                except (OSError, UnicodeDecodeError, ValueError):
+                    continue
+        return modules
+
+    def _text(self, name: str) -> str:
+        path = self.directory / name
+        if not path.resolve().is_relative_to(self.directory.resolve()):
+            raise ValueError("it is a link to outside of the directory")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(f"it is larger than {MAX_FILE_BYTES // 1024} KiB")
+        return path.read_text("utf-8")
+
+
+def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:
+    """Sorts versions: 1.9 before 1.10, 2.0.0-rc1 before 2.0.0."""
+    core, mark, rest = version.partition("-")
+    numbers = [int(part) for part in core.split("+")[0].split(".") if part.isdigit()]
+    return (*numbers, 0, 0, 0)[:3], not mark, rest
+
+
+def matches(version: str, wanted: str) -> bool:
+    """Whether a version is in a range such as `1.x`, `1.2`, `1.2.3` or `*`."""
+    if wanted in {"*", "x", "latest"}:
+        return True
+    if wanted == version:
+        return True
+    parts = wanted.split(".")
+    open_ended = len(parts) < 3 or parts[-1] in {"x", "*"}
+    numbers = [part for part in parts if part not in {"x", "*"}]
+    if not all(part.isdigit() for part in numbers):
+        return False
+    core, released, _ = version_key(version)
+    fits = core[: len(numbers)] == tuple(map(int, numbers))
+    return fits and released and (open_ended or len(numbers) == 3)
