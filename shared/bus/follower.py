@@ -1,0 +1,190 @@
+"""Following: everything that is stored on some subjects, in order, from a position, without end and without gaps.
+
+What is stored in the log is said again by the server on `parallax.events.>`, with its sequence in a header. So live
+events come by a plain subscription, which costs the server next to nothing and arrives first. History, and whatever
+may have been missed (a reconnect, a server that died between storing and saying, a reader too slow to keep up), is
+read from the stream by an ordered consumer; so is every stream that is not republished. Every few seconds the last
+position is compared with the stream, so that a message which was stored but never said is found as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import msgspec
+import structlog
+
+from shared import subjects
+from shared.bus.connection import Connection, Subscription
+from shared.bus.errors import BusClosed, BusError, Disconnected
+from shared.bus.messages import Recorded, ack_fields, recorded, recorded_from_server
+from shared.bus.ordered import OrderedReader
+from shared.bus.streams import ApiError, last_sequence
+from shared.bus.wire import Message
+
+_log = structlog.get_logger(__name__)
+
+_PAGE = 500
+_MOST_WAITING = 100_000
+_MOST_WAITING_BYTES = 256 << 20
+_LOOK_EVERY_S = 3.0
+_ANSWER_WITHIN_S = 3.0
+
+
+class Follower:
+    """One endless reading. Not to be shared; `batches()` may be iterated once."""
+
+    def __init__(self, connection: Connection, stream: str, filters: Sequence[str], after: int | None) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._filters = list(filters)
+        self._from_now = after is None
+        self._position = after or 0
+        self._live: deque[Message] = deque()
+        self._live_bytes = 0
+        self._heard: asyncio.Event = asyncio.Event()
+        self._doubt = True
+        self._subscriptions: list[Subscription] = []
+
+    async def batches(self) -> AsyncIterator[list[Recorded]]:
+        """Lists of what is at hand, never empty, at most 500 long."""
+        forget = self._connection.on_reconnect(self._doubted)
+        try:
+            if self._from_now:
+                self._position = await last_sequence(self._connection, self._stream)
+            if self._stream == subjects.STREAM_EVENTS:
+                async for batch in self._follow_live():
+                    yield batch
+            else:
+                async for batch in self._follow_stored():
+                    yield batch
+        finally:
+            forget()
+            for subscription in self._subscriptions:
+                self._connection.unsubscribe(subscription)
+
+    def _doubted(self) -> None:
+        self._doubt = True
+        self._heard.set()
+
+    # -- live -------------------------------------------------------------------------------------------------------
+
+    async def _follow_live(self) -> AsyncIterator[list[Recorded]]:
+        await self._connection.until_connected()
+        self._subscriptions = [self._connection.subscribe(subject, self._take) for subject in self._filters]
+        looking = asyncio.get_running_loop().create_task(self._look(), name="bus-follow-look")
+        try:
+            while True:
+                if self._doubt:
+                    self._doubt = False
+                    async for batch in self._catch_up():
+                        yield batch
+                    continue
+                batch = self._taken()
+                if batch:
+                    yield batch
+                    continue
+                if self._connection.closed:
+                    raise BusClosed("The connection to the bus is closed.")
+                self._heard.clear()
+                await self._heard.wait()
+        finally:
+            looking.cancel()
+
+    def _take(self, message: Message) -> None:
+        self._live.append(message)
+        self._live_bytes += len(message.payload)
+        if len(self._live) > _MOST_WAITING or self._live_bytes > _MOST_WAITING_BYTES:
+            self._live.clear()
+            self._live_bytes = 0
+            self._doubt = True
+        if not self._heard.is_set():
+            self._heard.set()
+
+    def _taken(self) -> list[Recorded]:
+        batch: list[Recorded] = []
+        while self._live and len(batch) < _PAGE:
+            message = self._live.popleft()
+            self._live_bytes -= len(message.payload)
+            if not message.header(b"Nats-Sequence") or message.header(b"Nats-Stream") != self._stream:
+                continue  # said by somebody else on a subject of the log: not stored, so it did not happen
+            record = recorded_from_server(self._stream, message)
+            if record.seq > self._position:
+                self._position = record.seq
+                batch.append(record)
+        return batch
+
+    async def _look(self) -> None:
+        """Asks every few seconds whether something is stored that was never said."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._doubt or self._live or not self._connection.connected:
+                continue
+            with suppress(BusError, TimeoutError):
+                await self._compare()
+
+    async def _compare(self) -> None:
+        position = self._position
+        for subject in self._filters:
+            body = msgspec.json.encode({"seq": position + 1, "next_by_subj": subject})
+            message = await self._connection.request(
+                f"$JS.API.DIRECT.GET.{self._stream}", body, timeout_s=_ANSWER_WITHIN_S
+            )
+            if message.status:
+                continue
+            await asyncio.sleep(0.5)  # what is stored may be on its way; by now it would have been said
+            if self._position < int(message.header(b"Nats-Sequence")) and not self._live:
+                _log.warning("follow_found_unsaid", subject=subject, position=position)
+                self._doubted()
+            return
+
+    # -- stored -----------------------------------------------------------------------------------------------------
+
+    async def _catch_up(self) -> AsyncIterator[list[Recorded]]:
+        """Everything after the position up to now."""
+        reader = OrderedReader(self._connection, self._stream, self._filters, self._position)
+        try:
+            while True:
+                page = await reader.page(_PAGE, wait=False)
+                batch = self._recorded(page)
+                if batch:
+                    yield batch
+                if reader.pending == 0:
+                    return
+        except (Disconnected, TimeoutError, ApiError) as error:
+            await self._again(error)
+        finally:
+            await reader.close()
+
+    async def _follow_stored(self) -> AsyncIterator[list[Recorded]]:
+        while True:
+            reader = OrderedReader(self._connection, self._stream, self._filters, self._position)
+            try:
+                while True:
+                    batch = self._recorded(await reader.page(_PAGE, wait=True))
+                    if batch:
+                        yield batch
+            except (Disconnected, TimeoutError, ApiError) as error:
+                await self._again(error)
+            finally:
+                await reader.close()
+
+    def _recorded(self, page: list[Message]) -> list[Recorded]:
+        batch: list[Recorded] = []
+        for message in page:
+            seq = ack_fields(message.reply)[1]
+            if seq > self._position:
+                self._position = seq
+                batch.append(recorded(self._stream, seq, message.subject, message.headers, message.payload))
+        return batch
+
+    async def _again(self, error: Exception) -> None:
+        if self._connection.closed:
+            raise BusClosed("The connection to the bus is closed.")
+        _log.debug("follow_again", stream=self._stream, error=str(error))
+        self._doubt = True
+        await asyncio.sleep(0.05)
+        await self._connection.until_connected()

@@ -1,0 +1,236 @@
+"""What comes out of the bus: events as they were recorded, deliveries of work, and plain messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from schemas.agents import AgentDeregistered, AgentGone, AgentRegistered, OutputLine
+from schemas.commands import Answer, Cancel, ExecutionRequest, Pause, Resume, Signal
+from schemas.events import EVENT_TYPES, Event
+from shared import subjects
+from shared.bus import headers as hdr
+from shared.bus.wire import Message as RawMessage
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding a stranger's bytes may raise."""
+
+
+class Undecodable(ValueError):
+    """The bytes are not what the subject says they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """A message of the log that this version does not know, or cannot read. `payload` is as it came."""
+
+    execution_id: str
+    type: str
+    payload: bytes
+    reason: str
+
+    TYPE = ""
+
+    @property
+    def event_id(self) -> str:
+        """There is no computed id for what is not known."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One message of a stream as it was stored: of the log, of the fleet, or of agents' output."""
+
+    seq: int
+    subject: str
+    execution_id: str
+    type: str
+    time: datetime
+    id: str
+    data: Any
+    source: str
+    correlation: str
+    causation: str
+    traceparent: str
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message of work. `data` is the decoded body; None, with `error` set, where it could not be decoded."""
+
+    stream: str
+    subject: str
+    seq: int
+    attempt: int
+    payload: bytes
+    raw_headers: bytes
+    data: Any = None
+    error: str = ""
+    recorded: Recorded | None = None
+    _headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All headers."""
+        if self._headers is None:
+            self._headers = hdr.parse(self.raw_headers)
+        return self._headers
+
+    @property
+    def reply_to(self) -> str:
+        """Where the sender wants to be answered, or an empty text."""
+        return self.headers.get(hdr.REPLY_TO, "")
+
+    @property
+    def id(self) -> str:
+        """The id of the message, for the causation of what follows from it."""
+        return self.headers.get("ce-id") or self.headers.get("Nats-Msg-Id") or f"{self.stream}-{self.seq}"
+
+    @property
+    def correlation(self) -> str:
+        """What the message belongs to."""
+        return self.headers.get("ce-correlationid", "")
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace context of the message."""
+        return self.headers.get("traceparent", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of core NATS, as a handler of `serve` may look at it."""
+
+    subject: str
+    reply: str
+    payload: bytes
+    raw_headers: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All headers."""
+        return hdr.parse(self.raw_headers)
+
+
+# -- decoding ---------------------------------------------------------------------------------------------------------
+
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def decode(payload: bytes, kind: Any) -> Any:
+    """A body by its struct. Raises Undecodable with what is wrong and where."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode(payload)
+    except RecursionError:
+        raise Undecodable("JSON that is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Undecodable(str(error)) from None
+
+
+_COMMANDS: dict[str, Any] = {"cancel": Cancel, "pause": Pause, "resume": Resume, "signal": Signal, "answer": Answer}
+_FLEET: dict[str, Any] = {"registered": AgentRegistered, "deregistered": AgentDeregistered, "lost": AgentGone}
+
+
+def decode_event(subject: str, payload: bytes) -> tuple[str, str, Event | UnknownEvent]:
+    """Execution id, type and event of a stored message. Never raises."""
+    execution_id, kind = subjects.event_parts(subject)
+    known = EVENT_TYPES.get(kind)
+    if known is None:
+        return execution_id, kind, UnknownEvent(execution_id, kind, payload, "unknown type")
+    try:
+        event = decode(payload, known)
+    except Undecodable as error:
+        return execution_id, kind, UnknownEvent(execution_id, kind, payload, str(error))
+    if event.execution_id != execution_id:
+        reason = f"the body belongs to {event.execution_id!r}"
+        return execution_id, kind, UnknownEvent(execution_id, kind, payload, reason)
+    return execution_id, kind, event
+
+
+def decode_body(stream: str, subject: str, payload: bytes) -> Any:
+    """The body of a message of work or of a stream other than the log. Raises Undecodable."""
+    match stream:
+        case subjects.STREAM_REQUESTS if subject == subjects.REQUEST:
+            return decode(payload, ExecutionRequest)
+        case subjects.STREAM_REQUESTS:
+            verb = subject.rpartition(".")[2]
+            kind = _COMMANDS.get(verb)
+            if kind is None:
+                raise Undecodable(f"unknown command {verb!r}")
+            return decode(payload or b"{}", kind)
+        case subjects.STREAM_FLEET:
+            kind = _FLEET.get(subject.rpartition(".")[2])
+            if kind is None:
+                raise Undecodable("unknown kind of fleet event")
+            return decode(payload, kind)
+        case subjects.STREAM_OUTPUT:
+            return decode(payload, OutputLine)
+        case _:
+            return decode(payload, Any)
+
+
+def recorded(stream: str, seq: int, subject: str, raw_headers: bytes, payload: bytes, stored: str = "") -> Recorded:
+    """A stored message. `stored` is the server's time stamp, for a message whose writer gave no time. Never raises."""
+    headers = hdr.parse(raw_headers)
+    if stream == subjects.STREAM_EVENTS:
+        execution_id, kind, data = decode_event(subject, payload)
+    else:
+        kind = subject.rpartition(".")[2]
+        try:
+            data = decode_body(stream, subject, payload)
+            execution_id = str(getattr(data, "execution_id", "") or "")
+        except Undecodable as error:
+            execution_id, data = "", UnknownEvent("", kind, payload, str(error))
+    return Recorded(
+        seq,
+        subject,
+        execution_id,
+        kind,
+        _moment(headers.get("ce-time", "")) or _moment(stored or headers.get("Nats-Time-Stamp", "")) or _EPOCH,
+        hdr.text_of(headers.get("ce-id", "")) or f"{stream}-{seq}",
+        data,
+        hdr.text_of(headers.get("ce-source", "")),
+        hdr.text_of(headers.get("ce-correlationid", "")),
+        hdr.text_of(headers.get("ce-causationid", "")),
+        headers.get("traceparent", ""),
+    )
+
+
+def recorded_from_server(stream: str, message: RawMessage) -> Recorded:
+    """A stored message that came by direct get or by republishing: its place is in its headers."""
+    return recorded(
+        stream,
+        int(message.header(b"Nats-Sequence") or 0),
+        message.header(b"Nats-Subject") or message.subject,
+        message.headers,
+        message.payload,
+    )
+
+
+def ack_fields(reply: str) -> tuple[int, int, int, int]:
+    """Attempt, stream sequence, time stamp (ns) and number pending, from the reply subject of a consumer's message."""
+    parts = reply.split(".")
+    if len(parts) >= 11:  # with domain and account: $JS.ACK.d.a.stream.consumer.delivered.sseq.cseq.time.pending[.…]
+        return int(parts[6]), int(parts[7]), int(parts[9]), int(parts[10])
+    return int(parts[4]), int(parts[5]), int(parts[7]), int(parts[8])
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:  # the server writes nanoseconds, which Python 3.11 cuts, and a stranger may write anything
+            moment = datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00")
+        except ValueError:
+            return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
