@@ -22,15 +22,13 @@ class BrokenHereError(Exception):
     """A fault point that a test armed was reached."""
 
 
-async def eventually(
-    predicate: Callable[[], T | Awaitable[T]], *, within_seconds: float = 5.0, every_seconds: float = 0.02
-) -> T:
+async def eventually(predicate: Callable[[], T | Awaitable[T]], *, timeout_s: float = 5.0, every_s: float = 0.02) -> T:
     """Waits until `predicate` gives something true, and returns that.
 
     An AssertionError inside it means "not yet". When the time is over the last one is raised again, or an
     AssertionError that shows the last value.
     """
-    deadline = time.monotonic() + within_seconds
+    deadline = time.monotonic() + timeout_s
     while True:
         value: T | None = None
         failure: AssertionError | None = None
@@ -42,8 +40,8 @@ async def eventually(
         if value:
             return value
         if time.monotonic() > deadline:
-            raise failure or AssertionError(f"not so within {within_seconds} s; at last it was {value!r}")
-        await asyncio.sleep(every_seconds)
+            raise failure or AssertionError(f"not so within {timeout_s} s; at last it was {value!r}")
+        await asyncio.sleep(every_s)
 
 
 @contextmanager

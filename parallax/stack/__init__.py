@@ -5,3 +5,18 @@ at servers of one's own instead; nothing outside this room knows the difference.
 """
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parallax.stack.embedded import Stack, Status, embedded
+
+__all__ = ["Stack", "Status", "embedded"]
+
+
+def __getattr__(name: str) -> Any:
+    """`embedded` is imported when it is used: the supervisor itself has no need of it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'parallax.stack' has no attribute {name!r}")
+    return getattr(importlib.import_module("parallax.stack.embedded"), name)

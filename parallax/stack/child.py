@@ -97,7 +97,8 @@ class Child:
             self.restarts += 1
             self.state = "starting" if was_ready or self._early_deaths < 3 else "failed"
             self.note = reason
-            self._changed(self, f"{self.name} {reason}; starting it again (restart {self.restarts})")
+            told = self._early_deaths <= 3 or self._early_deaths % 10 == 0  # one that keeps dying says the same again
+            self._changed(self, f"{self.name} {reason}; starting it again (restart {self.restarts})" if told else "")
             if self._early_deaths >= 3 and not was_ready and self._give_up is not None:
                 self._changed(self, self._give_up())
             delay = 0.0 if self._early_deaths <= 1 else min(0.1 * 2 ** (self._early_deaths - 2), LONGEST_BACKOFF_S)

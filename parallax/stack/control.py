@@ -17,7 +17,7 @@ import msgspec
 
 from parallax.stack.errors import NotReadyError, StackError
 from parallax.stack.lock import end_orphans, held
-from parallax.stack.plan import make_plan
+from parallax.stack.plan import Plan, make_plan
 from parallax.stack.supervisor import Supervisor
 from schemas.base import Model
 from shared.paths import StackRecord, read_record, running_stack
@@ -49,15 +49,22 @@ async def run_stack(
     """
     _make_private(data)
     with held(data):
-        plan = await asyncio.to_thread(_plan, data, environ, only, ports)
+        plan = await asyncio.to_thread(_plan, data, environ, only, ports, say)
         supervisor = Supervisor(plan, say=say, on_ready=on_ready)
         if lifeline is not None:
             asyncio.get_running_loop().add_reader(lifeline, _cut, lifeline, supervisor)
         await supervisor.run()
 
 
-def _plan(data: Path, environ: Mapping[str, str], only: Sequence[str] | None, ports: Mapping[str, int] | None):
-    end_orphans(data)  # before ports are looked at: an orphan sits on its own
+def _plan(
+    data: Path,
+    environ: Mapping[str, str],
+    only: Sequence[str] | None,
+    ports: Mapping[str, int] | None,
+    say: Callable[[str], None],
+) -> Plan:
+    for name in end_orphans(data):  # before ports are looked at: an orphan sits on its own
+        say(f"ended {name}, left over from a supervisor that was killed")
     return make_plan(data, environ, only=only, ports=ports)
 
 
@@ -132,7 +139,7 @@ def _why_not_ready(data: Path) -> str:
 
 
 def stop_stack(data: Path, *, within_s: float = 30.0) -> bool:
-    """Stops the stack that runs in `data` and waits for its end; False when none ran (leftovers are ended even then)."""
+    """Stops the stack that runs in `data` and waits for its end; False when none ran. Leftovers go even then."""
     record = running_stack(data)
     if record is None:
         if not (data / "run").is_dir():

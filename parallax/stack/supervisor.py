@@ -17,7 +17,6 @@ from pathlib import Path
 import msgspec
 
 from parallax.stack.child import Child, all_of
-from parallax.stack.lock import end_orphans
 from parallax.stack.plan import Plan, server_environ, service_command, service_environ
 from parallax.stack.servers import Server
 from shared.paths import StackPart, StackRecord, record_file
@@ -110,9 +109,7 @@ class Supervisor:
         self._leaving.set()
 
     async def run(self) -> None:
-        """Runs the stack until `leave`, and stops it in order. Orphans of a killed predecessor are ended first."""
-        for name in await asyncio.to_thread(end_orphans, self._plan.data):
-            self._say(f"ended {name}, left over from a supervisor that was killed")
+        """Runs the stack until `leave`, and stops it in order."""
         loop = asyncio.get_running_loop()
         for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(which, self.leave)
