@@ -1,0 +1,246 @@
+"""Offered turns: what agents answer, how long they may take and be silent, and how a turn is stopped.
+
+All turns of an executor share one inbox and one clock that is looked at ten times a second, so that a turn of some
+milliseconds costs two messages and no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from schemas.agents import (
+    AgentMessage,
+    TaskControl,
+    TaskFault,
+    TaskOffer,
+    TaskQuestion,
+    TaskRefused,
+    TaskResult,
+)
+from schemas.base import Failure
+from services.executor.machine import Answered, Faulted, Outcome
+
+_log = structlog.get_logger(__name__)
+
+OFFER_AGAIN_S = 1.0
+"""An offer that nobody reacted to is made again after so long."""
+
+ASK_AGAIN_S = 4.5
+"""An agent that said nothing for so long is offered its turn again: its answer may have been lost."""
+
+SUSPECT_S = 3.0
+"""An agent that the registry has lost, and that said nothing for so long, is gone."""
+
+STOPPING_S = 6.0
+"""So long an agent may take to stop before its turn is given up."""
+
+Publish = Callable[[TaskOffer | TaskControl, str], Awaitable[None]]
+"""Sends a word to an agent, named by its id."""
+
+Ask = Callable[["Turn", TaskQuestion], None]
+
+
+class Refused(Exception):
+    """The agent does not take the turn now."""
+
+
+class Turn:
+    """One attempt in the hands of an agent. `outcome` is None when the log says that the attempt is over."""
+
+    __slots__ = (
+        "accepted",
+        "deadline",
+        "heard",
+        "offer",
+        "offered",
+        "outcome",
+        "questions",
+        "stopping",
+        "stopping_since",
+        "suspect",
+    )
+
+    def __init__(self, offer: TaskOffer, now: float, deadline: float | None) -> None:
+        self.offer = offer
+        self.outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self.deadline = deadline
+        self.heard = now
+        self.offered = now
+        self.accepted = False
+        self.suspect = ""
+        self.stopping: Faulted | None = None
+        self.stopping_since = 0.0
+        self.questions: dict[str, float] = {}
+
+    def settle(self, outcome: Outcome | None) -> None:
+        """Ends the turn, once. While it is being stopped, what ends it is what it is stopped for."""
+        if not self.outcome.done():
+            if self.stopping is not None and isinstance(outcome, Faulted):
+                outcome = self.stopping
+            self.outcome.set_result(outcome)
+
+    def refuse(self, reason: str) -> None:
+        """Ends the turn because the agent does not take it."""
+        if not self.outcome.done():
+            self.outcome.set_exception(Refused(reason))
+
+
+class Turns:
+    """All turns of this executor, by task."""
+
+    def __init__(self, publish: Publish, ask: Ask, *, silence_s: float, paused: Callable[[str], bool]) -> None:
+        self._publish = publish
+        self._ask = ask
+        self._silence_s = silence_s
+        self._paused = paused
+        self._turns: dict[str, Turn] = {}
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    async def begin(self, offer: TaskOffer, *, now: float, deadline: float | None) -> Turn:
+        """Offers a turn."""
+        turn = Turn(offer, now, deadline)
+        self._turns[offer.task_id] = turn
+        await self._publish(offer, offer.agent_id)
+        return turn
+
+    def end(self, turn: Turn) -> None:
+        """Forgets a turn."""
+        if self._turns.get(turn.offer.task_id) is turn:
+            del self._turns[turn.offer.task_id]
+
+    def get(self, task_id: str) -> Turn | None:
+        """The turn of a task, if it is in the hands of an agent."""
+        return self._turns.get(task_id)
+
+    async def hear(self, message: AgentMessage, now: float) -> None:
+        """What an agent says. Words about other attempts, and from agents who are not at the task, are not heard."""
+        turn = self._turns.get(message.task_id)
+        if turn is None or turn.offer.attempt != message.attempt:
+            return
+        if message.agent_id and message.agent_id != turn.offer.agent_id:
+            return
+        turn.heard = now
+        turn.accepted = turn.accepted or not isinstance(message, TaskRefused)
+        match message:
+            case TaskResult():
+                turn.settle(
+                    Answered(result=message.result, confidence=message.confidence, usage=message.usage)
+                )
+            case TaskFault():
+                unasked = message.error.code == "cancelled" and turn.stopping is None
+                turn.settle(
+                    Faulted(
+                        error=message.error, interrupted=message.interrupted or unasked, usage=message.usage
+                    )
+                )
+            case TaskRefused():
+                turn.refuse(message.reason)
+            case TaskQuestion():
+                if message.question_id not in turn.questions:
+                    turn.questions[message.question_id] = now
+                    self._ask(turn, message)
+            case _:
+                pass
+
+    async def stop(self, turn: Turn, why: Faulted, now: float) -> None:
+        """Tells the agent to stop. The turn ends when it has, or when it does not say so in time."""
+        if turn.stopping is None and not turn.outcome.done():
+            turn.stopping, turn.stopping_since = why, now
+            await self._cancel(turn)
+
+    async def answer(self, task_id: str, question_id: str, value: object, now: float) -> None:
+        """Hands an answer to the agent. The time that the question took is not the task's."""
+        turn = self._turns.get(task_id)
+        asked = turn.questions.get(question_id) if turn is not None else None
+        if turn is None or asked is None:
+            return
+        if turn.deadline is not None:
+            turn.deadline += now - asked
+        del turn.questions[question_id]
+        word = TaskControl(action="answer", task_id=task_id, question_id=question_id, value=value)
+        await self._publish(word, turn.offer.agent_id)
+
+    def lost(self, agent_id: str, reason: str, now: float) -> None:
+        """The registry has lost an agent: its turns are over unless they gave a sign of life just now."""
+        for turn in list(self._turns.values()):
+            if turn.offer.agent_id == agent_id:
+                turn.suspect = reason
+                self._doubt(turn, now)
+
+    def gone(self, agent_id: str, reason: str) -> None:
+        """An agent is certainly gone."""
+        for turn in list(self._turns.values()):
+            if turn.offer.agent_id == agent_id:
+                if turn.accepted:
+                    turn.settle(_gone(turn, reason))
+                else:
+                    turn.settle(Faulted(error=Failure(code="agent_failed", message=_sentence(turn, reason))))
+
+    def went_on(self, execution_id: str, paused_s: float, now: float) -> None:
+        """A paused execution goes on: its clocks have stood still."""
+        for turn in self._turns.values():
+            if turn.offer.execution_id == execution_id:
+                turn.heard = turn.offered = now
+                if turn.deadline is not None:
+                    turn.deadline += paused_s
+
+    async def look(self, now: float) -> None:
+        """Looks at the clocks of all turns."""
+        for turn in list(self._turns.values()):
+            if turn.outcome.done() or self._paused(turn.offer.execution_id):
+                continue
+            if turn.stopping is not None:
+                await self._look_at_stopping(turn, turn.stopping, now)
+            elif turn.deadline is not None and now >= turn.deadline and not turn.questions:
+                message = f"{turn.offer.role} did not finish within {turn.offer.timeout_ms} ms."
+                await self.stop(turn, Faulted(error=Failure(code="task_timeout", message=message)), now)
+            elif turn.suspect:
+                self._doubt(turn, now)
+            else:
+                await self._look_at_silence(turn, now)
+
+    async def _look_at_stopping(self, turn: Turn, why: Faulted, now: float) -> None:
+        if now - turn.stopping_since > STOPPING_S:
+            _log.warning("agent_does_not_stop", agent_id=turn.offer.agent_id, task_id=turn.offer.task_id)
+            turn.settle(why)
+        elif now - turn.offered >= OFFER_AGAIN_S:
+            turn.offered = now
+            await self._cancel(turn)
+
+    async def _look_at_silence(self, turn: Turn, now: float) -> None:
+        silent = now - turn.heard
+        if silent >= self._silence_s:
+            message = f"{turn.offer.agent_id} said nothing for {silent:.0f} s."
+            fault = Faulted(error=Failure(code="agent_silent", message=message), interrupted=not turn.accepted)
+            if turn.accepted:
+                await self.stop(turn, fault, now)
+            else:
+                await self._cancel(turn)
+                turn.settle(fault)
+        elif silent >= (ASK_AGAIN_S if turn.accepted else OFFER_AGAIN_S):
+            wait = OFFER_AGAIN_S if not turn.accepted else ASK_AGAIN_S
+            if now - turn.offered >= wait:
+                turn.offered = now
+                await self._publish(turn.offer, turn.offer.agent_id)
+
+    def _doubt(self, turn: Turn, now: float) -> None:
+        if now - turn.heard >= SUSPECT_S:
+            turn.settle(_gone(turn, turn.suspect))
+
+    async def _cancel(self, turn: Turn) -> None:
+        reason = turn.stopping.error.message if turn.stopping else "given up"
+        word = TaskControl(action="cancel", task_id=turn.offer.task_id, reason=reason)
+        await self._publish(word, turn.offer.agent_id)
+
+
+def _gone(turn: Turn, reason: str) -> Faulted:
+    return Faulted(error=Failure(code="agent_lost", message=_sentence(turn, reason)), interrupted=True)
+
+
+def _sentence(turn: Turn, reason: str) -> str:
+    return f"The agent {turn.offer.agent_id} is gone: {reason}."
