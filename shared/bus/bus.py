@@ -174,6 +174,12 @@ class Bus:
         chosen = list(filters) if filters else [subjects.EVENTS_ALL if stream == "events" else STREAMS[name]["subjects"][0]]
         return Follower(self.connection, name, chosen, after).batches()
 
+    async def stored(self, filters: Sequence[str], after: int = 0, stream: str = "events") -> AsyncIterator[Recorded]:
+        """Everything that is stored on some subjects by now, in order, of whatever execution. Raises BusClosed."""
+        async for batch in Follower(self.connection, BY_SHORT_NAME[stream], filters, after).until_now():
+            for record in batch:
+                yield record
+
     # -- work -------------------------------------------------------------------------------------------------------
 
     def work(

@@ -66,6 +66,13 @@ class Follower:
             for subscription in self._subscriptions:
                 self._connection.unsubscribe(subscription)
 
+    async def until_now(self) -> AsyncIterator[list[Recorded]]:
+        """Lists of what is stored by now; then it is over."""
+        while self._doubt:
+            self._doubt = False
+            async for batch in self._catch_up():
+                yield batch
+
     def _doubted(self) -> None:
         self._doubt = True
         self._heard.set()
