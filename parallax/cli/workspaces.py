@@ -11,10 +11,9 @@ from parallax.cli.clients import say, talk
 from parallax.cli.common import data_option, emit_json, json_option
 from parallax.cli.render import console
 from parallax.client import Client
-from parallax.client_errors import Refused, UnknownExecution, Unreachable
+from parallax.client_errors import Refused, UnknownExecution
 from schemas.workspaces import WorkspaceAnswer, WorkspaceDiff, WorkspaceQuery, WorkspaceView
 from shared import subjects
-from shared.bus import NoResponder
 
 _TIMEOUT_S = 60.0
 
@@ -30,15 +29,13 @@ async def ask(client: Client, query: WorkspaceQuery) -> WorkspaceAnswer:
     """Asks the workspace service.
 
     Raises:
-        Unreachable: no workspace service answers.
+        Unanswered: no workspace service answers.
         UnknownExecution: `execution_id` cannot be the id of an execution.
         WorkspaceRefused: it said no, with reasons.
     """
-    try:
-        answer = await client.bus.request(subjects.QUERY_WORKSPACE, query, WorkspaceAnswer, timeout_s=_TIMEOUT_S)
-    except (NoResponder, TimeoutError) as error:
-        hint = "`parallax status` tells which services run."
-        raise Unreachable("No workspace service answers.", hint=hint) from error
+    answer = await client.ask(
+        subjects.QUERY_WORKSPACE, query, WorkspaceAnswer, who="workspace service", timeout_s=_TIMEOUT_S
+    )
     if answer.errors:
         raise WorkspaceRefused(query.execution_id or "", answer)
     return answer
@@ -158,7 +155,7 @@ def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | 
                 execution_id=_checked(execution_id),
                 session=session,
                 offset=offset,
-                commit=commit_of(first),
+                commit=first.commit if first else "",
             )
             page = (await ask(client, query)).diff
             if page is None:
@@ -176,11 +173,6 @@ def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | 
         return 0
 
     return talk(data, work, as_json=as_json)
-
-
-def commit_of(page: WorkspaceDiff | None) -> str:
-    """The commit that further pages of a diff have to be about; nothing for the first one."""
-    return page.commit if page is not None else ""
 
 
 def _numbers(page: WorkspaceDiff) -> dict[str, object]:

@@ -13,7 +13,7 @@ from schemas.events import (
 )
 from services.workspace.history import PLATFORM, make_commit
 from services.workspace.journal import Line
-from services.workspace.merging import merge
+from services.workspace.merging import merge_commits
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.store import object_id
 from services.workspace.workspace import Workspace, bounded
@@ -59,8 +59,7 @@ def _taken_over(
         return head
     if history.holds(commit, head):
         return commit
-    bases = [store.tree_of(base) for base in history.bases(head, commit)]
-    merged = merge(store, bases, store.tree_of(head), store.tree_of(commit))
+    merged = merge_commits(store, history, head, commit)
     if merged.conflicts:
         shown = ", ".join(merged.conflicts[:20])
         raise WorkspaceProblem(

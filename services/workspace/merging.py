@@ -6,13 +6,13 @@ merged line by line; what cannot be merged so is a conflict, and a merge with a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 from dulwich.objects import ObjectID
 from merge3 import Merge3
 
+from services.workspace.history import History
 from services.workspace.names import show
 from services.workspace.store import DIRECTORY, EMPTY_TREE, EXECUTABLE, FILE, Entry, Store
 
@@ -28,18 +28,28 @@ class Merged:
     conflicts: list[str] = field(default_factory=list[str])
 
 
-def merge(store: Store, bases: Iterable[ObjectID], ours: ObjectID, theirs: ObjectID) -> Merged:
-    """Merges the tree `theirs` into `ours`. Of several bases one is made first, with conflicts left in its text."""
-    base = reduce(lambda one, other: _base_of_bases(store, one, other), bases, EMPTY_TREE)
+def merge_commits(store: Store, history: History, ours: ObjectID, theirs: ObjectID) -> Merged:
+    """Merges the commit `theirs` into `ours`."""
+    return merge(store, _base(store, history, ours, theirs), store.tree_of(ours), store.tree_of(theirs))
+
+
+def merge(store: Store, base: ObjectID, ours: ObjectID, theirs: ObjectID) -> Merged:
+    """Merges the tree `theirs` into `ours`, both of which were once `base`."""
     conflicts: list[str] = []
     tree = _directories(store, b"", base, ours, theirs, conflicts)
     return Merged(tree or store.put_tree({}), conflicts)
 
 
-def _base_of_bases(store: Store, one: ObjectID, other: ObjectID) -> ObjectID:
-    if one == EMPTY_TREE:
-        return other
-    return _directories(store, b"", EMPTY_TREE, one, other, []) or EMPTY_TREE
+def _base(store: Store, history: History, one: ObjectID, other: ObjectID) -> ObjectID:
+    """What two commits were once. Where they crossed they have several bases, which are merged in their turn.
+
+    A conflict between those stays in the text: it is one that both sides have settled, each in its own way.
+    """
+    first, *others = history.bases(one, other)
+    tree = store.tree_of(first)
+    for base in others:
+        tree = merge(store, _base(store, history, first, base), tree, store.tree_of(base)).tree
+    return tree
 
 
 def _directories(

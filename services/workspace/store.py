@@ -51,7 +51,9 @@ class Store:
         self._fresh: set[ObjectID] = set()
 
     def close(self) -> None:
-        """Lets go of open pack files."""
+        """Lets go of open pack files, the borrowed ones too."""
+        for borrowed in self._disk.alternates:
+            borrowed.close()
         self._disk.close()
 
     # -- reading ----------------------------------------------------------------------------------------------------

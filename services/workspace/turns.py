@@ -14,7 +14,7 @@ from dulwich.objects import ObjectID
 from schemas.events import Event, TaskFinished, WorkspaceCommitted, WorkspacePrepared, WorkspacePrepareRequested
 from services.workspace.history import PLATFORM, identity, make_commit
 from services.workspace.journal import Line, Session
-from services.workspace.merging import merge
+from services.workspace.merging import merge_commits
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.scan import Scan
 from services.workspace.trees import changed
@@ -72,8 +72,7 @@ def _brought_up(workspace: Workspace, session: Session, head: ObjectID, at: int)
     if history.holds(head, result):
         return head
     store = workspace.store
-    bases = [store.tree_of(base) for base in history.bases(head, result)]
-    merged = merge(store, bases, store.tree_of(head), store.tree_of(result))
+    merged = merge_commits(store, history, head, result)
     if merged.conflicts:
         raise WorkspaceProblem(
             "workspace_conflict",

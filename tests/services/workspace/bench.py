@@ -32,6 +32,15 @@ from services.workspace.publishing import finalize
 from services.workspace.turns import commit, prepare
 from services.workspace.workspace import Workspace
 
+_BENCHES: list[Bench] = []
+
+
+def close_all() -> None:
+    """Lets go of the files of every workspace that a test has opened."""
+    while _BENCHES:
+        _BENCHES.pop().workspace.close()
+
+
 AT = 1_790_000_000
 GIT = shutil.which("git")
 
@@ -91,17 +100,19 @@ def _tree(repo: Repo, node: Mapping[str, Any]) -> ObjectID:
     return tree.id
 
 
-class Desk:
+class Bench:
     """A workspace of one execution, driven step by step as the service drives it."""
 
     def __init__(self, root: Path, execution_id: str = "x1") -> None:
         self.root = root
         self.id = execution_id
         self.clock = AT
-        self.again()
+        self.workspace = Workspace(root / "executions" / self.id, self.id, Clones(root / "clones"))
+        _BENCHES.append(self)
 
-    def again(self) -> Desk:
+    def again(self) -> Bench:
         """Forgets all that is in memory, as a restart does."""
+        self.workspace.close()
         clones = Clones(self.root / "clones")
         self.workspace = Workspace(self.root / "executions" / self.id, self.id, clones)
         return self
