@@ -47,8 +47,6 @@ class Intake:
         self._free = free
         self._inbox = connection.new_inbox()
         self._subscription: Subscription | None = None
-        self._pulls: dict[str, int] = {}
-        self._last_pull = 0
         self._asked = 0
         self._heard_at = 0.0
         self._forget = connection.on_reconnect(self.renew)
@@ -56,7 +54,7 @@ class Intake:
     async def start(self) -> None:
         """Makes the consumer what it is to be, and begins."""
         await self._ensure()
-        self._subscription = self._connection.subscribe(f"{self._inbox}.*", self._heard)
+        self._subscription = self._connection.subscribe(self._inbox, self._heard)
         self.renew()
 
     def stop(self) -> None:
@@ -88,7 +86,6 @@ class Intake:
 
     def renew(self) -> None:
         """Forgets what was asked for and asks anew."""
-        self._pulls.clear()
         self._asked = 0
         self._heard_at = asyncio.get_running_loop().time()
         self.ask()
@@ -99,17 +96,14 @@ class Intake:
         if self._subscription is None or self._asked * 2 > free or free <= self._asked:
             return
         batch = free - self._asked
-        self._last_pull += 1
-        token = f"{self._last_pull:x}"
         body = {"batch": batch, "expires": int(_PULL_S * _SECOND), "idle_heartbeat": int(_HEARTBEAT_S * _SECOND)}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
-        if self._connection.publish_now(subject, msgspec.json.encode(body), b"", f"{self._inbox}.{token}"):
-            self._pulls[token] = batch
+        if self._connection.publish_now(subject, msgspec.json.encode(body), b"", self._inbox):
             self._asked += batch
 
     async def look(self) -> None:
         """To be called now and then: asks anew where the server has fallen silent."""
-        if self._subscription is None or not self._connection.connected or not self._pulls:
+        if self._subscription is None or not self._connection.connected or self._asked <= 0:
             return
         if asyncio.get_running_loop().time() - self._heard_at > _SILENT_S:
             _log.warning("work_silent", durable=self._durable)
@@ -119,22 +113,16 @@ class Intake:
 
     def _heard(self, message: Message) -> None:
         self._heard_at = asyncio.get_running_loop().time()
-        token = message.subject[message.subject.rfind(".") + 1 :]
         if message.reply.startswith("$JS.ACK"):
-            left = self._pulls.get(token)
-            if left is not None:
-                self._asked -= 1
-                if left <= 1:
-                    del self._pulls[token]
-                else:
-                    self._pulls[token] = left - 1
+            self._asked -= 1
             self._take(message)
+        elif message.status == 409 and "deleted" in message.status_text.lower():
+            _log.warning("work_consumer_gone", durable=self._durable)
+            self._heard_at = 0.0  # the next look makes it anew
+            return
         elif message.status != 100:
-            self._asked -= self._pulls.pop(token, 0)
+            left = message.header(b"Nats-Pending-Messages")
+            self._asked -= int(left) if left.isdigit() else self._asked
             if message.status not in {404, 408}:
                 _log.info("work_pull_ended", durable=self._durable, status=message.status, text=message.status_text)
-                if message.status == 409 and "exceeded" not in message.status_text.lower():
-                    self._heard_at = 0.0  # the consumer is gone: the next look makes it anew
-                    self._pulls.setdefault("gone", 0)
-                    return
         self.ask()
