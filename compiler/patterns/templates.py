@@ -124,35 +124,51 @@ def _all(rendered: Iterable[Rendered]) -> list[str]:
 
 
 def _joined(parts: list[str | Resolved]) -> str:
-    """The parts as one Prism string; a reference whose code holds quotes or braces stands outside of it."""
+    """The parts as Prism strings, one for each line of a longer text; code with quotes stands outside of them."""
     pieces: list[str] = []
     inside = ""
+
+    def close() -> None:
+        nonlocal inside
+        if inside:
+            pieces.append(f'"{inside}"')
+            inside = ""
+
     for part in parts:
         if isinstance(part, str):
-            inside += escaped(part)
+            for line in part.splitlines(keepends=True) if "\n" in part else [part]:
+                inside += escaped(line)
+                if line.endswith("\n"):
+                    close()
             continue
-        code = part.code if part.shape.kind == "text" and not part.shape.nullable else f"text({without_parentheses(part.code)})"
+        bare = without_parentheses(part.code)
+        code = bare if part.shape.kind == "text" and not part.shape.nullable else f"text({bare})"
         if any(char in code for char in '"{}\\'):
-            if inside:
-                pieces.append(f'"{inside}"')
-            pieces.append(f"text({without_parentheses(part.code)})")
-            inside = ""
+            close()
+            pieces.append(f"text({bare})")
         else:
             inside += f"${{{code}}}"
-    if inside or not pieces:
-        pieces.append(f'"{inside}"')
-    if len(pieces) == 1:
-        return pieces[0]
-    return " + ".join(pieces)
+    close()
+    if len(pieces) <= 1:
+        return pieces[0] if pieces else '""'
+    wide = sum(map(len, pieces)) > 80
+    return " +\n    ".join(pieces) if wide else " + ".join(pieces)
 
 
 def without_parentheses(code: str) -> str:
-    """The code without parentheses around all of it."""
-    if not (code.startswith("(") and code.endswith(")")) or '"' in code:
+    """The code without parentheses around all of it, as it may stand behind `if (`."""
+    if not (code.startswith("(") and code.endswith(")")):
         return code
-    depth = 0
-    for position, char in enumerate(code):
-        depth += (char == "(") - (char == ")")
-        if depth == 0 and position < len(code) - 1:
-            return code
+    depth, quoted, position = 0, False, 0
+    while position < len(code):
+        char = code[position]
+        if char == "\\" and quoted:
+            position += 1
+        elif char == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (char == "(") - (char == ")")
+            if depth == 0 and position < len(code) - 1:
+                return code
+        position += 1
     return code[1:-1]
