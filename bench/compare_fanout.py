@@ -25,8 +25,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from parallax.bench.durability import durability_of
 from parallax.bench.fanout import measure, percentile, write_pattern
-from parallax.bench.throwaway import durability_of, throwaway_stack
+from parallax.stack.embedded import embedded
 
 
 class DbosFanout:
@@ -93,6 +94,14 @@ class DbosFanout:
         self._dbos.destroy()
 
 
+async def run(arguments: argparse.Namespace) -> None:
+    """Starts the stack and compares on it."""
+    with tempfile.TemporaryDirectory() as patterns:
+        write_pattern(Path(patterns), arguments.agents)
+        async with embedded(env={"PARALLAX_PATTERNS_DIR": patterns}) as stack:
+            await compare(arguments, stack.nats_url, stack.database_url, durability_of(stack.data))
+
+
 async def compare(arguments: argparse.Namespace, nats_url: str, database_url: str, durability: str) -> None:
     """Measures both at each level of concurrency, turn by turn, and prints a line of JSON for each."""
     other = DbosFanout(database_url, arguments.agents)
@@ -131,17 +140,7 @@ def main() -> int:
         print("This comparison needs dbos, which nothing else does: pip install dbos", file=sys.stderr)
         return 2
     logging.getLogger("dbos").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as patterns:
-        write_pattern(Path(patterns), arguments.agents)
-        with throwaway_stack(Path(patterns)) as record:
-            asyncio.run(
-                compare(
-                    arguments,
-                    record.environ["PARALLAX_NATS_URL"],
-                    record.environ["PARALLAX_DATABASE_URL"],
-                    durability_of(record),
-                )
-            )
+    asyncio.run(run(arguments))
     return 0
 
 

@@ -19,10 +19,11 @@ from parallax.client_address import find_nats
 from parallax.client_endings import Endings
 from parallax.client_errors import CommandRejected, RequestRejected, Unanswered, UnknownExecution, Unreachable
 from parallax.client_execution import Execution
-from schemas.base import Model
+from schemas.base import Model, Problem
 from schemas.commands import CommandReply, ExecutionRequest, ReplayQuery, ReplayReport, Repository, RequestOptions
 from shared import subjects
-from shared.bus import Bus, Message, NoResponder
+from shared.bus import Bus, EventTooLarge, Message, NoResponder
+from shared.bus import Unreachable as NoServer
 from shared.ids import new_id
 
 T = TypeVar("T")
@@ -151,10 +152,9 @@ class Client:
         if self._bus is None:
             url = self._url or find_nats(self._data)
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    self._bus = await Bus.connect(url, name="client")
-            except (TimeoutError, OSError) as error:
-                raise Unreachable(f"No NATS server answers at {url}.", hint="`parallax up` starts one.") from error
+                self._bus = await Bus.connect(url, name="client", timeout_s=self._timeout_s)
+            except NoServer as error:
+                raise Unreachable(str(error), hint="`parallax up` starts one.") from error
             self._inbox = self._bus.new_inbox()
             await self._bus.serve(f"{self._inbox}.*", CommandReply, self._replied)
         return self
@@ -170,16 +170,22 @@ class Client:
         inbox = f"{self._inbox}.{number}"
         answer: asyncio.Future[CommandReply] = asyncio.get_running_loop().create_future()
         self._replies[inbox] = answer
+        stored = False
         try:
             async with asyncio.timeout(within_s):
-                await self.bus.submit(subject, body, msg_id=f"{inbox}", reply_to=inbox)
+                await self.bus.submit(subject, body, msg_id=inbox, reply_to=inbox)
+                stored = True
                 return await answer
         except TimeoutError:
+            what = "What was asked is stored." if stored else "Nothing was stored."
             raise Unanswered(
-                f"No pattern engine answered within {within_s:g} s. What was asked is stored.",
+                f"No pattern engine answered within {within_s:g} s. {what}",
                 execution_id=execution_id,
                 hint="`parallax status` tells what runs.",
             ) from None
+        except EventTooLarge as error:
+            problem = Problem(where="", what=str(error), hint="Put large inputs into the repository.")
+            raise RequestRejected(execution_id, [problem]) from error
         finally:
             del self._replies[inbox]
 

@@ -101,11 +101,9 @@ class Execution:
 
     async def output(self, *, follow: bool = False) -> AsyncIterator[OutputLine]:
         """What its agents printed, as far as it is still kept; with `follow`, what they print from then on too."""
-        until = None if follow else await self._client.bus.last_seq(stream="output")
-        if until == 0:
-            return
-        # an agent's id begins with its execution's, but a token of a filter is matched whole
-        lines = self._client.bus.follow([subjects.agent_output("*")], after=0, stream="output", until=until)
+        filters = [subjects.agent_output("*")]  # an agent's id begins with its execution's, but tokens match whole
+        bus = self._client.bus
+        lines = bus.follow(filters, after=0, stream="output") if follow else bus.stored(filters, stream="output")
         async for record in lines:
             if isinstance(record.data, OutputLine) and record.data.execution_id == self.id:
                 yield record.data

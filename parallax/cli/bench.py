@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from parallax.cli.common import UnreachableError, emit_json, json_option, run_async
-from shared.paths import StackRecord, running_stack
+from shared.paths import running_stack
 
 _PARTS = {
     "fanout": ("parallax.cli.bench:fanout", "Executions of parallel tasks that do nothing, through everything."),
@@ -59,31 +59,33 @@ def fanout(executions: int, in_flight: int, agents: int, warm_up: int, as_json: 
 
     Starts a stack of its own and throws it away afterwards, unless --data names one that runs.
     """
+    from parallax.bench.durability import durability_of
     from parallax.bench.fanout import Figures, measure, write_pattern
-    from parallax.bench.throwaway import durability_of, throwaway_stack
+    from parallax.stack.embedded import embedded
 
-    def run(record: StackRecord) -> Figures:
-        return run_async(
-            measure(
-                record.environ["PARALLAX_NATS_URL"],
-                executions=executions,
-                in_flight=in_flight,
-                agents=agents,
-                warm_up=warm_up,
-                durability=durability_of(record),
-            )
+    async def run(url: str, place: Path) -> Figures:
+        return await measure(
+            url,
+            executions=executions,
+            in_flight=in_flight,
+            agents=agents,
+            warm_up=warm_up,
+            durability=durability_of(place),
         )
 
-    if data is not None:
+    async def run_throwaway() -> Figures:
+        with tempfile.TemporaryDirectory(prefix="parallax-patterns-") as patterns:
+            write_pattern(Path(patterns), agents)
+            async with embedded(env={"PARALLAX_PATTERNS_DIR": patterns}) as stack:
+                return await run(stack.nats_url, stack.data)
+
+    if data is None:
+        figures = run_async(run_throwaway())
+    else:
         record = running_stack(data)
         if record is None:
             raise UnreachableError(f"no stack is running in {data}; `parallax up --data {data}` starts one")
-        figures = run(record)
-    else:
-        with tempfile.TemporaryDirectory(prefix="parallax-patterns-") as patterns:
-            write_pattern(Path(patterns), agents)
-            with throwaway_stack(Path(patterns)) as record:
-                figures = run(record)
+        figures = run_async(run(record.environ["PARALLAX_NATS_URL"], Path(record.data)))
     if as_json:
         emit_json(figures)
     else:

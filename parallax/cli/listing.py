@@ -64,11 +64,9 @@ class _Page(msgspec.Struct):
 
 async def from_log(client: Client) -> list[ExecutionView]:
     """Every execution in the log, the oldest first."""
-    last = await client.bus.last_seq()
     views: dict[str, dict[str, Any]] = {}
-    if last:
-        async for record in client.bus.follow([subjects.event("*", "execution", "*")], after=0, until=last):
-            _fold(views.setdefault(record.execution_id, {"id": record.execution_id}), event_of(record))
+    async for record in client.bus.stored([subjects.event("*", "execution", "*")]):
+        _fold(views.setdefault(record.execution_id, {"id": record.execution_id}), event_of(record))
     return [
         msgspec.convert({"pattern_name": "", "status": "pending"} | view, ExecutionView, strict=False)
         for view in views.values()

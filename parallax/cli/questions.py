@@ -23,12 +23,9 @@ _KINDS = ("question.asked", "question.answered", *sorted(ENDINGS))
 
 async def open_questions(client: Client) -> dict[str, Event]:
     """Every `question.asked` without an answer whose execution has not ended, by question id, the oldest first."""
-    last = await client.bus.last_seq()
     found: dict[str, Event] = {}
-    if not last:
-        return found
     filters = [subjects.event_of_type("*", kind) for kind in _KINDS]
-    async for record in client.bus.follow(filters, after=0, until=last):
+    async for record in client.bus.stored(filters):
         event = event_of(record)
         if event.type == "question.asked":
             found[event.data["question_id"]] = event
