@@ -203,4 +203,6 @@ def write(root: Path, files: Mapping[str, str | None]) -> None:
             path.unlink()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                path.rmdir()
             path.write_text(content)
