@@ -55,6 +55,8 @@ from schemas.events.workspaces import (
 )
 
 __all__ = [
+    "ENDINGS",
+    "EVENT_TYPES",
     "AgentLost",
     "AgentSpawnFailed",
     "AgentSpawnRequested",
@@ -62,8 +64,6 @@ __all__ = [
     "AgentStopped",
     "AnyEvent",
     "ConfidenceSource",
-    "ENDINGS",
-    "EVENT_TYPES",
     "EffectRecorded",
     "Event",
     "ExecutionAccepted",

@@ -13,8 +13,8 @@ import msgspec
 
 from compiler.prism import EffectFailed
 from schemas.effects import (
-    AnyEffect,
     Answered,
+    AnyEffect,
     Ask,
     Integrate,
     Integration,

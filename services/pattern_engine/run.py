@@ -17,7 +17,6 @@ from schemas.base import Failure
 from schemas.events import (
     ENDINGS,
     Event,
-    ExecutionFailed,
     ExecutionPaused,
     ExecutionResumed,
     QuestionAnswered,
@@ -43,7 +42,7 @@ class Home(Protocol):
 
     bus: Bus
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> object:
+    def spawn_short(self, work: Coroutine[Any, Any, Any], *, name: str) -> object:
         """Runs something beside the engine's other work."""
         ...
 
@@ -138,11 +137,11 @@ class Run:
             decisions, cause = self._drain()
         except Exception as error:
             self._busy = True
-            self._home.spawn(self._broken(error), name=f"broken-{self.id}")
+            self._home.spawn_short(self._broken(error), name=f"broken-{self.id}")
             return
         if decisions or self.conductor.sliced:
             self._busy = True
-            self._home.spawn(self._work(decisions, cause), name=f"run-{self.id}")
+            self._home.spawn_short(self._work(decisions, cause), name=f"run-{self.id}")
 
     def _drain(self) -> tuple[list[Event], Recorded | None]:
         decisions: list[Event] = []
@@ -270,7 +269,7 @@ class Run:
         if self._home.now_ms() < due_ms:
             self._arm(key, due_ms, fact)
             return
-        self._home.spawn(self._fire(fact), name=f"timer-{self.id}")
+        self._home.spawn_short(self._fire(fact), name=f"timer-{self.id}")
 
     async def _fire(self, fact: Event) -> None:
         await self.attempt(lambda: self.commit([fact]))
@@ -291,7 +290,7 @@ class Run:
             self._watch_deadline()
             return
         error = Failure(code="execution_timeout", message="The execution did not end within its time limit.")
-        self._home.spawn(self.fail(error), name=f"deadline-{self.id}")
+        self._home.spawn_short(self.fail(error), name=f"deadline-{self.id}")
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from services.pattern_engine.replay import replay
 from services.pattern_engine.requests import reply, take_request
 from services.pattern_engine.run import Run
 from shared import subjects
-from shared.bus import Bus, Delivery, NoResponder, Recorded, Retry, StaleFence
+from shared.bus import Bus, Delivery, NoResponder, Recorded, RequestFailed, Retry, StaleFence
 from shared.config import Settings
 from shared.patterns import PatternLibrary
 from shared.service import Service
@@ -150,7 +150,7 @@ class PatternEngine(Service):
                 return await self.bus.request(
                     subjects.engine_command(entry.engine), command, CommandReply, timeout_s=2.0
                 )
-            except (NoResponder, TimeoutError) as error:
+            except (NoResponder, RequestFailed, TimeoutError) as error:
                 raise Retry(0.3) from error
         if entry is None:
             answer = await self._not_open(execution_id, command.verb)
@@ -176,8 +176,10 @@ class PatternEngine(Service):
             return CommandReply(execution_id=execution_id, status="accepted")
         return rejected(execution_id, "execution_id", f"The execution {execution_id} has ended: it is {ending}.")
 
-    async def _forwarded(self, command: ForwardedCommand) -> CommandReply | None:
-        return await self._carry_out(command) if command.execution_id in self.runs else None
+    async def _forwarded(self, command: ForwardedCommand) -> CommandReply:
+        if command.execution_id not in self.runs:
+            raise Retry(0.3)
+        return await self._carry_out(command)
 
     async def _carry_out(self, command: ForwardedCommand) -> CommandReply:
         run = self.runs[command.execution_id]

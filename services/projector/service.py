@@ -99,7 +99,7 @@ class Projector(Service):
                             await self._store.fold(connection, fresh)
                             await self._move(fresh[-1].seq)
         finally:
-            await queries.unsubscribe()
+            await queries.stop()
 
     async def _move(self, position: int) -> None:
         async with self._moved:

@@ -65,7 +65,7 @@ class Store:
     async def position(self, connection: Connection) -> int:
         """The sequence of the last event that is folded in."""
         value = await connection.fetchval(
-            f'SELECT position FROM "{self.schema}".projection_positions WHERE name = $1', POSITION
+            self._sql("SELECT position FROM {s}.projection_positions WHERE name = $1"), POSITION
         )
         return int(value or 0)
 
@@ -80,8 +80,10 @@ class Store:
                 apply(rows, fact)
             await self._save(connection, rows)
             await connection.execute(
-                f'INSERT INTO "{self.schema}".projection_positions (name, position) VALUES ($1, $2)'
-                " ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position",
+                self._sql(
+                    "INSERT INTO {s}.projection_positions (name, position) VALUES ($1, $2)"
+                    " ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position"
+                ),
                 POSITION,
                 batch[-1].seq,
             )
@@ -92,9 +94,8 @@ class Store:
         sha = hashlib.sha256()
         for table, order in (("execution_events", "stream_seq"), *((table, key_column(table)) for table in TABLES)):
             sha.update(table.encode())
-            query = f'SELECT to_jsonb(t)::text AS row FROM "{self.schema}".{table} t ORDER BY {order} COLLATE "C"'
-            if order == "stream_seq":
-                query = query.removesuffix(' COLLATE "C"')
+            collation = "" if order == "stream_seq" else ' COLLATE "C"'
+            query = self._sql("SELECT to_jsonb(t)::text AS row FROM {s}.{t} t ORDER BY ", table) + order + collation
             async with connection.transaction():
                 async for row in connection.cursor(query, prefetch=1000):
                     sha.update(row["row"].encode())
@@ -107,7 +108,7 @@ class Store:
         known = {
             row["event_id"]
             for row in await connection.fetch(
-                f'SELECT event_id FROM "{self.schema}".execution_events WHERE event_id = ANY($1::text[])',
+                self._sql("SELECT event_id FROM {s}.execution_events WHERE event_id = ANY($1::text[])"),
                 [event_id(one) for one in batch],
             )
         }
@@ -123,10 +124,11 @@ class Store:
         if not batch:
             return
         await connection.execute(
-            f'INSERT INTO "{self.schema}".execution_events'
-            " (stream_seq, execution_id, type, event_id, source, time, data)"
-            " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],"
-            " $7::jsonb[]) ON CONFLICT DO NOTHING",
+            self._sql(
+                "INSERT INTO {s}.execution_events (stream_seq, execution_id, type, event_id, source, time, data)"
+                " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],"
+                " $7::jsonb[]) ON CONFLICT DO NOTHING"
+            ),
             [one.seq for one in batch],
             [one.execution_id for one in batch],
             [one.type for one in batch],
@@ -143,9 +145,8 @@ class Store:
             by_table.setdefault(table, []).append(key)
         for table, wanted in by_table.items():
             column = key_column(table)
-            for row in await connection.fetch(
-                f'SELECT * FROM "{self.schema}".{table} WHERE {column} = ANY($1::text[])', wanted
-            ):
+            query = self._sql("SELECT * FROM {s}.{t} WHERE KEY = ANY($1::text[])", table).replace("KEY", column)
+            for row in await connection.fetch(query, wanted):
                 loaded[table, row[column]] = self._row(table, dict(row))
         return loaded
 
@@ -171,11 +172,15 @@ class Store:
         names = ", ".join(f'"{name}"' for name in types)
         typed = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
         update = ", ".join(f'"{name}" = EXCLUDED."{name}"' for name in types if name != key)
-        return (
-            f'INSERT INTO "{self.schema}".{table} ({names})'
-            f" SELECT {names} FROM jsonb_to_recordset($1::jsonb) AS r({typed})"
-            f' ON CONFLICT ("{key}") DO UPDATE SET {update}'
+        text = (
+            "INSERT INTO {s}.{t} (NAMES) SELECT NAMES FROM jsonb_to_recordset($1::jsonb) AS r(TYPED) ON CONFLICT (KEY)"
         )
+        text = self._sql(text, table).replace("NAMES", names).replace("TYPED", typed).replace("KEY", f'"{key}"')
+        return f"{text} DO UPDATE SET {update}"
+
+    def _sql(self, text: str, table: str = "") -> str:
+        """A statement with this store's schema and one of its own tables put in."""
+        return text.replace("{s}", f'"{self.schema}"').replace("{t}", table)
 
 
 def event_id(record: Recorded) -> str:

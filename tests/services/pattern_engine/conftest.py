@@ -149,7 +149,7 @@ class House:
     async def crash(self, engine: PatternEngine) -> None:
         """Ends an engine without a word, as kill -9 does."""
         self.engines.remove(engine)
-        await engine.bus.wire_for_tests().close()
+        await engine.bus.close()
 
     def id(self, name: str) -> str:
         """An execution id of this test's own."""
@@ -175,7 +175,7 @@ class House:
             await answered.put(reply)
 
         await self.bus.serve(inbox, CommandReply, heard)
-        await self.bus.submit(subject, body, headers={"Parallax-Reply-To": inbox})
+        await self.bus.submit(subject, body, reply_to=inbox)
         return await asyncio.wait_for(answered.get(), 15)
 
     async def events(self, execution_id: str) -> list[Recorded]:

@@ -120,12 +120,18 @@ def test_the_program_is_fixed_when_the_execution_starts() -> None:
     assert started.workspace is None
 
 
-@given(st.binary(max_size=200) | st.recursive(
-    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-        st.sampled_from(["pattern", "input", "repo", "options", "execution_id", "x"]), inner, max_size=5
-    ),
-).map(msgspec.json.encode))
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["pattern", "input", "repo", "options", "execution_id", "x"]), inner, max_size=5
+            )
+        ),
+    ).map(msgspec.json.encode)
+)
 def test_no_payload_raises(payload: bytes) -> None:
     """Whatever a stranger sends, the answer is a verdict."""
     assert admit(payload, 1, lookup).execution_id

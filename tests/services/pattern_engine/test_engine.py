@@ -238,7 +238,9 @@ async def test_a_program_without_end_fails_and_hurts_nobody(house: House) -> Non
     assert end.error.code == "limit_exceeded"
 
 
-@pytest.mark.parametrize(("verb", "body"), [("signal", {}), ("answer", {"question_id": "x", "value": 1}), ("cancel", [])])
+@pytest.mark.parametrize(
+    ("verb", "body"), [("signal", {}), ("answer", {"question_id": "x", "value": 1}), ("cancel", [])]
+)
 async def test_a_command_with_a_bad_body_is_answered(house: House, verb: str, body: object) -> None:
     """What is wrong is said to whoever asked, and the execution goes on."""
     await house.engine()

@@ -1,0 +1,1 @@
+"""The gateway: Parallax over HTTP."""

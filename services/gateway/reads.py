@@ -1,0 +1,163 @@
+"""What the gateway reads: rows of the projections, and the log itself where a row is not there yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from schemas.events import (
+    ENDINGS,
+    Event,
+    ExecutionAccepted,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionPaused,
+    ExecutionRejected,
+    ExecutionResumed,
+    ExecutionStarted,
+)
+from schemas.gateway import ExecutionView
+from shared.bus import Bus, Recorded
+from shared.postgres import Database
+
+JSON_COLUMNS = frozenset(
+    {"input", "result", "error", "usage", "labels", "files", "oracles", "conflicts", "options", "who", "value"}
+    | {"capabilities", "data"}
+)
+
+
+def stamp(value: datetime | None) -> str:
+    """A time as RFC 3339."""
+    return "" if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def plain(row: Any) -> dict[str, Any]:
+    """A row as JSON."""
+    out: dict[str, Any] = {}
+    for name, value in dict(row).items():
+        if isinstance(value, datetime):
+            out[name] = stamp(value)
+        elif name in JSON_COLUMNS and isinstance(value, str):
+            out[name] = msgspec.json.decode(value)
+        else:
+            out[name] = value
+    return out
+
+
+def view_of_row(row: Any) -> ExecutionView:
+    """A row of `executions` as the gateway shows it."""
+    known = {name: value for name, value in plain(row).items() if value is not None}
+    return msgspec.convert({**known, "pattern_name": known.get("pattern_name", "")}, ExecutionView)
+
+
+def view_of_log(execution_id: str, records: list[Recorded]) -> ExecutionView | None:
+    """One execution folded from its own events. None: the log does not know it."""
+    fields: dict[str, Any] = {}
+    for record in records:
+        event = record.data
+        if isinstance(event, Event) and record.type.startswith("execution."):
+            fields |= _fields(event, stamp(record.time))
+    if not fields:
+        return None
+    return msgspec.convert({"id": execution_id, "pattern_name": "", "status": "pending", **fields}, ExecutionView)
+
+
+def _fields(event: Event, at: str) -> dict[str, Any]:
+    ended = {"status": event.TYPE.partition(".")[2], "ended_at": at} if event.TYPE in ENDINGS else {}
+    match event:
+        case ExecutionAccepted():
+            repo = event.repo.url if event.repo else ""
+            return {"pattern_name": event.pattern, "input": event.input, "repo": repo, "requested_at": at}
+        case ExecutionStarted():
+            return {
+                "status": "running",
+                "pattern_name": event.pattern_name,
+                "pattern_version": event.pattern_version,
+                "pattern_digest": event.pattern_digest,
+                "started_at": at,
+            }
+        case ExecutionPaused():
+            return {"status": "paused"}
+        case ExecutionResumed():
+            return {"status": "running"}
+        case ExecutionCompleted():
+            return ended | {
+                "result": event.result,
+                "confidence": event.confidence,
+                "confidence_source": event.confidence_source,
+                "branch": event.branch,
+                "commit": event.commit,
+                "pr_url": event.pr_url,
+            }
+        case ExecutionFailed():
+            error = msgspec.to_builtins(event.error)
+            return ended | {"error": error, "branch": event.branch, "commit": event.commit}
+        case ExecutionRejected():
+            errors = msgspec.to_builtins(event.errors)
+            return ended | {"error": {"code": "rejected", "errors": errors}, "pattern_name": event.pattern}
+        case ExecutionCancelled():
+            return ended | {"error": {"code": "cancelled", "message": event.reason}}
+        case _:
+            return {}
+
+
+async def history(bus: Bus, execution_id: str) -> list[Recorded]:
+    """The log of one execution."""
+    return [record async for record in bus.read(execution_id)]
+
+
+async def execution(database: Database, bus: Bus, execution_id: str) -> ExecutionView | None:
+    """One execution: from its row, or from the log while the projector has not got to it. None: unknown."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow("SELECT * FROM executions WHERE id = $1", execution_id)
+    if row is not None and row["ended_at"] is not None:
+        return view_of_row(row)
+    from_log = view_of_log(execution_id, await history(bus, execution_id))
+    return from_log or (None if row is None else view_of_row(row))
+
+
+async def page(
+    database: Database, *, status: str | None, pattern: str | None, before: int | None, limit: int
+) -> tuple[list[ExecutionView], int | None]:
+    """Executions, newest first, and where the next page begins."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT * FROM executions WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR pattern_name = $2)"
+            " AND ($3::bigint IS NULL OR first_seq < $3) ORDER BY first_seq DESC LIMIT $4",
+            status,
+            pattern,
+            before,
+            limit + 1,
+        )
+    following = rows[limit - 1]["first_seq"] if len(rows) > limit else None
+    return [view_of_row(row) for row in rows[:limit]], following
+
+
+async def rows(database: Database, query: str, *arguments: Any) -> list[dict[str, Any]]:
+    """The rows of a query as JSON."""
+    async with database.connection() as connection:
+        return [plain(row) for row in await connection.fetch(query, *arguments)]
+
+
+def event_document(record: Recorded) -> dict[str, Any]:
+    """One event as HTTP clients see it."""
+    data: Any = record.data
+    if isinstance(data, Event):
+        payload: Any = msgspec.to_builtins(data)
+    else:
+        try:
+            payload = msgspec.json.decode(data.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            payload = {"unreadable": data.payload.decode("utf-8", "replace")}
+    return {
+        "seq": record.seq,
+        "id": record.id,
+        "type": record.type,
+        "execution_id": record.execution_id,
+        "time": stamp(record.time),
+        "source": record.source,
+        "data": payload,
+    }
