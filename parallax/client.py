@@ -125,13 +125,13 @@ class Client:
         return execution
 
     def execution(self, execution_id: str) -> Execution:
-        """Takes hold of an execution by its id."""
+        """Takes hold of an execution by its id. Raises UnknownExecution for what cannot be one."""
+        if not subjects.is_execution_id(execution_id):
+            raise UnknownExecution(execution_id)
         return Execution(self, execution_id)
 
     async def command(self, execution_id: str, verb: str, body: Model, *, answer_within_s: float = 30.0) -> None:
         """Has a command carried out. Raises CommandRejected, UnknownExecution or Unanswered."""
-        if not subjects.is_execution_id(execution_id):
-            raise UnknownExecution(execution_id)
         reply = await self._ask(subjects.command(execution_id, verb), body, execution_id, answer_within_s)
         if reply.status == "rejected":
             raise CommandRejected(execution_id, verb, reply.errors)
