@@ -72,7 +72,10 @@ class AgentLost(Event, frozen=True, kw_only=True):
 
 
 class AgentStopped(Event, frozen=True, kw_only=True):
-    """An agent that was spawned for this execution was ended, with everything it had started."""
+    """An agent that was spawned for this execution was ended, with everything it had started.
+
+    `exit_code` is set when its program ended by itself.
+    """
 
     TYPE: ClassVar[str] = "agent.stopped"
     KEY: ClassVar[tuple[str, ...]] = ("agent_id", "life")
@@ -81,3 +84,4 @@ class AgentStopped(Event, frozen=True, kw_only=True):
     agent_id: str
     reason: str = ""
     life: int = 1
+    exit_code: int | None = None
