@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from schemas.agents import AgentRegistration, AgentSpec
 
 Gone = Callable[[str, str], None]
+Came = Callable[[str], None]
 
-_Key = tuple[tuple[str, ...], tuple[str, ...]]
+_Key = tuple[tuple[str, ...], tuple[str, ...], str]
 
 
 def fits(agent: AgentRegistration, kinds: Iterable[str], capabilities: Iterable[str]) -> bool:
@@ -22,13 +23,19 @@ def fits(agent: AgentRegistration, kinds: Iterable[str], capabilities: Iterable[
     return not agent.execution_id and agent.kind in kinds and set(capabilities) <= set(agent.capabilities)
 
 
+def _fits(agent: AgentRegistration, key: _Key) -> bool:
+    kinds, capabilities, only = key
+    return agent.agent_id == only if only else fits(agent, kinds, capabilities)
+
+
 class Fleet:
     """All registered agents. `gone` is called with an id and a reason when one is there no more, or not the same."""
 
-    def __init__(self, gone: Gone) -> None:
+    def __init__(self, gone: Gone, came: Came) -> None:
         self.agents: dict[str, AgentRegistration] = {}
         self.known = False
         self._gone = gone
+        self._came = came
         self._load: dict[str, int] = {}
         self._shunned: dict[str, float] = {}
         self._candidates: dict[_Key, list[AgentRegistration]] = {}
@@ -43,6 +50,8 @@ class Fleet:
         self._candidates.clear()
         if before is not None and (before.host, before.pid) != (agent.host, agent.pid):
             self._gone(agent.agent_id, "it was started anew")
+        if before is None:
+            self._came(agent.agent_id)
         self._serve()
 
     def remove(self, agent_id: str) -> None:
@@ -63,11 +72,17 @@ class Fleet:
 
     # -- placing ----------------------------------------------------------------------------------------------------
 
-    def take(self, spec: AgentSpec, now: float) -> AgentRegistration | None:
-        """The least loaded agent that fits and has room, counted as busier by one. None when there is none now."""
+    def take(self, spec: AgentSpec, now: float, only: str = "") -> AgentRegistration | None:
+        """The least loaded agent that fits and has room, counted as busier by one. None when there is none now.
+
+        `only` names the one agent that will do.
+        """
+        return self._take(_key(spec, only), now)
+
+    def _take(self, key: _Key, now: float) -> AgentRegistration | None:
         best: AgentRegistration | None = None
         least = 2.0
-        for agent in self._fitting(_key(spec)):
+        for agent in self._fitting(key):
             load = self._load.get(agent.agent_id, 0)
             if load >= agent.max_concurrency or self._shunned.get(agent.agent_id, 0.0) > now:
                 continue
@@ -78,10 +93,10 @@ class Fleet:
             self._load[best.agent_id] = self._load.get(best.agent_id, 0) + 1
         return best
 
-    def wait(self, spec: AgentSpec) -> asyncio.Future[AgentRegistration]:
+    def wait(self, spec: AgentSpec, only: str = "") -> asyncio.Future[AgentRegistration]:
         """Like `take`, as soon as there is one; first come, first served."""
         future: asyncio.Future[AgentRegistration] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(_key(spec), deque()).append(future)
+        self._waiting.setdefault(_key(spec, only), deque()).append(future)
         return future
 
     def hold(self, agent_id: str) -> None:
@@ -111,25 +126,23 @@ class Fleet:
 
     def fitting(self, spec: AgentSpec) -> int:
         """How many agents fit a role, busy or not."""
-        return len(self._fitting(_key(spec)))
+        return len(self._fitting(_key(spec, "")))
 
     def _fitting(self, key: _Key) -> list[AgentRegistration]:
         found = self._candidates.get(key)
         if found is None:
-            kinds, capabilities = key
-            found = [agent for agent in self.agents.values() if fits(agent, kinds, capabilities)]
+            found = [agent for agent in self.agents.values() if _fits(agent, key)]
             self._candidates[key] = found
         return found
 
     def _serve(self) -> None:
         now = asyncio.get_running_loop().time()
         for key, queue in list(self._waiting.items()):
-            spec = AgentSpec(kinds=list(key[0]), capabilities=list(key[1]))
             while queue:
                 if queue[0].done():
                     queue.popleft()
                     continue
-                agent = self.take(spec, now)
+                agent = self._take(key, now)
                 if agent is None:
                     break
                 queue.popleft().set_result(agent)
@@ -137,5 +150,5 @@ class Fleet:
                 del self._waiting[key]
 
 
-def _key(spec: AgentSpec) -> _Key:
-    return tuple(spec.kinds), tuple(spec.capabilities)
+def _key(spec: AgentSpec, only: str) -> _Key:
+    return tuple(spec.kinds), tuple(spec.capabilities), only

@@ -138,6 +138,21 @@ def _again(state: TaskState, event: TaskRetrying) -> TaskState:
     )
 
 
+def waited(state: TaskState) -> TaskState:
+    """The state after its back-off was waited out."""
+    return msgspec.structs.replace(state, delay_ms=0)
+
+
+def seated(state: TaskState, session: str) -> TaskState:
+    """The state with the session that was chosen for the task."""
+    return msgspec.structs.replace(state, session=session)
+
+
+def handed_over(state: TaskState, agent_id: str) -> TaskState:
+    """The state with another agent for the same attempt: the one before would not take it."""
+    return msgspec.structs.replace(state, agent_id=agent_id)
+
+
 def decide(state: TaskState, outcome: Outcome, *, jitter: float, at_ms: int) -> list[Event]:
     """What the end of the running turn is to the log. `jitter` in [0, 1) is the back-off's. A late one is nothing."""
     if state.phase != "running":

@@ -22,6 +22,7 @@ from schemas.agents import (
 )
 from schemas.base import Failure
 from services.executor.machine import Answered, Faulted, Outcome
+from shared.ids import agent_id as id_of_session
 
 _log = structlog.get_logger(__name__)
 
@@ -172,14 +173,21 @@ class Turns:
                 turn.suspect = reason
                 self._doubt(turn, now)
 
-    def gone(self, agent_id: str, reason: str) -> None:
-        """An agent is certainly gone."""
+    def gone(self, agent_id: str, reason: str, *, by_itself: bool = False) -> None:
+        """An agent is certainly gone. One that ended before it took the turn has failed at it."""
         for turn in list(self._turns.values()):
             if turn.offer.agent_id == agent_id:
-                if turn.accepted:
-                    turn.settle(_gone(turn, reason))
-                else:
+                if by_itself and not turn.accepted:
                     turn.settle(Faulted(error=Failure(code="agent_failed", message=_sentence(turn, reason))))
+                else:
+                    turn.settle(_gone(turn, reason))
+
+    async def came(self, agent_id: str, now: float) -> None:
+        """An agent has just registered: what it did not hear before it is offered at once."""
+        for turn in list(self._turns.values()):
+            if turn.offer.agent_id == agent_id and not turn.accepted and not turn.outcome.done():
+                turn.offered = now
+                await self._publish(turn.offer, agent_id)
 
     def went_on(self, execution_id: str, paused_s: float, now: float) -> None:
         """A paused execution goes on: its clocks have stood still."""
@@ -216,7 +224,8 @@ class Turns:
         silent = now - turn.heard
         if silent >= self._silence_s:
             message = f"{turn.offer.agent_id} said nothing for {silent:.0f} s."
-            fault = Faulted(error=Failure(code="agent_silent", message=message), interrupted=not turn.accepted)
+            never = not turn.accepted and turn.offer.agent_id != id_of_session(turn.offer.execution_id, turn.offer.session)
+            fault = Faulted(error=Failure(code="agent_silent", message=message), interrupted=never)
             if turn.accepted:
                 await self.stop(turn, fault, now)
             else:

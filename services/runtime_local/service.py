@@ -112,8 +112,14 @@ class LocalRuntime(Service):
         if offer.reply_to:
             await self.bus.publish(offer.reply_to, ended)
 
-    async def _stopped(self, agent_id: str, execution_id: str, life: int, reason: str) -> None:
-        await self.bus.append(AgentStopped(execution_id=execution_id, agent_id=agent_id, reason=reason, life=life))
+    async def _stopped(
+        self, agent_id: str, execution_id: str, life: int, reason: str, exit_code: int | None = None
+    ) -> None:
+        await self.bus.append(
+            AgentStopped(
+                execution_id=execution_id, agent_id=agent_id, reason=reason, life=life, exit_code=exit_code
+            )
+        )
         word = Deregistration(agent_id=agent_id, reason=reason)
         with contextlib.suppress(BusError, TimeoutError):
             await self.bus.request(subjects.AGENT_DEREGISTER, word, RegistrationReply, timeout_s=0.5)
@@ -214,11 +220,13 @@ class LocalRuntime(Service):
         self._enrolments[session.id] = enrolment
         enrolment.start()
 
-    async def _left(self, session: Session, reason: str) -> None:
+    async def _left(self, session: Session, reason: str, exit_code: int) -> None:
         """A `custom` program ended by itself."""
-        await self._let_go(session, reason)
+        await self._let_go(session, reason, exit_code=exit_code)
 
-    async def _let_go(self, session: Session, reason: str, *, interrupted: bool = False) -> None:
+    async def _let_go(
+        self, session: Session, reason: str, *, interrupted: bool = False, exit_code: int | None = None
+    ) -> None:
         """Ends a session: its processes, its place in the registry, its files."""
         if self.sessions.get(session.id) is session:
             del self.sessions[session.id]
@@ -231,7 +239,7 @@ class LocalRuntime(Service):
         enrolment = self._enrolments.pop(session.id, None)
         if enrolment is not None:
             await enrolment.leave(reason)
-        await self._stopped(session.id, session.request.execution_id, session.request.life, reason)
+        await self._stopped(session.id, session.request.execution_id, session.request.life, reason, exit_code)
         self._records.drop_session(session.id)
 
     async def _stay_alive(self) -> None:

@@ -56,7 +56,7 @@ class Session:
         self.closed = ""
         self.program: Program | None = None
         self.turn: Turn | None = None
-        self.left: Callable[[Session, str], Awaitable[None]] | None = None
+        self.left: Callable[[Session, str, int], Awaitable[None]] | None = None
         self._host = host
         self._place = host.root / "sessions" / request.agent_id
         self._output = Output(host.bus, request.agent_id, request.execution_id)
@@ -271,7 +271,7 @@ class Session:
         self._host.records.drop_program(program.mark)
         if not self.closed and self.left is not None:
             words = self._stderr.strip()
-            await self.left(self, f"its program ended with exit code {code}" + (f": {words}" if words else ""))
+            await self.left(self, f"its program ended with exit code {code}" + (f": {words}" if words else ""), code)
 
 
 def fault(offer: TaskOffer, error: Failure, *, interrupted: bool = False) -> TaskFault:

@@ -1,0 +1,398 @@
+"""The life of one task in the hands of this executor, from its delivery to its end.
+
+The state machine says what is to be appended; this says what is to be waited for in between. Whatever is waited for, the
+task may meanwhile be withdrawn, the execution paused, or the log may say that the attempt is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from schemas.agents import AgentRegistration, TaskOffer
+from schemas.base import Failure, Json
+from schemas.events import Event
+from services.executor import machine
+from services.executor.claims import Claims
+from services.executor.fleet import Fleet
+from services.executor.machine import Faulted, Outcome, TaskState
+from services.executor.sessions import AgentFailed, Sessions
+from services.executor.turns import Refused, Turn, Turns
+from shared.bus import Bus, Delivery, EventTooLarge, Recorded
+from shared.clock import Clock
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_LOOK_AGAIN_S = 15.0
+"""A fact that is waited for longer is looked for in the log: nothing stalls because a message was missed."""
+
+
+class Withdrawn(Exception):
+    """Nobody wants the task any more."""
+
+
+class Desk(Protocol):
+    """What a life needs of the executor."""
+
+    bus: Bus
+    clock: Clock
+    fleet: Fleet
+    turns: Turns
+    claims: Claims
+    sessions: Sessions
+    inbox: str
+    placing_s: float
+    slots: asyncio.Semaphore
+
+    def jitter(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+    async def unpaused(self, execution_id: str) -> None:
+        """Returns when the execution is not paused."""
+        ...
+
+
+class Life:
+    """One task. `run` returns when the task has an end in the log."""
+
+    def __init__(self, desk: Desk, delivery: Delivery, state: TaskState) -> None:
+        self.state = state
+        self.withdrawn = ""
+        self._desk = desk
+        self._delivery = delivery
+        self._request = state.request
+        self._told: asyncio.Event | None = None
+        self._turn: Turn | None = None
+        self._claimed = False
+        self._slot = False
+        self._agent: AgentRegistration | None = None
+        self._starting: asyncio.Task[int] | None = None
+
+    # -- from outside -----------------------------------------------------------------------------------------------
+
+    def hear(self, record: Recorded) -> None:
+        """An event of the task, from the log."""
+        before = self.state.phase
+        self.state = machine.evolve(self.state, record.data, int(record.time.timestamp() * 1000))
+        if self._turn is not None and before == "running" and self.state.phase != "running":
+            self._turn.settle(None)
+        self._wake()
+
+    async def withdraw(self, reason: str) -> None:
+        """Nobody wants the task any more: whoever is at it is told to stop."""
+        if self.withdrawn:
+            return
+        self.withdrawn = reason
+        self._wake()
+        if self._turn is not None:
+            why = Faulted(error=Failure(code="cancelled", message=reason))
+            await self._desk.turns.stop(self._turn, why, self._now())
+
+    def _wake(self) -> None:
+        if self._told is not None:
+            self._told.set()
+
+    # -- the way ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Brings the task to its end."""
+        try:
+            while self.state.phase != "ended":
+                if self.withdrawn:
+                    raise Withdrawn  # noqa: TRY301 - one way out, also for waits that are cut short
+                match self.state.phase:
+                    case "placing":
+                        await self._place()
+                    case "preparing" | "committing":
+                        await self._settle()
+                    case "starting":
+                        await self._begin_in_workspace()
+                    case _:
+                        await self._await_turn()
+        except Withdrawn:
+            await self._append(machine.cancelled(self.state, self.withdrawn))
+        finally:
+            self._let_go_of_agent()
+        if not self.state.session:
+            return
+        if not self._desk.sessions.exclusive(self._request):
+            self._desk.sessions.give_back(self._request, self.state.session)
+        else:
+            await self._desk.claims.release(self._request.execution_id, self.state.session, self._request.task_id)
+
+    async def _place(self) -> None:
+        """Finds a session for the next attempt, and has it prepared or begins at once."""
+        desk, request = self._desk, self._request
+        self._let_go_of_agent()
+        if self.state.delay_ms:
+            await self._unless_withdrawn(desk.clock.sleep(self.state.delay_ms / 1000))
+            self.state = machine.waited(self.state)
+        await self._unless_paused()
+        if not desk.sessions.exclusive(request):
+            only = desk.sessions.agent_of(request)
+            agent = desk.fleet.take(request.agent, self._now(), only) or await self._wait_for_agent(only)
+            if agent is not None:
+                self._agent = agent
+                self.state = machine.seated(self.state, desk.sessions.label(request, self.state.session, agent.agent_id))
+                self._start(agent.agent_id)
+            return
+        most = desk.sessions.most(request)
+        session = await self._unless_withdrawn(
+            desk.claims.acquire(
+                request.execution_id, request.task_id, role=request.role, most=most, wanted=self.state.session
+            )
+        )
+        self.state = machine.seated(self.state, session)
+        if request.workspace:
+            await self._append(machine.prepare_requested(self.state))
+        else:
+            await self._begin_in_session()
+
+    async def _begin_in_workspace(self) -> None:
+        await self._unless_paused()
+        if self.state.session:
+            # after a restart the claim is this task's own, or was given back too early
+            await self._unless_withdrawn(
+                self._desk.claims.acquire(
+                    self._request.execution_id,
+                    self._request.task_id,
+                    role=self._request.role,
+                    most=1,
+                    wanted=self.state.session,
+                )
+            )
+        await self._begin_in_session()
+
+    async def _begin_in_session(self) -> None:
+        """Has an agent in the session, and hands it the attempt."""
+        desk, request = self._desk, self._request
+        if not desk.sessions.spawns(request):
+            agent = desk.fleet.take(request.agent, self._now()) or await self._wait_for_agent()
+            if agent is not None:
+                self._agent = agent
+                self._start(agent.agent_id)
+                await self._started()
+            return
+        if not self._slot:
+            await self._unless_withdrawn(desk.slots.acquire())
+            self._slot = True
+        try:
+            agent_id = await self._unless_withdrawn(desk.sessions.ready(request, self.state.session, self._now()))
+        except AgentFailed as problem:
+            event = machine.failed(self.state, problem.error, interrupted=False, jitter=desk.jitter())
+            await self._append(event)
+            return
+        self._start(agent_id)
+        await self._started()
+
+    async def _wait_for_agent(self, only: str = "") -> AgentRegistration | None:
+        """An agent that fits, as soon as one has room. Without any that fits at all the task fails after a time."""
+        desk, request = self._desk, self._request
+        waiting = desk.fleet.wait(request.agent, only)
+        until = self._now() + desk.placing_s
+        try:
+            while True:
+                done = await self._told_or(waiting, 1.0)
+                if done:
+                    return waiting.result()
+                if self.withdrawn:
+                    raise Withdrawn
+                if desk.fleet.fitting(request.agent) or not desk.fleet.known:
+                    until = self._now() + desk.placing_s
+                if self._now() > until:
+                    break
+        finally:
+            if waiting.done() and not waiting.cancelled() and self._agent is None and self.withdrawn:
+                desk.fleet.give_back(waiting.result().agent_id)
+            waiting.cancel()
+        wish = ", ".join(request.agent.capabilities) or "no special capability"
+        message = (
+            f"No agent of kind {' or '.join(request.agent.kinds)} with {wish} was registered for the role "
+            f"{request.role} within {desk.placing_s:g} s."
+        )
+        await self._append(
+            machine.failed(
+                self.state, Failure(code="no_agent", message=message, where=request.role), interrupted=False, jitter=0.0
+            )
+        )
+        return None
+
+    def _start(self, agent_id: str) -> None:
+        """Says that the attempt is handed to an agent. The offer need not wait for it: offers may be repeated."""
+        event = machine.started(self.state, agent_id)
+        self._starting = asyncio.create_task(self._desk.bus.append(event, cause=self._delivery))
+        self.state = machine.evolve(self.state, event, self._desk.clock.now_ms())
+
+    async def _started(self) -> None:
+        if self._starting is not None:
+            starting, self._starting = self._starting, None
+            await starting
+
+    async def _await_turn(self) -> None:
+        """Offers the attempt, waits for how it ends, and says what that is to the log."""
+        desk, state = self._desk, self.state
+        turn = self._turn = await desk.turns.begin(self._offer(), now=self._now(), deadline=self._deadline())
+        if state.attempt == self.state.attempt and self.state.phase != "running":
+            turn.settle(None)
+        if self._agent is None:
+            self._doubt_after_restart(turn)
+        outcome: Outcome | None = None
+        try:
+            if self.withdrawn:
+                await desk.turns.stop(turn, Faulted(error=Failure(code="cancelled", message=self.withdrawn)), self._now())
+            outcome = await turn.outcome
+        except Refused as refusal:
+            await self._after_refusal(str(refusal))
+            return
+        finally:
+            self._turn = None
+            desk.turns.end(turn)
+            await self._started()
+        if self.withdrawn:
+            raise Withdrawn
+        if outcome is not None:
+            await self._conclude(outcome)
+        self._let_go_of_agent()
+
+    async def _conclude(self, outcome: Outcome) -> None:
+        desk = self._desk
+        for event in machine.decide(self.state, outcome, jitter=desk.jitter(), at_ms=desk.clock.now_ms()):
+            try:
+                await self._append(event)
+            except EventTooLarge as error:
+                fault = Faulted(error=Failure(code="result_too_large", message=str(error)))
+                for smaller in machine.decide(self.state, fault, jitter=0.0, at_ms=desk.clock.now_ms()):
+                    await self._append(smaller)
+
+    async def _after_refusal(self, reason: str) -> None:
+        """The agent has no room after all: another one, or the same a little later. That is no attempt."""
+        desk = self._desk
+        _log.debug("turn_refused", task_id=self._request.task_id, reason=reason)
+        if self._agent is None:
+            await self._unless_withdrawn(desk.clock.sleep(0.3))
+            return
+        desk.fleet.shun(self._agent.agent_id, self._now() + 0.25)
+        self._let_go_of_agent()
+        agent = desk.fleet.take(self._request.agent, self._now()) or await self._wait_for_agent()
+        if agent is not None:
+            self._agent = agent
+            self.state = machine.handed_over(self.state, agent.agent_id)
+
+    def _doubt_after_restart(self, turn: Turn) -> None:
+        """An attempt that was begun before this executor was: its agent may be gone meanwhile."""
+        desk, agent_id = self._desk, self.state.agent_id
+        if desk.sessions.spawns(self._request):
+            return
+        if agent_id in desk.fleet.agents:
+            self._agent = desk.fleet.agents[agent_id]
+            desk.fleet.hold(agent_id)
+        elif desk.fleet.known:
+            turn.suspect = "it is not registered"
+
+    async def _settle(self) -> None:
+        """Waits for the workspace, and says what then is owed."""
+        desk = self._desk
+        phase, attempt = self.state.phase, self.state.attempt
+        while self.state.phase == phase and self.state.attempt == attempt:
+            events = machine.owed(self.state, jitter=desk.jitter(), at_ms=desk.clock.now_ms())
+            if events:
+                for event in events:
+                    await self._append(event)
+                return
+            if self.withdrawn:
+                raise Withdrawn
+            told = self._told = asyncio.Event()
+            try:
+                await asyncio.wait_for(told.wait(), _LOOK_AGAIN_S)
+            except TimeoutError:
+                await self._look_again()
+            finally:
+                self._told = None
+
+    async def _look_again(self) -> None:
+        async for record in self._desk.bus.read(self._request.execution_id):
+            if getattr(record.data, "task_id", "") == self._request.task_id:
+                self.state = machine.evolve(self.state, record.data, int(record.time.timestamp() * 1000))
+
+    # -- small things -----------------------------------------------------------------------------------------------
+
+    async def _append(self, event: Event) -> None:
+        await self._desk.bus.append(event, cause=self._delivery)
+        self.state = machine.evolve(self.state, event, self._desk.clock.now_ms())
+
+    def _offer(self) -> TaskOffer:
+        request, state = self._request, self.state
+        return TaskOffer(
+            task_id=request.task_id,
+            attempt=state.attempt,
+            execution_id=request.execution_id,
+            agent_id=state.agent_id,
+            role=request.role,
+            session=state.session,
+            task=request.text,
+            input=request.input,
+            context=_context(request.context, state.attempt),
+            workspace=state.path,
+            timeout_ms=request.timeout_ms or 0,
+            reply_to=self._desk.inbox,
+        )
+
+    def _deadline(self) -> float | None:
+        limit, since = self._request.timeout_ms, self.state.clock_from_ms
+        if not limit or since is None:
+            return None
+        return self._now() + max(0, limit - (self._desk.clock.now_ms() - since)) / 1000
+
+    def _let_go_of_agent(self) -> None:
+        if self._agent is not None:
+            self._desk.fleet.give_back(self._agent.agent_id)
+            self._agent = None
+        if self._slot:
+            self._desk.slots.release()
+            self._slot = False
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _unless_paused(self) -> None:
+        if self._desk.sessions.paused(self._request.execution_id):
+            await self._unless_withdrawn(self._desk.unpaused(self._request.execution_id))
+
+    async def _told_or(self, future: asyncio.Future[Any], timeout_s: float) -> bool:
+        """Waits for a future, for a word about this task, or for so long. True when the future is done."""
+        told = self._told = asyncio.Event()
+        word = asyncio.create_task(told.wait())
+        try:
+            await asyncio.wait({future, word}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._told = None
+            word.cancel()
+        return future.done()
+
+    async def _unless_withdrawn(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """Waits for something that may take long. Raises Withdrawn as soon as nobody wants the task any more."""
+        task = asyncio.ensure_future(waiting)  # noqa: TID251 - cancelled and awaited right here
+        try:
+            while not await self._told_or(task, 3600.0):
+                if self.withdrawn:
+                    raise Withdrawn
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        return task.result()
+
+
+def _context(context: Json, attempt: int) -> Json:
+    """The context of an offer: what the program gave, and which attempt this is."""
+    if context is None:
+        return {"attempt": attempt}
+    if isinstance(context, dict):
+        return {"attempt": attempt, **context}
+    return context

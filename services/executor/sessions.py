@@ -1,0 +1,147 @@
+"""Sessions of roles: how many there may be, which agent fills one, and having a runtime start what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+import structlog
+
+from schemas.agents import AgentSpec
+from schemas.base import Failure
+from schemas.events import AgentSpawnRequested, TaskRequested
+from services.executor.views import AgentView, ExecutionView, Views
+from shared.bus import Bus
+from shared.ids import agent_id as id_of_session
+
+_log = structlog.get_logger(__name__)
+
+RUNTIME = "local"
+_REMEMBERED = 20_000
+_SAY_SO_EVERY_S = 30.0
+
+
+class AgentFailed(Exception):
+    """A runtime could not start an agent, or what it started has ended."""
+
+    def __init__(self, error: Failure) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def spawned_kind(spec: AgentSpec) -> str:
+    """The kind of agent that a runtime is to start for a role. Empty: registered agents fill it."""
+    if not spec.command:
+        return "command" if spec.kinds and set(spec.kinds) == {"command"} else ""
+    return next((kind for kind in spec.kinds if kind in ("command", "custom")), "")
+
+
+class Sessions:
+    """The sessions of all executions, as far as this executor is concerned with them."""
+
+    def __init__(self, bus: Bus, views: Views, max_concurrency: int) -> None:
+        self._bus = bus
+        self._views = views
+        self._max_concurrency = max_concurrency
+        self._labels: dict[tuple[str, str], set[str]] = {}
+        self._agents: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    # -- free agents --------------------------------------------------------------------------------------------------
+
+    def spawns(self, request: TaskRequested) -> bool:
+        """Whether the agents of the task's role are started for it."""
+        return bool(spawned_kind(request.agent))
+
+    def exclusive(self, request: TaskRequested) -> bool:
+        """Whether a session must have one task at a time: it has a worktree, or an agent of its own."""
+        return request.workspace or self.spawns(request)
+
+    def most(self, request: TaskRequested) -> int:
+        """How many sessions the task's role may have."""
+        return max(1, request.agent.max_instances or self._max_concurrency)
+
+    def paused(self, execution_id: str) -> bool:
+        """Whether the execution is paused."""
+        return execution_id in self._views.paused
+
+    def agent_of(self, request: TaskRequested) -> str:
+        """The agent that had the task's session before, where the program names the session."""
+        return self._agents.get((request.execution_id, request.session), "") if request.session else ""
+
+    def label(self, request: TaskRequested, session: str, agent_id: str) -> str:
+        """The session of a task that shares its agent: the one it has, or the first of the role that is not in use."""
+        used = self._labels.setdefault((request.execution_id, request.role), set())
+        number = 1
+        while not session:
+            candidate = f"{request.role}-{number}"
+            session = "" if candidate in used else candidate
+            number += 1
+        used.add(session)
+        self._agents[request.execution_id, session] = agent_id
+        while len(self._agents) > _REMEMBERED:
+            self._agents.popitem(last=False)
+        return session
+
+    def give_back(self, request: TaskRequested, session: str) -> None:
+        """A task that shares its agent needs its session no more."""
+        key = (request.execution_id, request.role)
+        used = self._labels.get(key)
+        if used is not None:
+            used.discard(session)
+            if not used:
+                del self._labels[key]
+
+    # -- agents of an execution's own ---------------------------------------------------------------------------------
+
+    async def ready(self, request: TaskRequested, session: str, now: float) -> str:
+        """The id of the session's agent, once it has been started. Raises AgentFailed."""
+        view = await self._views.get(request.execution_id, now)
+        agent_id = id_of_session(request.execution_id, session)
+        asked = 0
+        while True:
+            changed = view.changed
+            agent = view.agents.get(agent_id)
+            if agent is not None and agent.state == "spawned":
+                return agent_id
+            if agent is not None and agent.life == asked and agent.error is not None:
+                raise AgentFailed(agent.error)
+            if agent is None or agent.state != "requested":
+                asked = 1 if agent is None else agent.life + 1
+                await self._ask_for(view, request, session, asked)
+            elif not asked:
+                asked = agent.life
+            try:
+                await asyncio.wait_for(changed.wait(), _SAY_SO_EVERY_S)
+            except TimeoutError:
+                _log.warning("agent_not_started_yet", agent_id=agent_id, role=request.role)
+                await self._look_again(view)
+
+    async def _ask_for(self, view: ExecutionView, request: TaskRequested, session: str, life: int) -> None:
+        wanted = [(session, life)]
+        if request.role not in view.roles:
+            view.roles.add(request.role)
+            others = range(1, min(request.agent.min_instances, self.most(request)) + 1)
+            wanted += [(name, 1) for number in others if (name := f"{request.role}-{number}") != session]
+        kind = spawned_kind(request.agent)
+        for name, number in wanted:
+            agent_id = id_of_session(request.execution_id, name)
+            known = view.agents.get(agent_id)
+            if known is not None and known.life >= number:
+                continue
+            view.agents[agent_id] = AgentView("requested", number)
+            await self._bus.append(
+                AgentSpawnRequested(
+                    execution_id=request.execution_id,
+                    agent_id=agent_id,
+                    role=request.role,
+                    session=name,
+                    kind=kind,
+                    runtime=RUNTIME,
+                    agent=request.agent,
+                    life=number,
+                )
+            )
+
+    async def _look_again(self, view: ExecutionView) -> None:
+        async for record in self._bus.read(view.id, after=view.seq):
+            view.apply(record)
