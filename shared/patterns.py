@@ -88,15 +88,18 @@ class PatternLibrary:
         self.refresh()
         return [found for loaded in self.files() for found in loaded.diagnostics] + self._clashes
 
+    def modules(self) -> dict[str, str]:
+        """The texts of all `.prism` files, by their paths below the directory."""
+        self.refresh()
+        return self._modules(self._stamps)
+
     def refresh(self) -> None:
         """Reads what has changed since the last look."""
         stamps = dict(self._look())
         if stamps == self._stamps:
             return
         changed = {name for name in stamps if stamps[name] != self._stamps.get(name)}
-        modules_changed = any(
-            name.endswith(".prism") for name in changed | (set(self._stamps) - set(stamps)) if name
-        )
+        modules_changed = any(name.endswith(".prism") for name in changed | (set(self._stamps) - set(stamps)) if name)
         self._stamps = stamps
         patterns = [name for name in sorted(stamps) if "/" not in name]
         modules = self._modules(stamps)

@@ -107,7 +107,7 @@ def _majority(sources: Sequence[Source], _weights: dict[str, float]) -> Combined
 
 
 def _weighted(sources: Sequence[Source], weights: dict[str, float]) -> Combined:
-    """The result with more than half of the weight: a role's weight, else the confidence; no confidence weighs nothing."""
+    """The result with more than half of the weight: a role's, else the confidence; no confidence weighs nothing."""
 
     def weight(one: Source) -> float:
         return max(0.0, float(weights.get(one.role, 0.0 if weights else one.confidence or 0.0)))

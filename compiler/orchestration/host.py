@@ -126,7 +126,7 @@ class HostLibrary:
         given = read_options(rest, "verify", _STEP | {"gate", "combine"})
         try:
             wanted, combine = read_oracles({"oracles": plain(oracles), "combine": given.combine})
-        except (ValueError, msgspec.ValidationError) as error:
+        except (ValueError, TypeError, msgspec.ValidationError) as error:
             raise EffectFailed("invalid_argument", f"verify: {error}") from error
         tasks = reviews.tasks_in(_listed(of))
         if not wanted or not tasks or any(oracle.type != "command" for oracle in wanted):

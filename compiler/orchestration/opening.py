@@ -25,7 +25,7 @@ _ENOUGH_PROGRAMS = 256
 
 def program_inputs(
     *,
-    input: dict[str, Any],
+    input: dict[str, Any],  # noqa: A002 -- what it is called in programs
     workspace: dict[str, Any] | None,
     context: dict[str, Any],
 ) -> dict[str, Value]:

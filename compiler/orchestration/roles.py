@@ -132,7 +132,7 @@ def read_oracles(verify: Any) -> tuple[list[Oracle], Combine]:
 
 def _oracle(entry: Any) -> Oracle:
     if not isinstance(entry, dict):
-        raise ValueError("an oracle is an object with a `type`")
+        raise TypeError("an oracle is an object with a `type`")
     fields: dict[str, Any] = {"options": {}}
     for key, value in cast("dict[str, Any]", entry).items():
         if key in _ORACLE_KEYS:

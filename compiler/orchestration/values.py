@@ -1,4 +1,4 @@
-"""Between JSON and the values of the language: what goes into a program, what comes out, and how a value reads in a text.
+"""Between JSON and the values of the language: what goes in, what comes out, and how a value reads in a text.
 
 Inputs and results enter a program as values and are never spliced into its source, so nothing in them can be code.
 """

@@ -87,7 +87,9 @@ class Calls:
         approver = quoted(HUMAN) if step.role == HUMAN else self._role(step)
         subject = self._subject(step, place)
         gate = "false" if self._decided_by_check(step) else None
-        return f"approve({approver}, {subject.code}, {self.options(step, gate=gate, session=self._session(step, place))})"
+        return (
+            f"approve({approver}, {subject.code}, {self.options(step, gate=gate, session=self._session(step, place))})"
+        )
 
     def _aggregate(self, step: Step, place: Place) -> str:
         if step.sources is not None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
-from compiler.patterns.view import View
+from compiler.patterns.view import View, to_json
 from schemas.base import Problem
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null", "any")
@@ -61,16 +61,22 @@ def _field(name: str, node: Node, report: Report, depth: int) -> dict[str, Any]:
     for key in dict.fromkeys(word for words in _FOR.values() for word in words):
         if view.has(key) and made["type"] != "any" and key not in _FOR.get(made["type"], ()):
             spot = view.key(key)
-            report.error("bad-value", spot.line, spot.column, f"{key!r} has no effect on a field of type {made['type']}")
-    if view.has("default"):
-        made["default"] = view.json("default")
-        spot = view.get("default") or node
-        for problem in validate_input({name: {**made, "required": True}}, {name: made["default"]}):
-            report.error("bad-default", spot.line, spot.column, f"the default does not fit: {problem.what}")
-        if made.get("required"):
-            spot = view.key("required")
-            report.warning("required-default", spot.line, spot.column, f"field {name!r} is required and has a default")
+            report.error(
+                "bad-value", spot.line, spot.column, f"{key!r} has no effect on a field of type {made['type']}"
+            )
+    if (default := view.get("default")) is not None:
+        _default(name, default, view, made, report)
     return made
+
+
+def _default(name: str, node: Node, view: View, made: dict[str, Any], report: Report) -> None:
+    value = to_json(node)
+    for problem in validate_input({name: made}, {name: value}):
+        report.error("bad-default", node.line, node.column, f"the default does not fit: {problem.what}")
+    made["default"] = value
+    if made.get("required"):
+        spot = view.key("required")
+        report.warning("required-default", spot.line, spot.column, f"field {name!r} is required and has a default")
 
 
 def _type(word: str, node: Node, report: Report) -> str:

@@ -7,9 +7,47 @@ import re
 from typing import Any, cast
 
 RESERVED = frozenset(
-    "if else uncertain high medium low default in context agents Agent function fn return let const true false null "
-    "undefined for while break continue typeof instanceof import export from as async await try catch finally do match "
-    "throw _".split()
+    [
+        "if",
+        "else",
+        "uncertain",
+        "high",
+        "medium",
+        "low",
+        "default",
+        "in",
+        "context",
+        "agents",
+        "Agent",
+        "function",
+        "fn",
+        "return",
+        "let",
+        "const",
+        "true",
+        "false",
+        "null",
+        "undefined",
+        "for",
+        "while",
+        "break",
+        "continue",
+        "typeof",
+        "instanceof",
+        "import",
+        "export",
+        "from",
+        "as",
+        "async",
+        "await",
+        "try",
+        "catch",
+        "finally",
+        "do",
+        "match",
+        "throw",
+        "_",
+    ]
 )
 """Words that cannot be variables."""
 

@@ -318,7 +318,9 @@ class Lowering:
         if resolved.shape.kind in {"number", "list", "record", "null"}:
             kinds = {"number": "a number", "list": "a list", "record": "an object", "null": "null"}
             message = f"a check is true or false, not {kinds[resolved.shape.kind]}"
-            hint = "Compare it, for example with > 0.8." if resolved.shape.kind == "number" else "Name one of its fields."
+            hint = (
+                "Compare it, for example with > 0.8." if resolved.shape.kind == "number" else "Name one of its fields."
+            )
             self._report.error("bad-check", step.check.line, step.check.column, message, hint)
         return without_parentheses(resolved.code)
 
@@ -327,7 +329,7 @@ class Lowering:
         made = self._declare([step], place)
         made[0].names = names
         there = place.inside(indent=place.indent + "  ", declared=True)
-        there.variables.update({name: made[0] for name in names})
+        there.variables.update(dict.fromkeys(names, made[0]))
         self._emit(place.indent, "group(() => {")
         (self._condition if step.type == "condition" else self._sequential)(step, there, names)
         self._emit(place.indent, f"}}, {self._calls.options(step)})")

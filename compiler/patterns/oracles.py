@@ -127,7 +127,9 @@ def _checklist(view: View, made: dict[str, Any]) -> None:
         elif weight is not None:
             place = entry.key("weight")
             hint = "Add 'weighting: weighted'."
-            view.report.error("bad-value", place.line, place.column, "'weight' has no effect: the weighting is equal", hint)
+            view.report.error(
+                "bad-value", place.line, place.column, "'weight' has no effect: the weighting is equal", hint
+            )
         criteria.append(made_entry)
     if not criteria:
         view.missing("criteria", "criteria: [{text: …, run: …}]")

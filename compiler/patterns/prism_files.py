@@ -52,7 +52,9 @@ def load_prism(text: str, filename: str, modules: Mapping[str, str], report: Rep
     stem = PurePosixPath(filename).name.removesuffix(".prism")
     made = _pattern(fields, stem, report) if fields is not None else {"name": stem, "version": "1.0.0"}
     if fields is None and not _NAME.match(stem):
-        report.error("bad-name", 0, 0, f"{stem!r} cannot be a pattern's name", 'Add export const pattern = {name: "…"}.')
+        report.error(
+            "bad-name", 0, 0, f"{stem!r} cannot be a pattern's name", 'Add export const pattern = {name: "…"}.'
+        )
     return CompiledPattern(
         format="prism",
         digest=digest_of(text, text, modules),

@@ -124,11 +124,15 @@ class _Builder:
                 documents += 1
                 if documents > 1:
                     line = event.start_mark.line + 1
-                    self._refuse("many-documents", event, "a second document begins here", "One file, one pattern.", line)
+                    self._refuse(
+                        "many-documents", event, "a second document begins here", "One file, one pattern.", line
+                    )
             elif isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent | AliasEvent):
                 root = self._node(event, events, 0)
         if root is None or (root.kind == "null" and not root.raw):
-            self._report.error("empty-file", 0, 0, "the file is empty", "A pattern has a name, a structure and a workflow.")
+            self._report.error(
+                "empty-file", 0, 0, "the file is empty", "A pattern has a name, a structure and a workflow."
+            )
             return None
         return root
 

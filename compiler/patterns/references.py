@@ -236,5 +236,5 @@ def _plain(name: str) -> bool:
 
 
 def _wrapped(code: str) -> str:
-    simple = all(char.isalnum() or char in "_.?[]\"" for char in code) or code.startswith("(")
+    simple = all(char.isalnum() or char in '_.?[]"' for char in code) or code.startswith("(")
     return code if simple else f"({code})"

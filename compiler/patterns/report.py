@@ -20,7 +20,7 @@ class Report:
         self._found: dict[tuple[int, int, str, str], PatternDiagnostic] = {}
 
     def error(self, code: str, line: int, column: int, message: str, hint: str = "") -> None:
-        """Something because of which the pattern cannot be used. Lines and columns count from 1, 0 is the whole file."""
+        """Something that makes the pattern unusable. Lines and columns count from 1, 0 is the whole file."""
         self._add("error", code, line, column, message, hint)
 
     def warning(self, code: str, line: int, column: int, message: str, hint: str = "") -> None:

@@ -81,16 +81,8 @@ def _escalation(view: View, report: Report) -> dict[str, Any]:
 
 def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> Role | None:
     role_id = key.raw
-    if key.trap:
-        message = f"{key.raw!r} reads as true or false elsewhere; a role id is a text"
-        report.error("yaml-boolean", key.line, key.column, message, f'Write "{key.raw}".')
-    if not re.match(ROLE_ID_PATTERN, role_id):
-        hint = "A letter, then letters, digits, - and _, at most 64."
-        report.error("bad-role-id", key.line, key.column, f"{role_id!r} cannot be a role id", hint)
+    if not _usable_id(key, report):
         return None
-    if role_id.lower() in RESERVED_ROLES:
-        message = f"{role_id!r} cannot be a role id: {RESERVED_ROLES[role_id.lower()]}"
-        report.error("reserved-role", key.line, key.column, message, "Choose another id.")
     view = View(node, report, f"role {role_id!r}", _KEYS)
     if not view.valid:
         return None
@@ -98,14 +90,16 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
         place = view.get("id") or node
         message = f"the role stands under the key {role_id!r} and calls itself {named!r}"
         report.error("role-id-mismatch", place.line, place.column, message, f"Write id: {role_id}.")
-    fields: dict[str, Any] = {"id": role_id, "name": view.text("name") or role_id}
-    if description := view.text("description"):
-        fields["description"] = description
-    fields["agentType"] = _kinds(view, report)
-    fields["capabilities"] = _capabilities(view, report)
     reports_to = view.text("reportsTo")
-    if reports_to:
-        fields["reportsTo"] = reports_to
+    fields: dict[str, Any] = {
+        "id": role_id,
+        "name": view.text("name") or role_id,
+        "description": view.text("description"),
+        "agentType": _kinds(view, report),
+        "capabilities": _capabilities(view, report),
+        "reportsTo": reports_to,
+    }
+    fields = {name: value for name, value in fields.items() if value or name == "capabilities"}
     _instances(view, report, fields)
     if expertise := [word for word, _ in view.texts("expertise")]:
         fields["expertise"] = expertise
@@ -118,15 +112,31 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
     _thread(view, report)
     if escalation:
         fields["escalation"] = escalation
+    place = view.get("reportsTo")
     return Role(
         id=role_id,
         line=key.line,
         column=key.column,
         fields=fields,
         reports_to=reports_to,
-        reports_to_node=view.get("reportsTo"),
+        reports_to_node=place,
         judges=judges,
     )
+
+
+def _usable_id(key: Node, report: Report) -> bool:
+    role_id = key.raw
+    if key.trap:
+        message = f"{role_id!r} reads as true or false elsewhere; a role id is a text"
+        report.error("yaml-boolean", key.line, key.column, message, f'Write "{role_id}".')
+    if not re.match(ROLE_ID_PATTERN, role_id):
+        hint = "A letter, then letters, digits, - and _, at most 64."
+        report.error("bad-role-id", key.line, key.column, f"{role_id!r} cannot be a role id", hint)
+        return False
+    if role_id.lower() in RESERVED_ROLES:
+        message = f"{role_id!r} cannot be a role id: {RESERVED_ROLES[role_id.lower()]}"
+        report.error("reserved-role", key.line, key.column, message, "Choose another id.")
+    return True
 
 
 def _kinds(view: View, report: Report) -> list[str]:
@@ -163,9 +173,8 @@ def _instances(view: View, report: Report, fields: dict[str, Any]) -> None:
     least = view.integer("minInstances", least=0, most=1000)
     most = view.integer("maxInstances", least=1, most=1000)
     single = view.flag("singleton")
-    for name, value in (("minInstances", least), ("maxInstances", most), ("singleton", single)):
-        if value is not None:
-            fields[name] = value
+    given = {"minInstances": least, "maxInstances": most, "singleton": single}
+    fields.update({name: value for name, value in given.items() if value is not None})
     if least is not None and most is not None and least > most:
         place = view.key("minInstances")
         message = f"minInstances ({least}) is more than maxInstances ({most})"
@@ -219,7 +228,9 @@ def _confidence(view: View, report: Report, fields: dict[str, Any]) -> None:
     if node is None:
         return
     bounds = View(node, report, f"confidence of {view.what}", ("accept", "retryBelow", "escalateBelow"))
-    made = {key: value for key in ("accept", "retryBelow", "escalateBelow") if (value := bounds.number(key)) is not None}
+    made = {
+        key: value for key in ("accept", "retryBelow", "escalateBelow") if (value := bounds.number(key)) is not None
+    }
     for lower, upper in (("escalateBelow", "retryBelow"), ("retryBelow", "accept"), ("escalateBelow", "accept")):
         low, high = made.get(lower), made.get(upper, 0.8 if upper == "accept" else None)
         if low is not None and high is not None and low > high:

@@ -52,9 +52,7 @@ def optional(shape: Shape) -> Shape:
 
 
 _FAILED = Shape("record", fields={"code": TEXT, "message": TEXT}, nullable=True, missing=True)
-_EVIDENCE = Shape(
-    "record", fields={"score": SCORE, "passed": FLAG, "critique": TEXT}, nullable=True, missing=True
-)
+_EVIDENCE = Shape("record", fields={"score": SCORE, "passed": FLAG, "critique": TEXT}, nullable=True, missing=True)
 
 TASK = record(
     result=ANY, confidence=SCORE, confidence_source=TEXT, role=TEXT, session=TEXT, task_id=TEXT, commit=TEXT,

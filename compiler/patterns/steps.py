@@ -186,7 +186,7 @@ class StepReader:
                 message = f"a verify step takes command oracles, not {oracle['type']}"
                 self._report.error("unsupported", node.line, node.column, message, "Put it under verify of a role.")
 
-    # -- parts ----------------------------------------------------------------------------------------------------------
+    # -- parts --------------------------------------------------------------------------------------------------------
 
     def _role(self, view: View, fields: dict[str, Any], key: str) -> None:
         fields["role"] = view.text(key, required=True, hint="The id of a role.")

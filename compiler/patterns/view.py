@@ -8,7 +8,14 @@ from typing import Any
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 
-_KINDS = {"null": "nothing", "boolean": "true or false", "number": "a number", "text": "a text", "list": "a list", "map": "a map"}
+_KINDS = {
+    "null": "nothing",
+    "boolean": "true or false",
+    "number": "a number",
+    "text": "a text",
+    "list": "a list",
+    "map": "a map",
+}
 
 
 def describe(node: Node) -> str:
@@ -98,7 +105,9 @@ class View:
         if word in known:
             return word
         message = f"{word!r} is no {key!r} of {self.what}"
-        self.report.error(code, node.line, node.column, message, did_you_mean(word, known, f"One of {', '.join(known)}."))
+        self.report.error(
+            code, node.line, node.column, message, did_you_mean(word, known, f"One of {', '.join(known)}.")
+        )
         return default
 
     def flag(self, key: str, default: bool | None = None) -> bool | None:
@@ -139,7 +148,9 @@ class View:
             return default
         return float(node.value)
 
-    def texts(self, key: str, *, single: bool = False, required: bool = False, hint: str = "") -> list[tuple[str, Node]]:
+    def texts(
+        self, key: str, *, single: bool = False, required: bool = False, hint: str = ""
+    ) -> list[tuple[str, Node]]:
         """A list of texts with their places; where `single` is set, one text counts as a list of one."""
         node = self.get(key)
         if node is None:

@@ -48,7 +48,7 @@ def _faults() -> list[dict[str, Any]]:
 def _ruff(*arguments: str) -> str:
     command = [sys.executable, "-m", "ruff", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603 -- our own interpreter and words
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         fail(f"ruff could not be run: {error}")
     if done.returncode > _FAULTS_FOUND or "No module named ruff" in done.stderr:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,33 @@ from typing import Any
 from parallax.demo_agents.protocol import progress, python_files, run
 
 MOVED = frozenset(
-    "Awaitable Coroutine AsyncIterable AsyncIterator AsyncGenerator Hashable Iterable Iterator Generator Reversible "
-    "Sized Container Callable Collection Set MutableSet Mapping MutableMapping MappingView KeysView ItemsView "
-    "ValuesView Sequence MutableSequence ByteString".split()
+    [
+        "Awaitable",
+        "Coroutine",
+        "AsyncIterable",
+        "AsyncIterator",
+        "AsyncGenerator",
+        "Hashable",
+        "Iterable",
+        "Iterator",
+        "Generator",
+        "Reversible",
+        "Sized",
+        "Container",
+        "Callable",
+        "Collection",
+        "Set",
+        "MutableSet",
+        "Mapping",
+        "MutableMapping",
+        "MappingView",
+        "KeysView",
+        "ItemsView",
+        "ValuesView",
+        "Sequence",
+        "MutableSequence",
+        "ByteString",
+    ]
 )
 """Names that left `collections` for `collections.abc`."""
 
@@ -109,7 +134,9 @@ def _plain_import(node: ast.stmt) -> Edit | None:
         return None
     if node.names[0].asname or node.lineno != node.end_lineno:
         return None
-    return Edit(node.lineno, node.col_offset, node.end_col_offset or 0, "import collections.abc", "imports the new home")
+    return Edit(
+        node.lineno, node.col_offset, node.end_col_offset or 0, "import collections.abc", "imports the new home"
+    )
 
 
 def _class(node: ast.ClassDef, text: str) -> list[Edit]:
@@ -181,7 +208,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is left to rewrite")
     if parser.parse_args().check:
         left = remaining()
-        print(f"{left} outdated idioms left")
+        sys.stdout.write(f"{left} outdated idioms left\n")
         return 1 if left else 0
     run(work)
     return 0

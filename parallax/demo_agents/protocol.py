@@ -51,9 +51,10 @@ def python_files(root: Path) -> Iterator[Path]:
     """The Python files below a directory, in order; links and generated directories are left out."""
     for path in sorted(root.rglob("*.py")):
         inside = path.relative_to(root).parts
-        if not any(part in SKIPPED for part in inside) and path.is_file() and not path.is_symlink():
-            if path.stat().st_size <= MOST_BYTES:
-                yield path
+        if any(part in SKIPPED for part in inside) or path.is_symlink() or not path.is_file():
+            continue
+        if path.stat().st_size <= MOST_BYTES:
+            yield path
 
 
 def _say(line: dict[str, Any]) -> None:

@@ -1,0 +1,252 @@
+"""`parallax patterns`: what there is, what is wrong with a file, and what it compiles to. Works without any server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compiler.patterns import PatternResult, load_pattern
+from compiler.patterns.diagrams import mermaid
+from parallax.cli.common import BadInputError, emit_json, json_option
+from schemas.patterns import CompiledPattern, PatternDiagnostic
+from shared.config import Settings
+from shared.patterns import SUFFIXES, PatternLibrary
+
+EXIT_ERRORS, EXIT_UNREADABLE = 1, 2
+
+
+@click.group()
+def patterns() -> None:
+    """List, show, lint and compile patterns."""
+
+
+def say(text: str) -> None:
+    """A word to whoever reads along, beside the output."""
+    click.echo(text, err=True)
+
+
+def _directory(given: Path | None) -> Path:
+    """The directory of patterns that is meant: the one named, the setting, `./patterns`, or the shipped ones."""
+    if given is not None:
+        return given
+    settings = Settings.load()
+    if settings.patterns_dir != Settings().patterns_dir:
+        return settings.patterns_dir
+    from parallax.stack.plan import patterns_dir
+
+    return patterns_dir()
+
+
+_directory_option = click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="The directory of patterns (default: PARALLAX_PATTERNS_DIR, ./patterns, or the patterns that ship).",
+)
+
+
+@patterns.command("list")
+@_directory_option
+@json_option
+def list_patterns(directory: Path | None, as_json: bool) -> int:
+    """Every pattern that can be run, and files that cannot."""
+    place = _directory(directory)
+    if not place.is_dir():
+        raise BadInputError(f"there is no directory {place}")
+    library = PatternLibrary(place)
+    found = library.all()
+    broken = [one for one in library.files() if not one.current]
+    if as_json:
+        emit_json(
+            {
+                "directory": str(place),
+                "patterns": [_summary(pattern) for pattern in found],
+                "broken": [{"file": one.file, "errors": len(one.diagnostics)} for one in broken],
+            }
+        )
+        return 0
+    width = max((len(f"{one.name} {one.version}") for one in found), default=0)
+    for pattern in found:
+        click.echo(f"{f'{pattern.name} {pattern.version}':<{width}}  {pattern.description}".rstrip())
+    for one in broken:
+        say(f"{one.file} cannot be used: `parallax patterns lint {place / one.file}` says why.")
+    if not found and not broken:
+        say(f"There are no patterns in {place}.")
+    return 0
+
+
+@patterns.command("show")
+@click.argument("name")
+@_directory_option
+@json_option
+def show(name: str, directory: Path | None, as_json: bool) -> int:
+    """One pattern: its input, its roles, its steps. NAME may be a file, or NAME@1.x."""
+    pattern = _find(name, directory)
+    if as_json:
+        emit_json({**_summary(pattern), "source": pattern.source, "program": pattern.program})
+        return 0
+    click.echo(f"{pattern.name} {pattern.version} ({pattern.format}, {pattern.digest[:12]})")
+    if pattern.description:
+        click.echo(pattern.description)
+    _section("Input", [_input_line(field, rules) for field, rules in pattern.input.items()] or ["anything"])
+    _section("Roles", [_role_line(role_id, role) for role_id, role in pattern.roles.items()])
+    _section("Steps", pattern.steps)
+    workspace = "works in a git workspace" if pattern.workspace.enabled else "needs no git workspace"
+    _section("Workspace", [workspace + (", pushes its result" if pattern.workspace.push else "")])
+    return 0
+
+
+@patterns.command("lint")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def lint(files: tuple[Path, ...], as_json: bool) -> int:
+    """Say everything that is wrong with pattern files. Exit code 1 with errors, 2 when a file cannot be read."""
+    paths = [inner for path in files for inner in _expanded(path)]
+    found: list[PatternDiagnostic] = []
+    unreadable = False
+    for path in paths:
+        result = _load(path)
+        unreadable |= result is None
+        found += [_unreadable(path)] if result is None else result.diagnostics
+    if as_json:
+        fields = ("file", "line", "column", "code", "severity", "message", "hint")
+        emit_json(
+            {"files": len(paths), "diagnostics": [{name: getattr(one, name) for name in fields} for one in found]}
+        )
+    else:
+        for one in found:
+            click.echo(_shown(one))
+        errors = sum(one.severity == "error" for one in found)
+        warnings = len(found) - errors
+        say(f"{_count(len(paths), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.")
+    if unreadable:
+        return EXIT_UNREADABLE
+    return EXIT_ERRORS if any(one.severity == "error" for one in found) else 0
+
+
+@patterns.command("compile")
+@click.argument("file")
+@click.option("--to", type=click.Choice(["prism", "json", "mermaid"]), default="prism", help="What to write.")
+@_directory_option
+@click.option("--json", "as_json", is_flag=True, help="The same as --to json.")
+def compile_pattern(file: str, to: str, directory: Path | None, as_json: bool) -> int:
+    """Write what a pattern compiles to. FILE may also be the name of a pattern."""
+    pattern = _find(file, directory, strict=True)
+    if as_json or to == "json":
+        emit_json({**_summary(pattern), "program": pattern.program, "modules": pattern.modules})
+    else:
+        sys.stdout.write(pattern.program if to == "prism" else mermaid(pattern))
+    return 0
+
+
+def _find(name: str, directory: Path | None, *, strict: bool = False) -> CompiledPattern:
+    """The pattern in a file, or of a name. Raises click errors with the diagnostics."""
+    path = Path(name)
+    if path.suffix in SUFFIXES or path.is_file():
+        result = _load(path)
+        if result is None:
+            raise BadInputError(_unreadable(path).message)
+        if result.pattern is None:
+            for one in result.diagnostics:
+                click.echo(_shown(one), err=True)
+            error = click.ClickException(f"{path} does not compile")
+            error.exit_code = EXIT_ERRORS if strict else EXIT_UNREADABLE
+            raise error
+        return result.pattern
+    found = PatternLibrary(_directory(directory)).find(name)
+    if isinstance(found, CompiledPattern):
+        return found
+    lines = [
+        f"{one.where}: {one.what} {one.hint}" if one.where != "pattern" else f"{one.what} {one.hint}" for one in found
+    ]
+    raise BadInputError("\n".join(line.strip() for line in lines))
+
+
+def _load(path: Path) -> PatternResult | None:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    modules: dict[str, str] = {}
+    if path.suffix == ".prism":
+        library = PatternLibrary(path.parent)
+        modules = {name: module for name, module in library.modules().items() if name != path.name}
+    return load_pattern(text, filename=str(path), modules=modules)
+
+
+def _expanded(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(inner for inner in path.iterdir() if inner.suffix in SUFFIXES and inner.is_file())
+    return [path]
+
+
+def _unreadable(path: Path) -> PatternDiagnostic:
+    try:
+        path.read_text("utf-8")
+        reason = "it cannot be read"
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text"
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+    message = f"{path} cannot be read: {reason}"
+    return PatternDiagnostic(file=str(path), line=0, column=0, code="unreadable", severity="error", message=message)
+
+
+def _shown(one: PatternDiagnostic) -> str:
+    place = f"{one.file}:{one.line}:{one.column}" if one.line else one.file
+    lines = [f"{place}: {one.severity}: {one.message} [{one.code}]"]
+    if one.source_line.strip():
+        lines += [f"    {one.source_line}", f"    {' ' * max(0, one.column - 1)}^"]
+    if one.hint:
+        lines.append(f"    {one.hint}")
+    return "\n".join(lines)
+
+
+def _summary(pattern: CompiledPattern) -> dict[str, Any]:
+    return {
+        "name": pattern.name,
+        "version": pattern.version,
+        "description": pattern.description,
+        "format": pattern.format,
+        "digest": pattern.digest,
+        "input": pattern.input,
+        "roles": pattern.roles,
+        "steps": pattern.steps,
+        "workspace": {"enabled": pattern.workspace.enabled, "push": pattern.workspace.push},
+        "metadata": pattern.metadata,
+    }
+
+
+def _section(title: str, lines: list[str]) -> None:
+    if lines:
+        click.echo(f"\n{title}")
+        for line in lines:
+            click.echo(f"  {line}")
+
+
+def _input_line(name: str, rules: Any) -> str:
+    kind = rules.get("type", "any") if isinstance(rules, dict) else "any"
+    words = [kind]
+    if rules.get("required"):
+        words.append("required")
+    if "default" in rules:
+        words.append(f"default {json.dumps(rules['default'], ensure_ascii=False)}")
+    described = f"  {rules['description']}" if rules.get("description") else ""
+    return f"{name} ({', '.join(words)}){described}"
+
+
+def _role_line(role_id: str, role: Any) -> str:
+    kinds = "/".join(role.get("agentType", ["custom"])) if isinstance(role.get("agentType"), list) else "custom"
+    able = ", ".join(role.get("capabilities", []))
+    above = f", reports to {role['reportsTo']}" if role.get("reportsTo") else ""
+    return f"{role_id} ({kinds}): {able}{above}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
