@@ -16,7 +16,6 @@ import errno
 from functools import partial
 
 import structlog
-from shared.service import Service
 
 from schemas.base import Failure, Problem
 from schemas.events import (
@@ -45,6 +44,7 @@ from services.workspace.workspace import Workspace
 from shared import subjects
 from shared.bus import Bus, Delivery, Reject, Retry
 from shared.config import Settings
+from shared.service import Service
 
 _log = structlog.get_logger(__name__)
 
@@ -67,6 +67,7 @@ _HEARD = (
 _ORIGIN_ATTEMPTS = 6
 _DISK_ATTEMPTS = 8
 _LIST_LIMIT = 100
+_REMEMBERED_FAILURES = 1000
 
 
 class WorkspaceService(Service):
@@ -77,6 +78,7 @@ class WorkspaceService(Service):
     def __init__(self, settings: Settings, bus: Bus) -> None:
         super().__init__(settings, bus)
         self._desk = Desk(settings.workspaces_dir.resolve())
+        self._failures: dict[int, int] = {}
 
     async def start(self) -> None:
         """Begins to take work and to answer questions."""
@@ -107,25 +109,39 @@ class WorkspaceService(Service):
 
     async def _answer(self, request: Request, delivery: Delivery) -> Event | None:
         """The answer to a request, after trying again what trying again may mend."""
+        assert delivery.recorded is not None
         at = int(delivery.recorded.time.timestamp())
         network = isinstance(request, WorkspaceRequested | WorkspaceFinalizeRequested)
         try:
             answer = await self._desk.use(request.execution_id, partial(_step, request, at), network=network)
         except OriginUnavailable as error:
-            if delivery.attempt < _ORIGIN_ATTEMPTS:
-                raise Retry(min(0.5 * 2**delivery.attempt, 10.0)) from error
+            failures = self._failed(delivery)
+            if failures < _ORIGIN_ATTEMPTS:
+                raise Retry(min(0.25 * 2**failures, 5.0)) from error
             problem = WorkspaceProblem("origin_unavailable", f"The repository cannot be reached: {error}", where="repo")
         except WorkspaceProblem as error:
             problem = error
         except OSError as error:
-            _log.warning("disk_trouble", execution_id=request.execution_id, error=str(error), attempt=delivery.attempt)
-            if delivery.attempt < _DISK_ATTEMPTS:
-                raise Retry(min(0.2 * 2**delivery.attempt, 5.0)) from error
+            failures = self._failed(delivery)
+            _log.warning("disk_trouble", execution_id=request.execution_id, error=str(error), failures=failures)
+            if failures < _DISK_ATTEMPTS:
+                raise Retry(min(0.1 * 2**failures, 5.0)) from error
             code = "disk_full" if error.errno == errno.ENOSPC else "workspace_io"
             problem = WorkspaceProblem(code, f"The workspace cannot be written: {error}")
         else:
             return answer if answer is not None else await self._homeless(request)
+        finally:
+            self._forget_old_failures()
         return await self._give_up(request, problem)
+
+    def _failed(self, delivery: Delivery) -> int:
+        """How often this process has tried in vain. Deliveries that a crash cut short do not count."""
+        self._failures[delivery.seq] = self._failures.get(delivery.seq, 0) + 1
+        return self._failures[delivery.seq]
+
+    def _forget_old_failures(self) -> None:
+        while len(self._failures) > _REMEMBERED_FAILURES:
+            del self._failures[next(iter(self._failures))]
 
     async def _homeless(self, request: Request) -> Event | None:
         """The answer where there is no workspace. An execution that never asked for one is told nothing."""
@@ -153,7 +169,7 @@ class WorkspaceService(Service):
 
     # -- questions --------------------------------------------------------------------------------------------------
 
-    async def _query(self, query: WorkspaceQuery, _message: object) -> WorkspaceAnswer:
+    async def _query(self, query: WorkspaceQuery) -> WorkspaceAnswer:
         try:
             if query.query == "list":
                 return await self._list(query)
