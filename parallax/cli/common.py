@@ -16,6 +16,7 @@ from shared.paths import running_stack
 
 if TYPE_CHECKING:
     from rich.console import Console
+
     from shared.config import Settings
 
 T = TypeVar("T")

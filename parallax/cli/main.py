@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -59,6 +60,7 @@ _CODES_BY_NAME = {
     "UnknownExecution": EXIT_USAGE,
     "BadSettings": EXIT_USAGE,
     "ParallaxError": EXIT_FAILED,
+    "UnknownPartError": EXIT_USAGE,
     "StackError": EXIT_FAILED,
 }
 """Exit codes of our own errors, by class name so that no command pays for importing the others' modules."""
@@ -90,7 +92,7 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             close = [name for name in self.list_commands(ctx) if args and name.startswith(args[0][:3])]
             if close and not isinstance(error, click.NoSuchOption):
-                error.message += f" Did you mean {' or '.join(close)}?"
+                raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from None
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -134,9 +136,16 @@ def run(arguments: Sequence[str]) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
+def _innermost(error: BaseException) -> BaseException:
+    """The one error inside groups of one, as task groups raise them."""
+    if isinstance(error, BaseExceptionGroup):
+        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return _innermost(inside[0]) if len(inside) == 1 else error
+    return error
+
+
 def _explain(error: BaseException) -> int:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    error = _innermost(error)
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code

@@ -95,12 +95,18 @@ async def _run(
 
 
 def _ready_line(record: StackRecord, seconds: float) -> str:
-    addresses = {part.name: part.address for part in record.parts}
+    addresses = {part.name: _without_password(part.address) for part in record.parts}
     if "gateway" in addresses:
         addresses["gateway"] = record.environ["PARALLAX_API_URL"]
     order = ["gateway", "nats", "postgres", "etcd"]
     shown = ", ".join(f"{name} {addresses[name]}" for name in order if addresses.get(name))
     return f"Parallax is ready in {seconds:.1f} s: {shown} (data in {record.data})"
+
+
+def _without_password(address: str) -> str:
+    scheme, mark, rest = address.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{mark}{user.partition(':')[0]}{at}{host}"
 
 
 @click.command()
@@ -136,7 +142,7 @@ def status(data: Path | None, as_json: bool) -> None:
         cells = [part.name, part.pid or "-", part.state]
         line = "  ".join(str(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
         extra = "; ".join(filter(None, [f"restarted {part.restarts} times" if part.restarts else "", part.note]))
-        click.echo(f"{line}  {part.address}{f'  ({extra})' if extra else ''}".rstrip())
+        click.echo(f"{line}  {_without_password(part.address)}{f'  ({extra})' if extra else ''}".rstrip())
 
 
 def _as_is(part: StackPart) -> StackPart:
@@ -150,3 +156,24 @@ def _as_is(part: StackPart) -> StackPart:
 
 def _row(part: StackPart) -> dict[str, object]:
     return {"name": part.name, "pid": part.pid, "state": part.state, "address": part.address}
+
+
+@click.command()
+@data_option
+@json_option
+def doctor(data: Path | None, as_json: bool) -> None:
+    """Look over versions, API level, durability, room on the disk, and the agents found. Changes nothing."""
+    from parallax.stack.doctor import examine
+
+    findings = asyncio.run(examine(data_dir(data), os.environ))
+    healthy = all(finding.state != "problem" for finding in findings)
+    if as_json:
+        emit_json({"ok": healthy, "checks": findings})
+    else:
+        signs = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
+        for finding in findings:
+            click.echo(f"{signs[finding.state]} {finding.name}: {finding.detail}")
+            if finding.hint:
+                click.echo(f"           {finding.hint}")
+    if not healthy:
+        raise click.exceptions.Exit(1)

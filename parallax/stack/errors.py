@@ -11,6 +11,10 @@ class MissingProgramError(StackError):
     """A server's program is not on this machine."""
 
 
+class UnknownPartError(StackError):
+    """A name or a port was asked for that cannot be had."""
+
+
 class AlreadyRunningError(StackError):
     """Another supervisor holds the data directory."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from parallax.stack.binaries import Account, server_account, store_dir
-from parallax.stack.errors import StackError
+from parallax.stack.errors import UnknownPartError
 from parallax.stack.lock import MARK
 from parallax.stack.servers import HOST, Etcd, Nats, Postgres, Server, free_ports, is_free
 from shared.config import Settings
@@ -67,7 +67,7 @@ def make_plan(
 ) -> Plan:
     """Decides what to start in `data`. To be called by the holder of the lock.
 
-    `only` names services (all servers are started for them) or servers (then just those). Raises StackError for a name
+    `only` names services (all servers are started for them) or servers (then just those). Raises UnknownPartError for a name
     that does not exist or a configured port that is taken.
     """
     servers, services = _chosen(only)
@@ -105,7 +105,7 @@ def _chosen(only: Sequence[str] | None) -> tuple[list[str], list[str]]:
         return list(SERVERS), built
     unknown = [name for name in only if name not in SERVERS and name not in built]
     if unknown:
-        raise StackError(f"there is no {' and no '.join(unknown)}; there are {', '.join([*SERVERS, *built])}")
+        raise UnknownPartError(f"there is no {' and no '.join(unknown)}; there are {', '.join([*SERVERS, *built])}")
     servers = [name for name in SERVERS if name in only]
     return servers or list(SERVERS), [name for name in built if name in only]
 
@@ -129,10 +129,10 @@ def _ports(data: Path, wanted: Mapping[str, int]) -> dict[str, int]:
     """A port for each name: the configured one, else the one of last time if it is free, else a new one; kept."""
     unknown = [name for name in wanted if name not in _PORTS]
     if unknown:
-        raise StackError(f"there is no port for {', '.join(unknown)}; ports are {', '.join(_PORTS)}")
+        raise UnknownPartError(f"there is no port for {', '.join(unknown)}; ports are {', '.join(_PORTS)}")
     taken = [f"{name} ({port})" for name, port in wanted.items() if not is_free(port)]
     if taken:
-        raise StackError(f"the port of {', '.join(taken)} is taken by another program")
+        raise UnknownPartError(f"the port of {', '.join(taken)} is taken by another program")
     place = data / "run" / "ports.json"
     try:
         last = msgspec.json.decode(place.read_bytes(), type=dict[str, int])
