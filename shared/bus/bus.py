@@ -25,9 +25,9 @@ from shared.bus.errors import BusError, Disconnected, NoResponder, RequestFailed
 from shared.bus.follower import Follower
 from shared.bus.key_value import KeyValue
 from shared.bus.messages import Delivery, Message, Recorded, Undecodable, decode
+from shared.bus.raw import RawMessage
 from shared.bus.reader import first_message, read_execution
 from shared.bus.streams import BY_SHORT_NAME, DEDUP_WINDOW_S, STREAMS, api, ensure_all, last_sequence
-from shared.bus.wire import Message as RawMessage
 from shared.bus.worker import Handler, Worker
 from shared.bus.writer import Writer
 from shared.clock import SYSTEM_CLOCK, Clock
@@ -55,7 +55,7 @@ class Served:
 
     async def stop(self) -> None:
         """Listens no longer; what is being answered is answered."""
-        self._connection.unsubscribe(self._subscription)
+        await self._connection.unsubscribe(self._subscription)
         if self.tasks:
             await asyncio.wait(set(self.tasks), timeout=2.0)
 
@@ -141,7 +141,7 @@ class Bus:
                 return
             born = now
             if first is not None:
-                stamp = first.header(b"Nats-Time-Stamp")
+                stamp = first.header("Nats-Time-Stamp")
                 born = _seconds(stamp, now)
             if len(self._births) > _MOST_BIRTHS:
                 self._births.clear()
@@ -222,10 +222,10 @@ class Bus:
         Repeated across reconnects; with `msg_id` it is stored once. Raises BusClosed, EventTooLarge, BusError.
         """
         identity = msg_id or new_id()
-        extra = f"Nats-Msg-Id: {hdr.value(identity)}\r\n"
+        block = self._block(payload, identity=identity, execution_id=execution_id)
+        block["Nats-Msg-Id"] = block["ce-id"]
         if reply_to:
-            extra += f"{hdr.REPLY_TO}: {hdr.value(reply_to)}\r\n"
-        block = self._block(payload, identity=identity, execution_id=execution_id, extra=extra)
+            block[hdr.REPLY_TO] = hdr.value(reply_to)
         body = _body(payload)
         while True:
             try:
@@ -244,7 +244,7 @@ class Bus:
 
     async def publish(self, subject: str, payload: object, headers: dict[str, str] | None = None) -> None:
         """Says something to whoever listens now; waits while there is no server. Raises BusClosed, EventTooLarge."""
-        await self.connection.publish(subject, _body(payload), self._block(payload, extra=_lines(headers)))
+        await self.connection.publish(subject, _body(payload), self._block(payload, headers))
 
     async def request(
         self,
@@ -255,12 +255,12 @@ class Bus:
         headers: dict[str, str] | None = None,
     ) -> T:
         """Asks and waits. Raises NoResponder, RequestFailed, TimeoutError, BusClosed, EventTooLarge."""
-        block = self._block(payload, extra=_lines(headers))
+        block = self._block(payload, headers)
         try:
             message = await self.connection.request(subject, _body(payload), block, timeout_s)
         except Disconnected as error:
             raise NoResponder(str(error)) from error
-        error = message.header(hdr.ERROR.encode())
+        error = message.header(hdr.ERROR)
         if error:
             raise RequestFailed(hdr.text_of(error))
         try:
@@ -297,7 +297,7 @@ class Bus:
             if raw.reply and result is not None:
                 await self.publish(raw.reply, result)
 
-        def heard(raw: RawMessage) -> None:
+        async def heard(raw: RawMessage) -> None:
             if raw.status:
                 return
             task = asyncio.get_running_loop().create_task(answer(raw))
@@ -311,7 +311,7 @@ class Bus:
             if not task.cancelled() and task.exception() is not None:
                 _log.warning("answer_not_sent", subject=subject, error=str(task.exception()))
 
-        served = Served(self.connection, self.connection.subscribe(subject, heard, queue))
+        served = Served(self.connection, await self.connection.subscribe(subject, heard, queue))
         return served
 
     def new_inbox(self) -> str:
@@ -354,22 +354,28 @@ class Bus:
 
     # -- headers ----------------------------------------------------------------------------------------------------
 
-    def _block(self, payload: object, *, identity: str = "", execution_id: str = "", extra: str = "") -> bytes:
+    def _block(
+        self,
+        payload: object,
+        more: dict[str, str] | None = None,
+        *,
+        identity: str = "",
+        execution_id: str = "",
+    ) -> dict[str, str]:
         about = execution_id or str(getattr(payload, "execution_id", "") or "")
         kind = type(payload).__name__
-        return self._stamp.block(kind, identity=identity, subject=about, correlation=about, extra=extra)
+        block = self._stamp.block(kind, identity=identity, subject=about, correlation=about)
+        if more:
+            block.update({name: hdr.value(text) for name, text in more.items()})
+        return block
 
     async def _answer_error(self, reply: str, text: str) -> None:
         if reply:
-            await self.connection.publish(reply, b"{}", hdr.build({hdr.ERROR: text[:1000]}))
+            await self.connection.publish(reply, b"{}", {hdr.ERROR: hdr.value(text[:1000])})
 
 
 def _body(payload: object) -> bytes:
     return payload if isinstance(payload, bytes) else _ENCODER.encode(payload)
-
-
-def _lines(headers: dict[str, str] | None) -> str:
-    return "".join(f"{name}: {hdr.value(text)}\r\n" for name, text in headers.items()) if headers else ""
 
 
 def _takes_two(handler: Callable[..., Awaitable[object]]) -> bool:

@@ -1,51 +1,66 @@
 """One connection to NATS that never gives up: subscriptions and requests outlive any number of servers.
 
-What is said while there is no server waits for one. What was said just before a server died may be lost, as
-core NATS is; whoever needs more than that asks for an answer and repeats (the log's writer does).
+A thin layer over nats-py that keeps what we promise where the library does not:
+
+* It is connected for ever. An error word of the server (too many connections, a slow consumer, an authorization that
+  was changed) closes nats-py's client for good; then a new one takes its place, with all subscriptions.
+* A request fails at once when its connection is lost, instead of waiting out its time.
+* `flush` is a barrier. nats-py's own writes its PING past what is still pending, and one that times out leaves a
+  cancelled future behind that ends the read loop when the PONG comes after all.
+* Nothing is written while there is no server, so nothing is buffered without bound and sent later as if it were new.
+
+What is said while there is no server waits for one. What was said just before a server died may be lost, as core
+NATS is; whoever needs more than that asks for an answer and repeats (the log's writer does).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import msgspec
+import nats.errors
 import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
 
 from shared.bus.errors import BusClosed, Disconnected, EventTooLarge, NoResponder, Unreachable
-from shared.bus.wire import Message, Wire
+from shared.bus.raw import RawMessage
 
 _log = structlog.get_logger(__name__)
 
-_CONNECT_TIMEOUT_S = 2.0
-_PING_EVERY_S = 3.0
-_PINGS_UNANSWERED = 3
-_LONGEST_WAIT_S = 1.0
+_CONNECT_TIMEOUT_S = 2
+_PING_EVERY_S = 5
+_PINGS_UNANSWERED = 2
+_RECONNECT_WAIT_S = 0.1
+_MOST_PENDING = 1_000_000
+_MOST_PENDING_BYTES = 512 << 20
 _MANY_WAITING = 20_000
 
-Callback = Callable[[Message], None]
+Callback = Callable[[RawMessage], Awaitable[None]]
+Watcher = Callable[[], Awaitable[None]]
 
 
 class Subscription:
-    """Interest in a subject that outlives reconnects."""
+    """Interest in a subject that outlives connections."""
 
-    __slots__ = ("callback", "queue", "sid", "subject")
+    __slots__ = ("callback", "current", "queue", "subject")
 
-    def __init__(self, sid: int, subject: str, queue: str, callback: Callback) -> None:
-        self.sid = sid
+    def __init__(self, subject: str, queue: str, callback: Callback) -> None:
         self.subject = subject
         self.queue = queue
         self.callback = callback
+        self.current: NatsSubscription | None = None
 
-    def line(self) -> bytes:
-        """What the server is told."""
-        return f"SUB {self.subject} {self.queue + ' ' if self.queue else ''}{self.sid}\r\n".encode()
+    async def take(self, message: Msg) -> None:
+        """Hands a message on. Whatever becomes of it, the next one is heard."""
+        try:
+            await self.callback(RawMessage(message.subject, message.reply, message.headers, message.data))
+        except Exception as error:
+            _log.exception("bus_callback_failed", subject=message.subject, exc_info=error)
 
 
 class Connection:
@@ -54,45 +69,39 @@ class Connection:
     def __init__(self, url: str, name: str) -> None:
         self._urls = [part.strip() for part in url.split(",") if part.strip()]
         self._name = name
-        self._wire: Wire | None = None
-        self._lost: asyncio.Event = asyncio.Event()
-        self._up: asyncio.Event = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._subscriptions: dict[int, Subscription] = {}
-        self._last_sid = 0
+        self._client = Client()
+        self._up = asyncio.Event()
+        self._renewing: asyncio.Task[None] | None = None
+        self._subscriptions: list[Subscription] = []
         self._inbox = f"_INBOX.{os.urandom(11).hex()}"
-        self._waiting: dict[str, asyncio.Future[Message]] = {}
+        self._inbox_prefix = len(self._inbox) + 1
+        self._answers = Subscription(f"{self._inbox}.*", "", self._answered)
+        self._waiting: dict[str, asyncio.Future[RawMessage] | Callable[[RawMessage], None]] = {}
         self._requests = 0
-        self._watchers: list[Callable[[], Awaitable[None] | None]] = []
+        self._watchers: list[Watcher] = []
+        self._telling: set[asyncio.Task[None]] = set()
         self._last_error = ""
-        self._greeted = False
         self.closed = False
         self.reconnects = 0
-        self.max_payload = 1 << 20
-        self.server_version = ""
-        self._inbox_prefix = len(self._inbox) + 1
-        self.subscribe(f"{self._inbox}.*", self._answered)
 
     # -- life -------------------------------------------------------------------------------------------------------
 
     async def open(self, timeout_s: float | None = None) -> None:
         """Connects, waiting for a server for as long as it takes, or raises Unreachable after `timeout_s`."""
-        self._task = asyncio.get_running_loop().create_task(self._keep_connected(), name="bus-connection")
+        self._subscriptions.append(self._answers)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._up.wait()
+                await self._renew(again=False)
         except TimeoutError:
             await self.close()
             raise Unreachable(f"No NATS server answers at {self.shown_url}: {self._last_error or 'timeout'}.") from None
-        except asyncio.CancelledError:
+        except BaseException:
             await self.close()
             raise
-        if self.closed:
-            raise BusClosed("The connection was closed while it was opened.")
 
     @property
     def shown_url(self) -> str:
-        """The addresses, without passwords."""
+        """The addresses, without users and passwords."""
         return ", ".join(part.rpartition("@")[2] if "@" in part else part for part in self._urls)
 
     @property
@@ -101,11 +110,17 @@ class Connection:
         return self._up.is_set() and not self.closed
 
     @property
-    def congested(self) -> bool:
-        """Whether the server reads more slowly than we write."""
-        return self._wire is not None and self._wire.congested
+    def max_payload(self) -> int:
+        """The largest message the server takes, headers included, in bytes."""
+        return self._client.max_payload
 
-    def on_reconnect(self, watcher: Callable[[], Awaitable[None] | None]) -> Callable[[], None]:
+    @property
+    def server_version(self) -> str:
+        """The server's version, such as `2.15.1`."""
+        version = self._client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
+
+    def on_reconnect(self, watcher: Watcher) -> Callable[[], None]:
         """Calls `watcher` after each connection but the first; gives back what ends that."""
         self._watchers.append(watcher)
 
@@ -115,255 +130,266 @@ class Connection:
 
         return forget
 
-    async def until_connected(self) -> Wire:
-        """The connection as soon as there is one. Raises BusClosed."""
-        while True:
+    async def until_connected(self) -> None:
+        """Returns as soon as there is a server. Raises BusClosed."""
+        while not self._up.is_set() or self.closed:
             if self.closed:
                 raise BusClosed("The connection to the bus is closed.")
-            if self._wire is not None and self._up.is_set():
-                return self._wire
             await self._up.wait()
 
     async def close(self) -> None:
         """Writes what is left and closes for good."""
         if self.closed:
             return
-        wire = self._wire
-        if wire is not None and self._up.is_set():
-            with suppress(ConnectionError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await wire.ping()
+        if self._up.is_set():
+            with suppress(Disconnected, TimeoutError, BusClosed):
+                await self.flush(1.0)
         self.closed = True
         self._up.set()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        if wire is not None:
-            wire.finish()
+        if self._renewing is not None:
+            self._renewing.cancel()
         self._fail_waiting(BusClosed("The connection to the bus was closed."))
+        with suppress(nats.errors.Error, OSError, TimeoutError):
+            await self._client.close()
 
-    async def _keep_connected(self) -> None:
-        wait, attempt = 0.02, 0
-        first = True
-        while not self.closed:
-            url = self._urls[attempt % len(self._urls)]
-            attempt += 1
+    async def _renew(self, *, again: bool) -> None:
+        """Connects a new client and subscribes to everything."""
+        while True:
+            client = Client()
+            options: dict[str, Any] = {
+                "servers": self._urls,
+                "name": self._name,
+                "allow_reconnect": True,
+                "max_reconnect_attempts": -1,
+                "reconnect_time_wait": _RECONNECT_WAIT_S,
+                "connect_timeout": _CONNECT_TIMEOUT_S,
+                "ping_interval": _PING_EVERY_S,
+                "max_outstanding_pings": _PINGS_UNANSWERED,
+                "skip_subject_validation": True,
+                "error_cb": self._on_error,
+                "disconnected_cb": self._on_disconnect,
+                "reconnected_cb": self._on_reconnect,
+                "closed_cb": self._on_closed,
+            }
             try:
-                await self._connect(url)
-            except (OSError, TimeoutError, ssl.SSLError, ValueError, msgspec.MsgspecError) as error:
-                self._drop()
-                self._say_once(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-                await asyncio.sleep(wait * random.uniform(0.7, 1.3))
-                wait = min(wait * 1.7, _LONGEST_WAIT_S)
+                await client.connect(**options)
+                self._client = client
+                for subscription in self._subscriptions:
+                    await self._attach(subscription)
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                await self._on_error(error)
+                with suppress(nats.errors.Error, OSError):
+                    await client.close()
+                await asyncio.sleep(_RECONNECT_WAIT_S * 5)
                 continue
-            wait, self._last_error = 0.02, ""
-            self._up.set()
-            if not first:
-                self.reconnects += 1
-                _log.info("bus_reconnected", reconnects=self.reconnects)
-                self._tell_watchers()
-            first = False
-            await self._stay()
-            self._drop()
-            _log.warning("bus_disconnected")
+            except asyncio.CancelledError:
+                await client.close()
+                raise
+            break
+        self._up.set()
+        self._last_error = ""
+        if again:
+            await self._tell()
 
-    def _say_once(self, error: str) -> None:
-        if error != self._last_error:
-            _log.warning("bus_unreachable", servers=self.shown_url, error=error)
-        self._last_error = error
+    async def _on_error(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if isinstance(error, nats.errors.SlowConsumerError):
+            _log.error("bus_messages_dropped", subject=error.subject)
+            await self._tell()
+        elif text != self._last_error and not self.closed:
+            self._last_error = text
+            _log.warning("bus_error", servers=self.shown_url, error=text)
 
-    def _tell_watchers(self) -> None:
-        for watcher in list(self._watchers):
-            outcome = watcher()
-            if outcome is not None:
-                task = asyncio.ensure_future(outcome)  # noqa: TID251 - watchers are coroutines or plain functions
-                task.add_done_callback(_report)
-
-    async def _connect(self, url: str) -> None:
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
-        loop = asyncio.get_running_loop()
-        self._lost.clear()
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            _, wire = await loop.create_connection(
-                lambda: Wire(self._heard, self._gone), parts.hostname or "127.0.0.1", parts.port or 4222
-            )
-            self._wire = wire
-            await wire.informed
-            if parts.scheme == "tls" or wire.info.get("tls_required"):
-                context = ssl.create_default_context()
-                secure = await loop.start_tls(wire.transport, wire, context, server_hostname=parts.hostname)
-                assert secure is not None
-                wire.connection_made(secure)
-            wire.say(b"CONNECT " + msgspec.json.encode(self._greeting(parts.username, parts.password)) + b"\r\n")
-            await wire.ping()
-            self._greeted = True
-            for subscription in self._subscriptions.values():
-                wire.say(subscription.line())
-            await wire.ping()
-        self.max_payload = int(wire.info.get("max_payload", 1 << 20))
-        self.server_version = str(wire.info.get("version", ""))
-
-    def _greeting(self, user: str | None, password: str | None) -> dict[str, Any]:
-        greeting: dict[str, Any] = {
-            "verbose": False,
-            "pedantic": False,
-            "lang": "python-parallax",
-            "version": "0.1.0",
-            "protocol": 1,
-            "headers": True,
-            "no_responders": True,
-            "echo": True,
-            "name": self._name,
-        }
-        if user and password:
-            greeting |= {"user": unquote(user), "pass": unquote(password)}
-        elif user:
-            greeting["auth_token"] = unquote(user)
-        return greeting
-
-    async def _stay(self) -> None:
-        """Returns when the connection is lost, or when the server has stopped answering."""
-        while not self._lost.is_set():
-            try:
-                async with asyncio.timeout(_PING_EVERY_S):
-                    await self._lost.wait()
-            except TimeoutError:
-                wire = self._wire
-                if wire is None or wire.unanswered >= _PINGS_UNANSWERED:
-                    _log.warning("bus_server_silent")
-                    return
-                wire.ping().add_done_callback(_swallow)
-
-    def _gone(self, _error: Exception | None) -> None:
-        self._lost.set()
-        self._greeted = False
-        if not self.closed:
-            self._up.clear()
-            self._fail_waiting(Disconnected("The connection to the bus was lost."))
-
-    def _drop(self) -> None:
-        if not self.closed:
-            self._up.clear()
-        self._greeted = False
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            self._last_error = self._last_error or wire.error
-            wire.abort()
+    async def _on_disconnect(self) -> None:
+        if self.closed:
+            return
+        self._up.clear()
         self._fail_waiting(Disconnected("The connection to the bus was lost."))
+
+    async def _on_reconnect(self) -> None:
+        self._up.set()
+        self._last_error = ""
+        await self._tell()
+
+    async def _on_closed(self) -> None:
+        """nats-py has given up, which we do not."""
+        if self.closed or (self._renewing is not None and not self._renewing.done()):
+            return
+        self._up.clear()
+        self._fail_waiting(Disconnected("The server ended the connection."))
+        self._renewing = asyncio.get_running_loop().create_task(self._renew(again=True), name="bus-renew")
+
+    async def _tell(self) -> None:
+        self.reconnects += 1
+        _log.info("bus_reconnected", reconnects=self.reconnects)
+        for watcher in list(self._watchers):
+            task = asyncio.get_running_loop().create_task(_run(watcher))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     def _fail_waiting(self, error: Exception) -> None:
         waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            if not future.done():
-                future.set_exception(error)
-                future.exception()
+        for waiter in waiting.values():
+            if isinstance(waiter, asyncio.Future):
+                if not waiter.done():
+                    waiter.set_exception(error)
+                    waiter.exception()
+            else:
+                waiter(RawMessage("", "", {"Status": "503", "Description": str(error)}, b""))
 
-    # -- saying and hearing -----------------------------------------------------------------------------------------
+    # -- hearing ----------------------------------------------------------------------------------------------------
 
-    def subscribe(self, subject: str, callback: Callback, queue: str = "") -> Subscription:
-        """Calls `callback` with each message on a subject, in order. It must be quick and not raise."""
-        self._last_sid += 1
-        subscription = Subscription(self._last_sid, subject, queue, callback)
-        self._subscriptions[subscription.sid] = subscription
-        if self._wire is not None and self._greeted:
-            self._wire.say(subscription.line())
+    async def subscribe(self, subject: str, callback: Callback, queue: str = "") -> Subscription:
+        """Calls `callback` with each message on a subject, in order, one at a time."""
+        _check(subject)
+        subscription = Subscription(subject, queue, callback)
+        self._subscriptions.append(subscription)
+        if self._up.is_set() and not self.closed:
+            await self._attach(subscription)
         return subscription
 
-    def unsubscribe(self, subscription: Subscription) -> None:
+    async def _attach(self, subscription: Subscription) -> None:
+        subscription.current = await self._client.subscribe(
+            subscription.subject,
+            queue=subscription.queue,
+            cb=subscription.take,
+            pending_msgs_limit=_MOST_PENDING,
+            pending_bytes_limit=_MOST_PENDING_BYTES,
+        )
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
         """No more calls."""
-        if self._subscriptions.pop(subscription.sid, None) is not None and self._greeted:
-            assert self._wire is not None
-            self._wire.say(b"UNSUB %d\r\n" % subscription.sid)
+        with suppress(ValueError):
+            self._subscriptions.remove(subscription)
+        current, subscription.current = subscription.current, None
+        if current is not None:
+            with suppress(nats.errors.Error):
+                await current.unsubscribe()
 
-    async def publish(self, subject: str, payload: bytes, headers: bytes = b"", reply: str = "") -> None:
-        """Says something as soon as there is a server. Raises EventTooLarge, BusClosed."""
-        wire = self._wire
-        if wire is None or not self._up.is_set() or self.closed:
-            wire = await self.until_connected()
-        if wire.congested:
-            await wire.writable()
-        wire.say(self.frame(subject, payload, headers, reply))
+    # -- saying -----------------------------------------------------------------------------------------------------
 
-    def publish_now(self, subject: str, payload: bytes, headers: bytes = b"", reply: str = "") -> bool:
+    async def publish(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None, reply: str = ""
+    ) -> None:
+        """Says something as soon as there is a server. Raises EventTooLarge, BusClosed, ValueError for no subject."""
+        self._check_size(payload, headers)
+        _check(subject)
+        while not await self._send(subject, payload, headers, reply):
+            await self.until_connected()
+
+    async def publish_now(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None, reply: str = ""
+    ) -> bool:
         """Says something if there is a server at this moment; says whether there was."""
-        if self._wire is None or not self._up.is_set() or self.closed:
+        self._check_size(payload, headers)
+        _check(subject)
+        return await self._send(subject, payload, headers, reply)
+
+    async def _send(self, subject: str, payload: bytes, headers: dict[str, str] | None, reply: str) -> bool:
+        if not self._up.is_set() or self.closed:
             return False
-        self._wire.say(self.frame(subject, payload, headers, reply))
+        try:
+            await self._client.publish(subject, payload, reply, headers)
+        except (nats.errors.ConnectionClosedError, nats.errors.ConnectionReconnectingError, OSError):
+            return False
         return True
 
-    def frame(self, subject: str, payload: bytes, headers: bytes, reply: str) -> bytes:
-        """The bytes of one message. Raises EventTooLarge."""
-        size = len(headers) + len(payload)
+    def _check_size(self, payload: bytes, headers: dict[str, str] | None) -> None:
+        size = len(payload) + (size_of(headers) if headers else 0)
         if size > self.max_payload:
             raise EventTooLarge(f"A message of {size} bytes is larger than the server takes ({self.max_payload}).")
-        if not subject or " " in subject or not subject.isprintable():
-            raise ValueError(f"{subject!r} is no subject.")
-        target = f"{subject} {reply}" if reply else subject
-        if headers:
-            return b"HPUB %b %d %d\r\n%b%b\r\n" % (target.encode(), len(headers), size, headers, payload)
-        return b"PUB %b %d\r\n%b\r\n" % (target.encode(), size, payload)
 
-    def ask(self, subject: str, payload: bytes, headers: bytes = b"") -> asyncio.Future[Message]:
+    async def ask(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None = None
+    ) -> asyncio.Future[RawMessage]:
         """Publishes a request at once; the future gets the answer, or Disconnected. Raises EventTooLarge."""
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._requests += 1
-        token = f"{self._requests:x}"
-        if self._wire is None or not self._up.is_set() or self.closed:
+        future: asyncio.Future[RawMessage] = asyncio.get_running_loop().create_future()
+        token = self._expect(future)
+        if not await self.publish_now(subject, payload, headers, f"{self._inbox}.{token}") and not future.done():
+            self._waiting.pop(token, None)
             future.set_exception(Disconnected("There is no connection to the bus."))
             future.exception()
-            return future
-        frame = self.frame(subject, payload, headers, f"{self._inbox}.{token}")
-        if len(self._waiting) > _MANY_WAITING:
-            self._waiting = {key: waiting for key, waiting in self._waiting.items() if not waiting.done()}
-        self._waiting[token] = future
-        self._wire.say(frame)
         return future
 
-    async def request(self, subject: str, payload: bytes = b"", headers: bytes = b"", timeout_s: float = 2.0) -> Message:
+    def _expect(self, waiter: asyncio.Future[RawMessage] | Callable[[RawMessage], None]) -> str:
+        self._requests += 1
+        token = f"{self._requests:x}"
+        if len(self._waiting) > _MANY_WAITING:
+            self._waiting = {
+                key: one for key, one in self._waiting.items() if not (isinstance(one, asyncio.Future) and one.done())
+            }
+        self._waiting[token] = waiter
+        return token
+
+    async def request(
+        self, subject: str, payload: bytes = b"", headers: dict[str, str] | None = None, timeout_s: float = 2.0
+    ) -> RawMessage:
         """Asks and waits for the answer. Raises NoResponder, TimeoutError, Disconnected, BusClosed, EventTooLarge."""
         async with asyncio.timeout(timeout_s):
             await self.until_connected()
-            future = self.ask(subject, payload, headers)
-            token = f"{self._requests:x}"
-            try:
-                message = await future
-            finally:
-                self._waiting.pop(token, None)
+            message = await (await self.ask(subject, payload, headers))
         if message.status == 503:
             raise NoResponder(f"Nobody answers on {subject}.")
         return message
+
+    async def ask_for_all(self, subject: str, payload: bytes, timeout_s: float) -> tuple[list[RawMessage], RawMessage]:
+        """Asks for many answers; returns them and the server's last word, a status. Raises TimeoutError, BusClosed."""
+        found: list[RawMessage] = []
+        last: asyncio.Future[RawMessage] = asyncio.get_running_loop().create_future()
+
+        def heard(message: RawMessage) -> None:
+            if not message.status or "Nats-Sequence" in message.headers:
+                found.append(message)
+            elif not last.done():
+                last.set_result(message)
+
+        token = ""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.until_connected()
+                token = self._expect(heard)
+                await self.publish(subject, payload, None, f"{self._inbox}.{token}")
+                return found, await last
+        finally:
+            self._waiting.pop(token, None)
 
     def new_inbox(self) -> str:
         """A subject that nobody else has."""
         return f"_INBOX.{os.urandom(11).hex()}"
 
     async def flush(self, timeout_s: float = 2.0) -> None:
-        """Returns when the server has seen everything that was said before."""
+        """Returns when the server has seen everything said before. Raises TimeoutError, Disconnected, BusClosed."""
+        echo: asyncio.Future[RawMessage] = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(timeout_s):
-            wire = await self.until_connected()
-            await wire.ping()
+            await self.until_connected()
+            await self.publish(f"{self._inbox}.{self._expect(echo)}", b"")
+            await echo
 
-    def _answered(self, message: Message) -> None:
-        future = self._waiting.pop(message.subject[self._inbox_prefix :], None)
-        if future is not None and not future.done():
-            future.set_result(message)
-
-    def _heard(self, message: Message) -> None:
-        subscription = self._subscriptions.get(message.sid)
-        if subscription is None:
-            return
-        try:
-            subscription.callback(message)
-        except Exception as error:  # noqa: BLE001 - a callback's fault must not end the connection of everybody else
-            _log.exception("bus_callback_failed", subject=message.subject, exc_info=error)
+    async def _answered(self, message: RawMessage) -> None:
+        token = message.subject[self._inbox_prefix :]
+        waiter = self._waiting.get(token)
+        if isinstance(waiter, asyncio.Future):
+            del self._waiting[token]
+            if not waiter.done():
+                waiter.set_result(message)
+        elif waiter is not None:
+            waiter(message)
 
 
-def _swallow(future: asyncio.Future[None]) -> None:
-    if not future.cancelled():
-        future.exception()
+async def _run(watcher: Watcher) -> None:
+    try:
+        await watcher()
+    except BusClosed:
+        return
+    except Exception as error:
+        _log.exception("bus_watcher_failed", exc_info=error)
 
 
-def _report(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("bus_watcher_failed", exc_info=task.exception())
+def size_of(headers: dict[str, str]) -> int:
+    """What headers take on the wire, in bytes, for text in ASCII."""
+    return 14 + sum(len(name) + len(text) + 4 for name, text in headers.items())
+
+
+def _check(subject: str) -> None:
+    if not subject or " " in subject or not subject.isprintable():
+        raise ValueError(f"{subject!r} is no subject.")

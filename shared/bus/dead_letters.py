@@ -14,12 +14,12 @@ import msgspec
 from schemas.base import Model
 from shared import subjects
 from shared.bus import headers as hdr
-from shared.bus.connection import Connection
+from shared.bus.connection import Connection, size_of
 from shared.bus.errors import Disconnected, NoResponder
 from shared.bus.messages import Delivery
+from shared.bus.raw import RawMessage
 from shared.bus.reader import message_at, read_subject
 from shared.bus.streams import api
-from shared.bus.wire import Message
 from shared.log import redact
 
 REASON = "Parallax-Reason"
@@ -63,22 +63,22 @@ async def bury(connection: Connection, service: str, durable: str, delivery: Del
     identity = f"dead:{durable}:{delivery.stream}:{delivery.seq}:{delivery.attempt}"
     own = {
         "Nats-Msg-Id": identity,
-        REASON: redact(reason)[:_LONGEST_REASON],
+        REASON: hdr.value(redact(reason)[:_LONGEST_REASON]),
         STREAM: delivery.stream,
-        SUBJECT: delivery.subject,
+        SUBJECT: hdr.value(delivery.subject),
         SEQUENCE: str(delivery.seq),
         DURABLE: durable,
         SERVICE: service,
         ATTEMPTS: str(delivery.attempt),
     }
     payload = delivery.payload
-    block = hdr.build({**kept, **own})
-    if len(block) + len(payload) > connection.max_payload:
-        block, payload = hdr.build({**own, OMITTED: "true"}), b""
+    block = {**kept, **own}
+    if size_of(block) + len(payload) > connection.max_payload:
+        block, payload = {**own, OMITTED: "true"}, b""
     await _store(connection, subjects.dead_letters(service), payload, block)
 
 
-async def _store(connection: Connection, subject: str, payload: bytes, block: bytes) -> None:
+async def _store(connection: Connection, subject: str, payload: bytes, block: dict[str, str]) -> None:
     for attempt in range(_TRIES):
         try:
             message = await connection.request(subject, payload, block, timeout_s=5.0)
@@ -109,13 +109,13 @@ async def requeue(connection: Connection, number: int) -> bool:
     message = await _find(connection, number)
     if message is None:
         return False
-    headers = hdr.parse(message.headers)
+    headers = message.headers
     payload = message.payload
     if headers.get(OMITTED):
         original = await message_at(connection, headers[STREAM], int(headers[SEQUENCE]))
         payload = original.payload if original is not None else payload
     kept = {name: text for name, text in headers.items() if not name.startswith("Nats-") and name != OMITTED}
-    block = hdr.build({**{name: hdr.text_of(text) for name, text in kept.items()}, "Nats-Msg-Id": f"requeue:{number}"})
+    block = {**kept, "Nats-Msg-Id": f"requeue:{number}"}
     await _store(connection, subjects.requeued(headers.get(DURABLE, "")), payload, block)
     await drop(connection, number)
     return True
@@ -129,15 +129,15 @@ async def drop(connection: Connection, number: int) -> bool:
     return True
 
 
-async def _find(connection: Connection, number: int) -> Message | None:
+async def _find(connection: Connection, number: int) -> RawMessage | None:
     message = await message_at(connection, subjects.STREAM_DEAD_LETTERS, number)
-    if message is None or not message.header(b"Nats-Subject").startswith(subjects.DEAD_LETTERS_ALL[:-1]):
+    if message is None or not message.header("Nats-Subject").startswith(subjects.DEAD_LETTERS_ALL[:-1]):
         return None
     return message
 
 
-def _letter(message: Message) -> DeadLetter:
-    headers = hdr.parse(message.headers)
+def _letter(message: RawMessage) -> DeadLetter:
+    headers = message.headers
     try:
         at = datetime.fromisoformat(headers.get("Nats-Time-Stamp", "")[:26].rstrip("Z") + "+00:00").isoformat()
     except ValueError:

@@ -12,6 +12,7 @@ import msgspec
 from schemas.events import Event
 from shared import subjects
 from shared.bus import headers as hdr
+from shared.bus.connection import size_of
 from shared.bus.messages import Delivery, Recorded
 
 _ENCODER = msgspec.json.Encoder()
@@ -35,13 +36,13 @@ class Entry:
     event_id: str
     kind: str
     subject: str
-    headers: bytes
+    headers: dict[str, str]
     payload: bytes
 
     @property
     def size(self) -> int:
         """Bytes on the wire, about."""
-        return len(self.headers) + len(self.payload)
+        return size_of(self.headers) + len(self.payload)
 
 
 class Decision:
@@ -66,14 +67,14 @@ class Decision:
         """Bytes on the wire, about."""
         return sum(entry.size for entry in self.entries)
 
-    def fence_lines(self) -> bytes:
-        """The header lines of the fence, which go on the first message alone."""
+    def fence_headers(self) -> dict[str, str]:
+        """The headers of the fence, which go on the first message alone."""
         if self.fence is None:
-            return b""
-        return (
-            f"Nats-Expected-Last-Subject-Sequence: {self.fence.last_seq}\r\n"
-            f"Nats-Expected-Last-Subject-Sequence-Subject: {subjects.fence_of(self.fence.execution_id)}\r\n"
-        ).encode()
+            return {}
+        return {
+            "Nats-Expected-Last-Subject-Sequence": str(self.fence.last_seq),
+            "Nats-Expected-Last-Subject-Sequence-Subject": subjects.fence_of(self.fence.execution_id),
+        }
 
     def part(self, entries: list[Entry]) -> Decision:
         """Some of the events, under the same fence and token; for writing only."""
@@ -109,7 +110,6 @@ def encode(stamp: hdr.Stamp, events: Sequence[Event], fence: Fence | None, cause
 
 def _entry(stamp: hdr.Stamp, event: Event, cause: Cause, token: str) -> Entry:
     identity = event.event_id
-    shown = hdr.value(identity)
     correlation = (cause.correlation if cause is not None else "") or event.execution_id
     block = stamp.block(
         event.TYPE,
@@ -119,6 +119,7 @@ def _entry(stamp: hdr.Stamp, event: Event, cause: Cause, token: str) -> Entry:
         causation=cause.id if cause is not None else "",
         traceparent=cause.traceparent if cause is not None else "",
         version=event.VERSION,
-        extra=f"Nats-Msg-Id: {shown}\r\n{hdr.APPEND_TOKEN}: {token}\r\n",
     )
+    block["Nats-Msg-Id"] = block["ce-id"]
+    block[hdr.APPEND_TOKEN] = token
     return Entry(identity, event.TYPE, subjects.append(event.execution_id, event.TYPE), block, _ENCODER.encode(event))

@@ -21,9 +21,9 @@ from shared import subjects
 from shared.bus.connection import Connection, Subscription
 from shared.bus.errors import BusClosed, BusError, Disconnected
 from shared.bus.messages import Recorded, ack_fields, recorded, recorded_from_server
+from shared.bus.raw import RawMessage
 from shared.bus.ordered import OrderedReader
 from shared.bus.streams import ApiError, last_sequence
-from shared.bus.wire import Message
 
 _log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Follower:
         self._filters = list(filters)
         self._from_now = after is None
         self._position = after or 0
-        self._live: deque[Message] = deque()
+        self._live: deque[RawMessage] = deque()
         self._live_bytes = 0
         self._heard: asyncio.Event = asyncio.Event()
         self._doubt = True
@@ -64,7 +64,7 @@ class Follower:
         finally:
             forget()
             for subscription in self._subscriptions:
-                self._connection.unsubscribe(subscription)
+                await self._connection.unsubscribe(subscription)
 
     async def until_now(self) -> AsyncIterator[list[Recorded]]:
         """Lists of what is stored by now; then it is over."""
@@ -73,7 +73,7 @@ class Follower:
             async for batch in self._catch_up():
                 yield batch
 
-    def _doubted(self) -> None:
+    async def _doubted(self) -> None:
         self._doubt = True
         self._heard.set()
 
@@ -81,7 +81,7 @@ class Follower:
 
     async def _follow_live(self) -> AsyncIterator[list[Recorded]]:
         await self._connection.until_connected()
-        self._subscriptions = [self._connection.subscribe(subject, self._take) for subject in self._filters]
+        self._subscriptions = [await self._connection.subscribe(subject, self._take) for subject in self._filters]
         looking = asyncio.get_running_loop().create_task(self._look(), name="bus-follow-look")
         try:
             while True:
@@ -101,7 +101,7 @@ class Follower:
         finally:
             looking.cancel()
 
-    def _take(self, message: Message) -> None:
+    async def _take(self, message: RawMessage) -> None:
         self._live.append(message)
         self._live_bytes += len(message.payload)
         if len(self._live) > _MOST_WAITING or self._live_bytes > _MOST_WAITING_BYTES:
@@ -116,7 +116,7 @@ class Follower:
         while self._live and len(batch) < _PAGE:
             message = self._live.popleft()
             self._live_bytes -= len(message.payload)
-            if not message.header(b"Nats-Sequence") or message.header(b"Nats-Stream") != self._stream:
+            if not message.header("Nats-Sequence") or message.header("Nats-Stream") != self._stream:
                 continue  # said by somebody else on a subject of the log: not stored, so it did not happen
             record = recorded_from_server(self._stream, message)
             if record.seq > self._position:
@@ -143,9 +143,9 @@ class Follower:
             if message.status:
                 continue
             await asyncio.sleep(0.5)  # what is stored may be on its way; by now it would have been said
-            if self._position < int(message.header(b"Nats-Sequence")) and not self._live:
+            if self._position < int(message.header("Nats-Sequence")) and not self._live:
                 _log.warning("follow_found_unsaid", subject=subject, position=position)
-                self._doubted()
+                await self._doubted()
             return
 
     # -- stored -----------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Follower:
             finally:
                 await reader.close()
 
-    def _recorded(self, page: list[Message]) -> list[Recorded]:
+    def _recorded(self, page: list[RawMessage]) -> list[Recorded]:
         batch: list[Recorded] = []
         for message in page:
             seq = ack_fields(message.reply)[1]

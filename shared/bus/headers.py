@@ -1,6 +1,6 @@
 """Headers of messages: CloudEvents 1.0 in binary mode, W3C trace context, and what the server wants to know.
 
-Built by hand as bytes, with everything that does not change from message to message built once.
+They are written for every message, so what does not change from one to the next is made once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from urllib.parse import quote, unquote
 
 from shared.clock import SYSTEM_CLOCK, Clock
 
-LINE = b"NATS/1.0\r\n"
 _SAFE = "".join(chr(code) for code in range(33, 127) if chr(code) != "%") + " "
 
 APPEND_TOKEN = "Parallax-Append"
@@ -34,30 +33,9 @@ def value(text: str) -> str:
     return quote(text, safe=_SAFE)
 
 
-def parse(raw: bytes) -> dict[str, str]:
-    """All headers of a message. Of a name that comes twice the last one counts."""
-    found: dict[str, str] = {}
-    for line in raw.decode("utf-8", "replace").split("\r\n")[1:]:
-        name, colon, text = line.partition(":")
-        if colon:
-            found[name.strip()] = text.strip()
-    return found
-
-
 def text_of(text: str) -> str:
     """The text that `value` made a header value of."""
     return unquote(text) if "%" in text else text
-
-
-def build(headers: dict[str, str]) -> bytes:
-    """A header block from names and values."""
-    lines = "".join(f"{name}: {value(text)}\r\n" for name, text in headers.items())
-    return LINE + lines.encode() + b"\r\n"
-
-
-def extend(block: bytes, lines: bytes) -> bytes:
-    """A header block with lines (each ending in CR LF) added."""
-    return block[:-2] + lines + b"\r\n"
 
 
 @lru_cache(maxsize=4096)
@@ -78,10 +56,9 @@ class Stamp:
     """Writes the headers of one sender."""
 
     def __init__(self, source: str, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.source = source
+        self.source = value(source)
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._heads: dict[tuple[str, int], str] = {}
         self._last = (-1, "")
 
     def time(self) -> str:
@@ -96,16 +73,6 @@ class Stamp:
         """An id for a message that has none of its own."""
         return f"{self.source}-{next(self._numbers)}"
 
-    def _head(self, kind: str, version: int) -> str:
-        head = self._heads.get((kind, version))
-        if head is None:
-            head = (
-                f"NATS/1.0\r\nce-specversion: 1.0\r\nce-type: {value(kind)}\r\nce-source: {value(self.source)}\r\n"
-                f"ce-dataversion: {version}\r\nce-datacontenttype: application/json\r\n"
-            )
-            self._heads[kind, version] = head
-        return head
-
     def block(
         self,
         kind: str,
@@ -116,21 +83,23 @@ class Stamp:
         causation: str = "",
         traceparent: str = "",
         version: int = 1,
-        extra: str = "",
-    ) -> bytes:
-        """A header block. `extra` holds further lines, each ending in CR LF."""
+    ) -> dict[str, str]:
+        """The headers of one message."""
         trace = (trace_of(traceparent) if traceparent else "") or trace_id(correlation or subject or self.source)
-        parts = [
-            self._head(kind, version),
-            f"ce-id: {value(identity or self.next_id())}\r\nce-time: {self.time()}\r\n",
-            f"traceparent: 00-{trace}-{random.getrandbits(64) | 1:016x}-01\r\n",
-        ]
+        block = {
+            "ce-specversion": "1.0",
+            "ce-type": kind,
+            "ce-source": self.source,
+            "ce-id": value(identity) if identity else self.next_id(),
+            "ce-time": self.time(),
+            "traceparent": f"00-{trace}-{random.getrandbits(64) | 1:016x}-01",
+        }
+        if version != 1:
+            block["ce-dataversion"] = str(version)
         if subject:
-            parts.append(f"ce-subject: {value(subject)}\r\n")
+            block["ce-subject"] = value(subject)
         if correlation:
-            parts.append(f"ce-correlationid: {value(correlation)}\r\n")
+            block["ce-correlationid"] = value(correlation)
         if causation:
-            parts.append(f"ce-causationid: {value(causation)}\r\n")
-        parts.append(extra)
-        parts.append("\r\n")
-        return "".join(parts).encode()
+            block["ce-causationid"] = value(causation)
+        return block

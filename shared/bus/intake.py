@@ -12,8 +12,8 @@ import structlog
 
 from shared.bus.connection import Connection, Subscription
 from shared.bus.errors import BusError
+from shared.bus.raw import RawMessage
 from shared.bus.streams import ApiError, patiently
-from shared.bus.wire import Message
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Intake:
         durable: str,
         filters: Sequence[str],
         ack_wait_s: float,
-        take: Callable[[Message], None],
+        take: Callable[[RawMessage], None],
         free: Callable[[], int],
     ) -> None:
         self._connection = connection
@@ -54,15 +54,15 @@ class Intake:
     async def start(self) -> None:
         """Makes the consumer what it is to be, and begins."""
         await self._ensure()
-        self._subscription = self._connection.subscribe(self._inbox, self._heard)
-        self.renew()
+        self._subscription = await self._connection.subscribe(self._inbox, self._heard)
+        await self.renew()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Takes nothing more. What was asked for and not taken is delivered again elsewhere."""
         self._forget()
         if self._subscription is not None:
-            self._connection.unsubscribe(self._subscription)
-            self._subscription = None
+            subscription, self._subscription = self._subscription, None
+            await self._connection.unsubscribe(subscription)
 
     async def _ensure(self) -> None:
         config: dict[str, Any] = {
@@ -84,13 +84,13 @@ class Intake:
             self._connection, f"CONSUMER.DURABLE.CREATE.{self._stream}.{self._durable}", body, within_s=3600.0
         )
 
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """Forgets what was asked for and asks anew."""
         self._asked = 0
         self._heard_at = asyncio.get_running_loop().time()
-        self.ask()
+        await self.ask()
 
-    def ask(self) -> None:
+    async def ask(self) -> None:
         """Asks for more as soon as half of what could be handled has not been asked for."""
         free = self._free()
         if self._subscription is None or self._asked * 2 > free or free <= self._asked:
@@ -98,8 +98,9 @@ class Intake:
         batch = free - self._asked
         body = {"batch": batch, "expires": int(_PULL_S * _SECOND), "idle_heartbeat": int(_HEARTBEAT_S * _SECOND)}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
-        if self._connection.publish_now(subject, msgspec.json.encode(body), b"", self._inbox):
-            self._asked += batch
+        self._asked += batch
+        if not await self._connection.publish_now(subject, msgspec.json.encode(body), None, self._inbox):
+            self._asked -= batch
 
     async def look(self) -> None:
         """To be called now and then: asks anew where the server has fallen silent."""
@@ -109,9 +110,9 @@ class Intake:
             _log.warning("work_silent", durable=self._durable)
             with suppress(BusError, ApiError, TimeoutError):
                 await self._ensure()
-            self.renew()
+            await self.renew()
 
-    def _heard(self, message: Message) -> None:
+    async def _heard(self, message: RawMessage) -> None:
         self._heard_at = asyncio.get_running_loop().time()
         if message.reply.startswith("$JS.ACK"):
             self._asked -= 1
@@ -121,8 +122,8 @@ class Intake:
             self._heard_at = 0.0  # the next look makes it anew
             return
         elif message.status != 100:
-            left = message.header(b"Nats-Pending-Messages")
+            left = message.header("Nats-Pending-Messages")
             self._asked -= int(left) if left.isdigit() else self._asked
             if message.status not in {404, 408}:
                 _log.info("work_pull_ended", durable=self._durable, status=message.status, text=message.status_text)
-        self.ask()
+        await self.ask()

@@ -54,9 +54,9 @@ class KeyValue:
     async def entry(self, key: str) -> Held | None:
         """The value with its revision, or None."""
         message = await last_message(self._connection, self._stream, self._subject(key))
-        if message is None or message.header(b"KV-Operation"):
+        if message is None or message.header("KV-Operation"):
             return None
-        return Held(message.payload, int(message.header(b"Nats-Sequence")))
+        return Held(message.payload, int(message.header("Nats-Sequence")))
 
     async def put(self, key: str, value: bytes) -> int:
         """Writes a value, whatever was there. Returns its revision."""
@@ -68,34 +68,33 @@ class KeyValue:
             return await self.update(key, value, 0)
         except Conflict:
             message = await last_message(self._connection, self._stream, self._subject(key))
-            if message is None or not message.header(b"KV-Operation"):
+            if message is None or not message.header("KV-Operation"):
                 raise
-            return await self.update(key, value, int(message.header(b"Nats-Sequence")))
+            return await self.update(key, value, int(message.header("Nats-Sequence")))
 
     async def update(self, key: str, value: bytes, revision: int) -> int:
         """Writes a value over the one that has this revision. Raises Conflict."""
-        return await self._write(key, value, f"Nats-Expected-Last-Subject-Sequence: {revision}\r\n")
+        return await self._write(key, value, {"Nats-Expected-Last-Subject-Sequence": str(revision)})
 
     async def delete(self, key: str) -> None:
         """Takes a value away."""
-        await self._write(key, b"", "KV-Operation: DEL\r\n")
+        await self._write(key, b"", {"KV-Operation": "DEL"})
 
     async def keys(self) -> list[str]:
         """All keys that have a value."""
         prefix = len(self._subject(""))
         found: dict[str, bool] = {}
         async for message in read_subject(self._connection, self._stream, self._subject(">")):
-            found[message.header(b"Nats-Subject")[prefix:]] = not message.header(b"KV-Operation")
+            found[message.header("Nats-Subject")[prefix:]] = not message.header("KV-Operation")
         return [key for key, there in found.items() if there]
 
     def _subject(self, key: str) -> str:
         return f"$KV.{self._name}.{key}"
 
-    async def _write(self, key: str, value: bytes, lines: str = "") -> int:
-        block = f"NATS/1.0\r\n{lines}\r\n".encode() if lines else b""
+    async def _write(self, key: str, value: bytes, headers: dict[str, str] | None = None) -> int:
         for attempt in range(_TRIES):
             try:
-                message = await self._connection.request(self._subject(key), value, block, timeout_s=5.0)
+                message = await self._connection.request(self._subject(key), value, headers, timeout_s=5.0)
                 break
             except (Disconnected, NoResponder, TimeoutError):
                 if attempt == _TRIES - 1:

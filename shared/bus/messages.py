@@ -13,7 +13,7 @@ from schemas.commands import Answer, Cancel, ExecutionRequest, Pause, Resume, Si
 from schemas.events import EVENT_TYPES, Event
 from shared import subjects
 from shared.bus import headers as hdr
-from shared.bus.wire import Message as RawMessage
+from shared.bus.raw import RawMessage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,33 +68,25 @@ class Delivery:
     seq: int
     attempt: int
     payload: bytes
-    raw_headers: bytes
+    headers: dict[str, str]
     data: Any = None
     error: str = ""
     recorded: Recorded | None = None
-    _headers: dict[str, str] | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """All headers."""
-        if self._headers is None:
-            self._headers = hdr.parse(self.raw_headers)
-        return self._headers
 
     @property
     def reply_to(self) -> str:
         """Where the sender wants to be answered, or an empty text."""
-        return self.headers.get(hdr.REPLY_TO, "")
+        return hdr.text_of(self.headers.get(hdr.REPLY_TO, ""))
 
     @property
     def id(self) -> str:
         """The id of the message, for the causation of what follows from it."""
-        return self.headers.get("ce-id") or self.headers.get("Nats-Msg-Id") or f"{self.stream}-{self.seq}"
+        return hdr.text_of(self.headers.get("ce-id", "")) or self.headers.get("Nats-Msg-Id") or f"{self.stream}-{self.seq}"
 
     @property
     def correlation(self) -> str:
         """What the message belongs to."""
-        return self.headers.get("ce-correlationid", "")
+        return hdr.text_of(self.headers.get("ce-correlationid", ""))
 
     @property
     def traceparent(self) -> str:
@@ -109,12 +101,7 @@ class Message:
     subject: str
     reply: str
     payload: bytes
-    raw_headers: bytes
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """All headers."""
-        return hdr.parse(self.raw_headers)
+    headers: dict[str, str]
 
 
 # -- decoding ---------------------------------------------------------------------------------------------------------
@@ -177,9 +164,10 @@ def decode_body(stream: str, subject: str, payload: bytes) -> Any:
             return decode(payload, Any)
 
 
-def recorded(stream: str, seq: int, subject: str, raw_headers: bytes, payload: bytes, stored: str = "") -> Recorded:
+def recorded(
+    stream: str, seq: int, subject: str, headers: dict[str, str], payload: bytes, stored: str = ""
+) -> Recorded:
     """A stored message. `stored` is the server's time stamp, for a message whose writer gave no time. Never raises."""
-    headers = hdr.parse(raw_headers)
     if stream == subjects.STREAM_EVENTS:
         execution_id, kind, data = decode_event(subject, payload)
     else:
@@ -208,8 +196,8 @@ def recorded_from_server(stream: str, message: RawMessage) -> Recorded:
     """A stored message that came by direct get or by republishing: its place is in its headers."""
     return recorded(
         stream,
-        int(message.header(b"Nats-Sequence") or 0),
-        message.header(b"Nats-Subject") or message.subject,
+        int(message.header("Nats-Sequence") or 0),
+        message.header("Nats-Subject") or message.subject,
         message.headers,
         message.payload,
     )

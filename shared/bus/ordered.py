@@ -12,8 +12,8 @@ import msgspec
 from shared.bus.connection import Connection, Subscription
 from shared.bus.errors import Disconnected
 from shared.bus.messages import ack_fields
+from shared.bus.raw import RawMessage
 from shared.bus.streams import patiently
-from shared.bus.wire import Message
 from shared.ids import new_id
 
 _SECOND = 1_000_000_000
@@ -35,7 +35,7 @@ class OrderedReader:
         self._expected = 1
         self._inbox = connection.new_inbox()
         self._subscription: Subscription | None = None
-        self._found: deque[Message] = deque()
+        self._found: deque[RawMessage] = deque()
         self._left = 0
         self._stirred = asyncio.Event()
         self._fault = ""
@@ -59,11 +59,11 @@ class OrderedReader:
         body = {"stream_name": self._stream, "config": config, "action": "create"}
         answer = await patiently(self._connection, f"CONSUMER.CREATE.{self._stream}.{self._name}", body)
         self._reconnects = self._connection.reconnects
-        self._subscription = self._connection.subscribe(self._inbox, self._heard)
+        self._subscription = await self._connection.subscribe(self._inbox, self._heard)
         self.pending = int(answer.get("num_pending", 0))
         self._created = True
 
-    def _heard(self, message: Message) -> None:
+    async def _heard(self, message: RawMessage) -> None:
         if not message.reply.startswith("$JS.ACK"):
             if message.status in {404, 408}:
                 self._left = 0
@@ -74,7 +74,7 @@ class OrderedReader:
             self._left -= 1
         self._stirred.set()
 
-    async def page(self, most: int, *, wait: bool) -> list[Message]:
+    async def page(self, most: int, *, wait: bool) -> list[RawMessage]:
         """The next messages, at most `most`; none when there are none now (`wait`: or for some seconds).
 
         Raises Disconnected, BusClosed, and what the JetStream API raises.
@@ -107,10 +107,10 @@ class OrderedReader:
         pull: dict[str, Any] = {"batch": most}
         pull.update({"expires": int(_PULL_S * _SECOND)} if wait else {"no_wait": True})
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
-        await self._connection.publish(subject, msgspec.json.encode(pull), b"", self._inbox)
+        await self._connection.publish(subject, msgspec.json.encode(pull), None, self._inbox)
 
-    def _take(self, most: int) -> list[Message]:
-        page: list[Message] = []
+    def _take(self, most: int) -> list[RawMessage]:
+        page: list[RawMessage] = []
         while self._found and len(page) < most:
             message = self._found.popleft()
             if int(message.reply.split(".")[-3]) != self._expected:
@@ -123,6 +123,6 @@ class OrderedReader:
     async def close(self) -> None:
         """Removes the consumer; the server would do so itself after a while."""
         if self._subscription is not None:
-            self._connection.unsubscribe(self._subscription)
+            await self._connection.unsubscribe(self._subscription)
         if self._created and self._connection.connected:
-            self._connection.publish_now(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}", b"")
+            await self._connection.publish_now(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}", b"")

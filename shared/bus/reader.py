@@ -11,7 +11,7 @@ from shared import subjects
 from shared.bus.connection import Connection
 from shared.bus.errors import BusClosed, Disconnected, NoResponder
 from shared.bus.messages import Recorded, recorded_from_server
-from shared.bus.wire import Message
+from shared.bus.raw import RawMessage
 
 _BATCH = 512
 _MAX_BYTES = 4 << 20
@@ -33,12 +33,12 @@ async def read_execution(
     only = next(iter(kinds)) if kinds is not None and len(kinds) == 1 else None
     subject = subjects.event_of_type(execution_id, only) if only else subjects.events_of(execution_id)
     async for message in read_subject(connection, subjects.STREAM_EVENTS, subject, after):
-        if kinds is not None and subjects.event_parts(message.header(b"Nats-Subject"))[1] not in kinds:
+        if kinds is not None and subjects.event_parts(message.header("Nats-Subject"))[1] not in kinds:
             continue
         yield recorded_from_server(subjects.STREAM_EVENTS, message)
 
 
-async def read_subject(connection: Connection, stream: str, subject: str, after: int = 0) -> AsyncIterator[Message]:
+async def read_subject(connection: Connection, stream: str, subject: str, after: int = 0) -> AsyncIterator[RawMessage]:
     """All messages on a subject or filter after a sequence, in order, as they are stored."""
     position = after
     while True:
@@ -50,59 +50,42 @@ async def read_subject(connection: Connection, stream: str, subject: str, after:
             await asyncio.sleep(0.1)
             continue
         for message in page:
-            position = int(message.header(b"Nats-Sequence"))
+            position = int(message.header("Nats-Sequence"))
             yield message
         if finished:
             return
 
 
-async def _page(connection: Connection, stream: str, subject: str, start: int) -> tuple[list[Message], bool]:
-    wire = await connection.until_connected()
-    inbox = connection.new_inbox()
-    page: list[Message] = []
-    end: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-
-    def heard(message: Message) -> None:
-        if message.status and not message.header(b"Nats-Sequence"):
-            if not end.done():
-                end.set_result(message)
-        else:
-            page.append(message)
-
-    subscription = connection.subscribe(inbox, heard)
-    try:
-        question = {"seq": start, "batch": _BATCH, "max_bytes": _MAX_BYTES, "next_by_subj": subject}
-        body = msgspec.json.encode(question)
-        wire.say(connection.frame(f"$JS.API.DIRECT.GET.{stream}", body, b"", inbox))
-        async with asyncio.timeout(_ANSWER_WITHIN_S):
-            last = await end
-    finally:
-        connection.unsubscribe(subscription)
+async def _page(connection: Connection, stream: str, subject: str, start: int) -> tuple[list[RawMessage], bool]:
+    question = {"seq": start, "batch": _BATCH, "max_bytes": _MAX_BYTES, "next_by_subj": subject}
+    page, last = await connection.ask_for_all(
+        f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(question), _ANSWER_WITHIN_S
+    )
     if last.status == 503:
         raise NoResponder(f"There is no stream {stream}.")
     if last.status == _NONE:
         return page, True
     if last.status != _END:
         raise Disconnected(f"The server answered {last.status} {last.status_text}.")
-    pending = last.header(b"Nats-Num-Pending")
+    pending = last.header("Nats-Num-Pending")
     return page, not page or pending in {"", "0"}
 
 
-async def first_message(connection: Connection, stream: str, subject: str) -> Message | None:
+async def first_message(connection: Connection, stream: str, subject: str) -> RawMessage | None:
     """The oldest message on a subject or filter. Raises TimeoutError, Disconnected, NoResponder."""
     body = msgspec.json.encode({"seq": 1, "next_by_subj": subject})
     message = await connection.request(f"$JS.API.DIRECT.GET.{stream}", body)
     return None if message.status else message
 
 
-async def last_message(connection: Connection, stream: str, subject: str) -> Message | None:
+async def last_message(connection: Connection, stream: str, subject: str) -> RawMessage | None:
     """The newest message on a subject or filter. Raises TimeoutError, Disconnected, NoResponder."""
     body = msgspec.json.encode({"last_by_subj": subject})
     message = await connection.request(f"$JS.API.DIRECT.GET.{stream}", body)
     return None if message.status else message
 
 
-async def message_at(connection: Connection, stream: str, seq: int) -> Message | None:
+async def message_at(connection: Connection, stream: str, seq: int) -> RawMessage | None:
     """The message with this sequence. Raises TimeoutError, Disconnected, NoResponder."""
     message = await connection.request(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode({"seq": seq}))
     return None if message.status else message

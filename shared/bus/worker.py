@@ -24,7 +24,7 @@ from shared.bus.connection import Connection
 from shared.bus.errors import BusClosed, BusError, Reject, Retry
 from shared.bus.intake import Intake
 from shared.bus.messages import Delivery, Undecodable, UnknownEvent, ack_fields, decode_body, recorded
-from shared.bus.wire import Message
+from shared.bus.raw import RawMessage
 
 _log = structlog.get_logger(__name__)
 
@@ -97,8 +97,8 @@ class Worker:
     async def stop(self, grace_s: float = 10.0) -> None:
         """Takes nothing more and lets what is in hand come to its end; what does not is delivered again elsewhere."""
         self._stopping = True
-        self._main.stop()
-        self._requeued.stop()
+        await self._main.stop()
+        await self._requeued.stop()
         tasks = [task for task, _ in self._running.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)
@@ -123,21 +123,21 @@ class Worker:
         while True:
             await asyncio.sleep(step)
             begun_before = loop.time() - step
-            for reply, (_, begun) in self._running.items():
+            for reply, (_, begun) in list(self._running.items()):
                 if begun <= begun_before:
-                    self._connection.publish_now(reply, b"+WPI")
+                    await self._connection.publish_now(reply, b"+WPI")
             await self._main.look()
             await self._requeued.look()
 
     # -- one message ------------------------------------------------------------------------------------------------
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: RawMessage) -> None:
         if self._stopping or message.reply in self._running:
             return
         loop = asyncio.get_running_loop()
         self._running[message.reply] = (loop.create_task(self._handle(message)), loop.time())
 
-    async def _handle(self, message: Message) -> None:
+    async def _handle(self, message: RawMessage) -> None:
         try:
             delivery = self._delivery(message)
             await self._settle(message.reply, delivery, await self._try(delivery))
@@ -148,8 +148,8 @@ class Worker:
         finally:
             self._running.pop(message.reply, None)
             if not self._stopping:
-                self._main.ask()
-                self._requeued.ask()
+                await self._main.ask()
+                await self._requeued.ask()
 
     async def _try(self, delivery: Delivery) -> Exception | None:
         """Runs the handler. Returns None when the message is handled, else the verdict or the fault."""
@@ -177,11 +177,11 @@ class Worker:
         match outcome:
             case None:
                 self._failures.pop(key, None)
-                self._say(reply, b"+ACK")
+                await self._say(reply, b"+ACK")
             case BusClosed():
                 return
             case Retry(after_s=after_s):
-                self._say(reply, b'-NAK {"delay": %d}' % int(max(after_s, 0.0) * 1_000_000_000))
+                await self._say(reply, b'-NAK {"delay": %d}' % int(max(after_s, 0.0) * 1_000_000_000))
             case Reject(reason=reason):
                 await self._park(reply, delivery, reason)
             case _:
@@ -191,20 +191,20 @@ class Worker:
                     return
                 self._failures[key] = failures
                 delay = min(0.1 * 2 ** (failures - 1), _LONGEST_BACK_OFF_S) * random.uniform(0.8, 1.2)
-                self._say(reply, b'-NAK {"delay": %d}' % int(delay * 1_000_000_000))
+                await self._say(reply, b'-NAK {"delay": %d}' % int(delay * 1_000_000_000))
 
     async def _park(self, reply: str, delivery: Delivery, reason: str) -> None:
         await dead_letters.bury(self._connection, self._service, self._durable, delivery, reason)
         self._failures.pop((delivery.stream, delivery.seq), None)
-        self._say(reply, b"+TERM")
+        await self._say(reply, b"+TERM")
         _log.error(
             "dead_letter", durable=self._durable, subject=delivery.subject, seq=delivery.seq, reason=reason
         )
 
-    def _say(self, reply: str, word: bytes) -> None:
-        self._connection.publish_now(reply, word)
+    async def _say(self, reply: str, word: bytes) -> None:
+        await self._connection.publish_now(reply, word)
 
-    def _delivery(self, message: Message) -> Delivery:
+    def _delivery(self, message: RawMessage) -> Delivery:
         attempt, seq, _, _ = ack_fields(message.reply)
         delivery = Delivery(self._stream, message.subject, seq, attempt, message.payload, message.headers)
         original = delivery.headers.get(dead_letters.SUBJECT)
@@ -215,7 +215,7 @@ class Worker:
                 delivery.seq = int(delivery.headers.get(dead_letters.SEQUENCE, ""))
         if delivery.stream == subjects.STREAM_EVENTS:
             record = recorded(
-                delivery.stream, delivery.seq, delivery.subject, delivery.raw_headers, delivery.payload
+                delivery.stream, delivery.seq, delivery.subject, delivery.headers, delivery.payload
             )
             delivery.recorded = record
             if isinstance(record.data, UnknownEvent):

@@ -27,9 +27,9 @@ from shared.bus import headers as hdr
 from shared.bus.connection import Connection
 from shared.bus.decisions import Decision, Entry, Fence
 from shared.bus.errors import BusClosed, BusError, Disconnected, EventTooLarge, StaleFence
+from shared.bus.raw import RawMessage
 from shared.bus.reader import read_subject
 from shared.bus.streams import ensure_all
-from shared.bus.wire import Message
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +45,6 @@ _STALE = 10071
 _DUPLICATE_IN_BATCH = 10201
 _TOO_LARGE = 10054
 _NOBODY = 503
-_TOKEN = hdr.APPEND_TOKEN.encode()
 
 
 class _Ack(msgspec.Struct):
@@ -192,7 +191,7 @@ class Writer:
 
     async def _write_lane(self, lane: list[Decision]) -> None:
         """Writes single events of one execution, pipelined. Where one fails, it and the rest go step by step."""
-        answers = [self._ask(decision.entries[0], decision.fence_lines()) for decision in lane]
+        answers = [await self._ask(decision.entries[0], decision.fence_headers()) for decision in lane]
         for place, (decision, answer) in enumerate(zip(lane, answers, strict=True)):
             try:
                 decision.succeed([(await self._answer(answer)).seq])
@@ -205,11 +204,10 @@ class Writer:
                     await self._write_alone(rest, None if rest is not decision else error)
                 return
 
-    def _ask(self, entry: Entry, lines: bytes) -> asyncio.Future[Message]:
-        block = hdr.extend(entry.headers, lines) if lines else entry.headers
-        return self._connection.ask(entry.subject, entry.payload, block)
+    async def _ask(self, entry: Entry, more: dict[str, str]) -> asyncio.Future[RawMessage]:
+        return await self._connection.ask(entry.subject, entry.payload, {**entry.headers, **more})
 
-    async def _answer(self, answer: asyncio.Future[Message]) -> _Ack:
+    async def _answer(self, answer: asyncio.Future[RawMessage]) -> _Ack:
         """The server's word. Raises Refused, Disconnected, TimeoutError."""
         async with asyncio.timeout(_ANSWER_WITHIN_S):
             message = await answer
@@ -254,21 +252,18 @@ class Writer:
         """One atomic batch. Returns the sequence of its last event."""
         self._batches += 1
         identity = f"{self._batch_prefix}-{self._batches}"
-        frames: list[tuple[Entry, bytes]] = [
-            (entry, decision.fence_lines() if place == 0 else b"")
+        frames: list[tuple[Entry, dict[str, str]]] = [
+            (entry, decision.fence_headers() if place == 0 else {})
             for decision in decisions
             for place, entry in enumerate(decision.entries)
         ]
-        if self._connection.congested:
-            await (await self._connection.until_connected()).writable()
-        for number, (entry, lines) in enumerate(frames[:-1], 1):
-            batch = f"Nats-Batch-Id: {identity}\r\nNats-Batch-Sequence: {number}\r\n".encode()
-            block = hdr.extend(entry.headers, lines + batch)
-            if not self._connection.publish_now(entry.subject, entry.payload, block):
+        for number, (entry, fence) in enumerate(frames[:-1], 1):
+            block = {**entry.headers, **fence, "Nats-Batch-Id": identity, "Nats-Batch-Sequence": str(number)}
+            if not await self._connection.publish_now(entry.subject, entry.payload, block):
                 raise Disconnected("There is no connection to the bus.")
-        entry, lines = frames[-1]
-        commit = f"Nats-Batch-Id: {identity}\r\nNats-Batch-Sequence: {len(frames)}\r\nNats-Batch-Commit: 1\r\n"
-        ack = await self._answer(self._ask(entry, lines + commit.encode()))
+        entry, fence = frames[-1]
+        last = {"Nats-Batch-Id": identity, "Nats-Batch-Sequence": str(len(frames)), "Nats-Batch-Commit": "1"}
+        ack = await self._answer(await self._ask(entry, {**fence, **last}))
         self.counts["batches"] += 1
         self.counts["batched"] += len(frames)
         return ack.seq
@@ -315,7 +310,7 @@ class Writer:
     async def _store(self, entries: list[Entry], decision: Decision) -> list[int]:
         """Writes some events of a decision at once. Raises Refused, Disconnected, TimeoutError."""
         if len(entries) == 1:
-            seq = (await self._answer(self._ask(entries[0], decision.fence_lines()))).seq
+            seq = (await self._answer(await self._ask(entries[0], decision.fence_headers()))).seq
             self.counts["singles"] += 1
             return [seq]
         last = await self._commit([decision.part(entries)])
@@ -329,9 +324,9 @@ class Writer:
         async for message in read_subject(
             self._connection, subjects.STREAM_EVENTS, subjects.events_of(decision.execution_id)
         ):
-            seq = int(message.header(b"Nats-Sequence"))
-            stored.setdefault(hdr.text_of(message.header(b"ce-id")), (seq, message.header(_TOKEN)))
-            if message.header(b"Nats-Subject").split(".")[-2:-1] == ["execution"]:
+            seq = int(message.header("Nats-Sequence"))
+            stored.setdefault(hdr.text_of(message.header("ce-id")), (seq, message.header(hdr.APPEND_TOKEN)))
+            if message.header("Nats-Subject").split(".")[-2:-1] == ["execution"]:
                 newest = seq
         ours = {seq for seq, token in stored.values() if token == decision.token}
         missing = [entry for entry in decision.entries if entry.event_id not in stored]
