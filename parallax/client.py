@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import getpass
 import itertools
+import logging
+import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import msgspec
+import structlog
 
 from parallax.client_address import find_nats
 from parallax.client_endings import Endings
@@ -150,6 +153,7 @@ class Client:
 
     async def _open(self) -> Self:
         if self._bus is None:
+            _keep_quiet()
             url = self._url or find_nats(self._data)
             try:
                 self._bus = await Bus.connect(url, name="client", timeout_s=self._timeout_s)
@@ -188,6 +192,15 @@ class Client:
             raise RequestRejected(execution_id, [problem]) from error
         finally:
             del self._replies[inbox]
+
+
+def _keep_quiet() -> None:
+    """In a program that has not set up logging, only errors are logged, and never on its standard output."""
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+            logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        )
 
 
 def _repository(repo: str | Path | None, base: str) -> Repository | None:

@@ -16,6 +16,8 @@ from parallax.client_execution import Execution
 
 T = TypeVar("T")
 
+_CONNECT_WITHIN_S = 5.0
+
 
 def talk(data: Path | None, work: Callable[[Client], Awaitable[T]], *, as_json: bool = False) -> T:
     """Runs `work` with a client of the stack that `data` means.
@@ -25,7 +27,7 @@ def talk(data: Path | None, work: Callable[[Client], Awaitable[T]], *, as_json: 
     """
 
     async def main() -> T:
-        async with connect(settings_for(data).nats_url) as client:
+        async with connect(settings_for(data).nats_url, timeout_s=_CONNECT_WITHIN_S) as client:
             return await work(client)
 
     try:

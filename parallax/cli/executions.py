@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 import msgspec
-from shared.patterns import PatternLibrary
 
 from parallax.cli.clients import describe, known, say, talk
 from parallax.cli.common import BadInputError, data_option, emit_json, json_option, settings_for
@@ -20,7 +19,6 @@ from parallax.client import Client
 from parallax.client_errors import ParallaxError, RequestRejected
 from parallax.client_events import Event
 from parallax.client_execution import Execution, outcome_of
-from schemas.patterns import CompiledPattern
 
 
 @click.command()
@@ -72,8 +70,10 @@ def run(
 
 def _input_schema(pattern: str, data: Path | None) -> Mapping[str, Any]:
     """The input fields of a pattern, where the directory of patterns can be read from here."""
+    from shared.patterns import PatternLibrary  # brings the compiler with it
+
     found = PatternLibrary(settings_for(data).patterns_dir).get(pattern)
-    return found.input if isinstance(found, CompiledPattern) else {}
+    return found.input if found is not None else {}
 
 
 async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool) -> int:

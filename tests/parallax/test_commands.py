@@ -1,0 +1,201 @@
+"""Commands as they are typed, each a process of its own, with a scripted engine behind a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.ids import new_id
+from tests.parallax.scripted import ASKS, BAD, DONE, FAILS, OPEN, scripted_engine
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Said:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which must be one document."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Shell:
+    """Runs `parallax …` against one server."""
+
+    nats_url: str
+    directory: Path
+
+    async def start(self, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
+        """Starts a command."""
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "PYTHONPATH": str(ROOT), "USER": "ada"}
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "parallax", *arguments),
+            env=environ | {"PARALLAX_NATS_URL": self.nats_url} | settings,
+            cwd=self.directory,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def __call__(self, *arguments: str, **settings: str) -> Said:
+        process = await self.start(*arguments, **settings)
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+        assert b"Traceback" not in out + err, err.decode()
+        return Said(process.returncode or 0, out.decode(), err.decode())
+
+
+@pytest.fixture
+async def parallax(nats_url: str, tmp_path: Path) -> AsyncIterator[Shell]:
+    """The command line, with an engine at work."""
+    async with scripted_engine(nats_url):
+        yield Shell(nats_url, tmp_path)
+
+
+async def test_run_waits_and_exits_as_the_work_ended(parallax: Shell) -> None:
+    """0 when it is done, 1 when it failed, 2 when it was rejected; `--json` is one document each time."""
+    done, failed, rejected = [await parallax("run", name, "--json") for name in (DONE, FAILS, BAD)]
+    assert (done.code, done.json["status"], done.json["result"], done.json["confidence"]) == (
+        0,
+        "completed",
+        {"n": 1},
+        0.5,
+    )
+    assert (failed.code, failed.json["status"], failed.json["error"]["code"]) == (1, "failed", "task_failed")
+    assert (rejected.code, rejected.json["error"]["errors"][0]["where"]) == (2, "input.task")
+    assert "It is missing" in rejected.err
+
+
+async def test_run_for_people_ends_with_a_card(parallax: Shell) -> None:
+    """Plain lines and the card, with the way to look further, and no escapes into a pipe."""
+    said = await parallax("run", DONE)
+    assert said.code == 0
+    assert "confidence" in said.out and "0.50" in said.out and "parallax replay" in said.out
+    assert "\x1b" not in said.out
+
+
+async def test_run_with_watch_and_json_streams_events_and_ends_with_the_outcome(parallax: Shell) -> None:
+    """Every line is JSON; the last one is what `--json` alone would have said."""
+    said = await parallax("run", DONE, "--watch", "--json")
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert [line.get("type") for line in lines[:-1]] == ["execution.accepted", "execution.completed"]
+    assert lines[-1]["status"] == "completed"
+
+
+async def test_inputs_reach_the_request(parallax: Shell) -> None:
+    """`K=V`, typed as JSON where it is JSON, and a repository's path made absolute."""
+    (parallax.directory / "repo").mkdir()
+    said = await parallax("run", OPEN, "--input", "n=3", "--input", "task=a b", "--repo", "repo", "--detach", "--json")
+    shown = (await parallax("show", said.json["execution_id"], "--json")).json
+    assert shown["input"] == {"n": 3, "task": "a b"}
+    assert shown["repo"] == str(parallax.directory / "repo")
+
+
+async def test_an_execution_is_listed_shown_and_cancelled(parallax: Shell) -> None:
+    """ps, show, events, cancel tell one story."""
+    key = f"k-{new_id()}"
+    assert (await parallax("run", OPEN, "--id", key, "--detach")).out.strip() == key
+    listed = {entry["id"]: entry for entry in (await parallax("ps", "--json", "--limit", "1000")).json["executions"]}
+    assert listed[key]["status"] == "pending"
+    assert key in (await parallax("ps")).out
+    cancelled = await parallax("cancel", key, "--reason", "enough", "--json")
+    assert (cancelled.code, cancelled.json) == (0, {"execution_id": key, "status": "cancelled"})
+    assert (await parallax("show", key, "--json")).json["status"] == "cancelled"
+    assert "enough" in (await parallax("show", key)).out
+    events = [json.loads(line) for line in (await parallax("events", key, "--follow", "--json")).out.splitlines()]
+    assert [event["type"] for event in events] == ["execution.accepted", "execution.cancelled"]
+    assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
+    only = await parallax("events", key, "--type", "execution.cancelled", "--after", str(events[0]["seq"]))
+    assert "execution.cancelled" in only.out and "accepted" not in only.out
+
+
+async def test_interrupting_the_waiting_leaves_the_work_and_exits_with_130(parallax: Shell) -> None:
+    """Ctrl-C says how to go on, and the execution is still there."""
+    key = f"k-{new_id()}"
+    process = await parallax.start("run", OPEN, "--id", key)
+    while (await parallax("show", key, "--json")).code != 0:
+        await asyncio.sleep(0.05)  # another process is on its way
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 130, err.decode()
+    assert f"parallax cancel {key}" in err.decode()
+    assert b"Traceback" not in out + err
+    assert (await parallax("show", key, "--json")).json["status"] == "pending"
+
+
+async def test_questions_are_listed_and_answered_once(parallax: Shell) -> None:
+    """inbox, approve; a second answer and a wrong kind of answer are refused with a sentence."""
+    key = f"k-{new_id()}"
+    await parallax("run", ASKS, "--id", key, "--detach")
+    waiting = {entry["question_id"]: entry for entry in (await parallax("inbox", "--json")).json["questions"]}
+    assert waiting[f"{key}-q"]["question"] == "Ship it?"
+    assert "Ship it?" in (await parallax("inbox")).out
+    assert (await parallax("approve", f"{key}-q", "--json")).json["value"] is True
+    again = await parallax("deny", f"{key}-q")
+    assert (again.code, "parallax inbox" in again.err) == (2, True)
+
+
+async def test_replay_says_identical(parallax: Shell) -> None:
+    """The verdict as a line and as the documented document."""
+    key = (await parallax("run", DONE, "--json")).json["execution_id"]
+    assert (await parallax("replay", key)).out.strip() == f"{key}: identical (3 effects)"
+    document = (await parallax("replay", key, "--json")).json
+    assert {name: document[name] for name in ("execution", "effects", "identical", "first_difference")} == {
+        "execution": key,
+        "effects": 3,
+        "identical": True,
+        "first_difference": None,
+    }
+
+
+@pytest.mark.parametrize("command", ["show", "events", "logs", "cancel", "pause", "resume", "replay"])
+async def test_an_execution_that_is_not_there_is_bad_input(parallax: Shell, command: str) -> None:
+    """Exit code 2 and a sentence, for fresh ids and for impossible ones."""
+    for name in (new_id(), "a b*>"):
+        said = await parallax(command, name)
+        assert (said.code, f"There is no execution {name}" in said.err) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["run"], "Missing argument"),
+        (["run", OPEN, "--input", "nothing"], "NAME=VALUE"),
+        (["run", OPEN, "--input", "@/no/such/file"], "/no/such/file"),
+        (["run", OPEN, "--base", "main"], "--repo"),
+        (["run", OPEN, "--timeout", "0"], "--timeout"),
+        (["ps", "--limit", "0"], "--limit"),
+        (["answer", "no-such-question", "yes"], "parallax inbox"),
+        (["events", "x", "--after", "-1"], "--after"),
+    ],
+)
+async def test_wrong_use_is_a_sentence_and_exit_code_2(parallax: Shell, arguments: list[str], complaint: str) -> None:
+    """The sentence names what was wrong."""
+    said = await parallax(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert complaint in said.err
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["show", "x"], ["run", "x"], ["inbox"], ["replay", "x"]])
+async def test_without_a_server_the_exit_code_is_3(tmp_path: Path, arguments: list[str]) -> None:
+    """With the address, or with the way to start one; with `--json` a document says it too."""
+    shell = Shell("nats://127.0.0.1:1", tmp_path)
+    nothing = await Shell("", tmp_path)(*arguments, "--json", PARALLAX_NATS_URL="", PARALLAX_DATA=str(tmp_path / "d"))
+    assert (nothing.code, "parallax up" in nothing.err, nothing.json["error"]["code"]) == (3, True, "unreachable")
+    if arguments == ["ps"]:
+        dead = await shell(*arguments)
+        assert (dead.code, "127.0.0.1:1" in dead.err, dead.out) == (3, True, "")
