@@ -138,10 +138,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _innermost(error: BaseException) -> BaseException:
     """The one error inside groups of one, as task groups raise them."""
-    if isinstance(error, BaseExceptionGroup):
-        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return _innermost(inside[0]) if len(inside) == 1 else error
-    return error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return _innermost(group.exceptions[0]) if len(group.exceptions) == 1 else group
 
 
 def _explain(error: BaseException) -> int:

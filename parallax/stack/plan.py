@@ -67,8 +67,8 @@ def make_plan(
 ) -> Plan:
     """Decides what to start in `data`. To be called by the holder of the lock.
 
-    `only` names services (all servers are started for them) or servers (then just those). Raises UnknownPartError for a name
-    that does not exist or a configured port that is taken.
+    `only` names services (all servers are started for them) or servers (then just those). Raises UnknownPartError
+    for a name that does not exist or a configured port that is taken.
     """
     servers, services = _chosen(only)
     settings = Settings.load(environ)
