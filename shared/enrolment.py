@@ -32,7 +32,7 @@ class Enrolment:
         self.registration = registration
         self.registered = asyncio.Event()
         self._bus = bus
-        self._running = running or (lambda: [])
+        self._running = running or (list)
         self._task: asyncio.Task[None] | None = None
         self._heartbeat_s = 2.0
 
@@ -78,9 +78,7 @@ class Enrolment:
 
     async def _register(self) -> bool:
         registration = self.registration
-        reply = await self._bus.request(
-            subjects.AGENT_REGISTER, registration, RegistrationReply, timeout_s=_TIMEOUT_S
-        )
+        reply = await self._bus.request(subjects.AGENT_REGISTER, registration, RegistrationReply, timeout_s=_TIMEOUT_S)
         if not reply.accepted:
             _log.warning("registration_refused", agent_id=registration.agent_id, reason=reply.reason)
             return False

@@ -91,9 +91,7 @@ class Claims:
 
     async def _take_away(self, execution_id: str, sessions: list[str]) -> None:
         """Deletes the claims of tasks that are over."""
-        over = {
-            getattr(record.data, "task_id", "") async for record in self._bus.read(execution_id, types=_OVER)
-        }
+        over = {getattr(record.data, "task_id", "") async for record in self._bus.read(execution_id, types=_OVER)}
         for session in sessions:
             holder = await self._holder(execution_id, session)
             if holder and holder in over and (execution_id, session) not in self._held and self._bucket is not None:

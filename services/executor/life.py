@@ -105,7 +105,7 @@ class Life:
         try:
             while self.state.phase != "ended":
                 if self.withdrawn:
-                    raise Withdrawn  # noqa: TRY301 - one way out, also for waits that are cut short
+                    raise Withdrawn
                 match self.state.phase:
                     case "placing":
                         await self._place()
@@ -139,7 +139,9 @@ class Life:
             agent = desk.fleet.take(request.agent, self._now(), only) or await self._wait_for_agent(only)
             if agent is not None:
                 self._agent = agent
-                self.state = machine.seated(self.state, desk.sessions.label(request, self.state.session, agent.agent_id))
+                self.state = machine.seated(
+                    self.state, desk.sessions.label(request, self.state.session, agent.agent_id)
+                )
                 self._start(agent.agent_id)
             return
         most = desk.sessions.most(request)
@@ -245,7 +247,9 @@ class Life:
         outcome: Outcome | None = None
         try:
             if self.withdrawn:
-                await desk.turns.stop(turn, Faulted(error=Failure(code="cancelled", message=self.withdrawn)), self._now())
+                await desk.turns.stop(
+                    turn, Faulted(error=Failure(code="cancelled", message=self.withdrawn)), self._now()
+                )
             outcome = await turn.outcome
         except Refused as refusal:
             await self._after_refusal(str(refusal))

@@ -177,9 +177,7 @@ def owed(state: TaskState, *, jitter: float, at_ms: int) -> list[Event]:
         return []
     if finished.outcome == "ok" and committed.error is None:
         return [
-            completed(
-                state, finished.result, finished.confidence, finished.usage, at_ms=at_ms, committed=committed
-            )
+            completed(state, finished.result, finished.confidence, finished.usage, at_ms=at_ms, committed=committed)
         ]
     error = finished.error if finished.outcome != "ok" else committed.error
     error = error or Failure(code="task_failed", message="The agent gave no reason.")

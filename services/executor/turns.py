@@ -118,7 +118,7 @@ class Turns:
         """The turn of a task, if it is in the hands of an agent."""
         return self._turns.get(task_id)
 
-    async def hear(self, message: AgentMessage, now: float) -> None:
+    def hear(self, message: AgentMessage, now: float) -> None:
         """What an agent says. Words about other attempts, and from agents who are not at the task, are not heard."""
         turn = self._turns.get(message.task_id)
         if turn is None or turn.offer.attempt != message.attempt:
@@ -129,15 +129,11 @@ class Turns:
         turn.accepted = turn.accepted or not isinstance(message, TaskRefused)
         match message:
             case TaskResult():
-                turn.settle(
-                    Answered(result=message.result, confidence=message.confidence, usage=message.usage)
-                )
+                turn.settle(Answered(result=message.result, confidence=message.confidence, usage=message.usage))
             case TaskFault():
                 unasked = message.error.code == "cancelled" and turn.stopping is None
                 turn.settle(
-                    Faulted(
-                        error=message.error, interrupted=message.interrupted or unasked, usage=message.usage
-                    )
+                    Faulted(error=message.error, interrupted=message.interrupted or unasked, usage=message.usage)
                 )
             case TaskRefused():
                 turn.refuse(message.reason)
@@ -224,7 +220,9 @@ class Turns:
         silent = now - turn.heard
         if silent >= self._silence_s:
             message = f"{turn.offer.agent_id} said nothing for {silent:.0f} s."
-            never = not turn.accepted and turn.offer.agent_id != id_of_session(turn.offer.execution_id, turn.offer.session)
+            never = not turn.accepted and turn.offer.agent_id != id_of_session(
+                turn.offer.execution_id, turn.offer.session
+            )
             fault = Faulted(error=Failure(code="agent_silent", message=message), interrupted=never)
             if turn.accepted:
                 await self.stop(turn, fault, now)

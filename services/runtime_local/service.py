@@ -116,9 +116,7 @@ class LocalRuntime(Service):
         self, agent_id: str, execution_id: str, life: int, reason: str, exit_code: int | None = None
     ) -> None:
         await self.bus.append(
-            AgentStopped(
-                execution_id=execution_id, agent_id=agent_id, reason=reason, life=life, exit_code=exit_code
-            )
+            AgentStopped(execution_id=execution_id, agent_id=agent_id, reason=reason, life=life, exit_code=exit_code)
         )
         word = Deregistration(agent_id=agent_id, reason=reason)
         with contextlib.suppress(BusError, TimeoutError):

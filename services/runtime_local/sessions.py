@@ -155,7 +155,11 @@ class Session:
             if self.turn.question is not None:
                 await self._host.bus.publish(offer.reply_to, self.turn.question)
             return
-        if self.turn is not None and self.turn.offer.task_id == offer.task_id and self.turn.offer.attempt < offer.attempt:
+        if (
+            self.turn is not None
+            and self.turn.offer.task_id == offer.task_id
+            and self.turn.offer.attempt < offer.attempt
+        ):
             await self.turn.cancel("another attempt was begun")
             await self._settled()
         if self.turn is not None or self.closed:

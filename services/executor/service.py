@@ -1,0 +1,261 @@
+"""The executor.
+
+Hears: `task.requested` and `verification.requested` (work, from the log); what becomes of agents, worktrees, questions and
+executions (following, from the log); the registry's keys in etcd (a watch); the answers of agents to its own inbox.
+
+Says: `task.started|retrying|completed|failed|cancelled|finished`, `agent.spawn_requested`, `workspace.prepare_requested`,
+`question.asked`, `verification.completed`; offers and controls to `parallax.agents.<id>.task` and `.control`;
+`parallax.runtimes.local.verify`.
+
+Owns: nothing that is not in the log, but for the claims of tasks to sessions, in a key-value bucket. Any number of
+executors may run at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import structlog
+
+from schemas.agents import AgentMessage, TaskControl, TaskOffer, TaskQuestion
+from schemas.events import (
+    AgentLost,
+    AgentStopped,
+    QuestionAnswered,
+    QuestionAsked,
+    TaskFinished,
+    TaskRequested,
+    WorkspaceCommitted,
+    WorkspacePrepared,
+)
+from services.executor import machine
+from services.executor.claims import Claims
+from services.executor.fleet import Fleet
+from services.executor.life import Life
+from services.executor.picture import watch_registry
+from services.executor.sessions import Sessions
+from services.executor.turns import Turn, Turns
+from services.executor.verifying import verify
+from services.executor.views import FOLLOWED, Views
+from shared import subjects
+from shared.bus import Bus, Delivery, Recorded
+from shared.config import Settings
+from shared.service import Service
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_EVERY_S = 0.1
+_CONCURRENCY = 1_000
+_ENDS = ("task.completed", "task.failed", "task.cancelled")
+
+
+class Executor(Service):
+    """Has tasks done by agents."""
+
+    name = "executor"
+
+    def __init__(self, settings: Settings, bus: Bus) -> None:
+        super().__init__(settings, bus)
+        self.inbox = bus.new_inbox()
+        self.placing_s = settings.agent_timeout_ms / 1000
+        self.slots = asyncio.Semaphore(settings.max_concurrency)
+        self.views = Views(bus)
+        self.claims = Claims(bus)
+        self.sessions = Sessions(bus, self.views, settings.max_concurrency)
+        self.fleet = Fleet(self._agent_gone, self._agent_came)
+        self.turns = Turns(
+            self._tell,
+            self._asked,
+            silence_s=settings.agent_timeout_ms / 1000,
+            paused=self.views.paused.__contains__,
+        )
+        self._lives: dict[str, Life] = {}
+        self._resumed: dict[str, asyncio.Event] = {}
+        self._from = 0
+
+    # -- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begins to follow, then to take work."""
+        await self.claims.start()
+        self._from = await self.bus.last_seq()
+        await self.bus.serve(self.inbox, AgentMessage, self._heard_agent)
+        self.spawn(self._follow(), name="follow")
+        self.spawn(self._look(), name="clocks")
+        self.spawn(watch_registry(self.settings, self.fleet), name="registry")
+        self._tasks = await self.bus.work(
+            durable="executor-tasks",
+            stream="events",
+            filters=[subjects.event("*", "task", "requested")],
+            handler=self._task,
+            concurrency=_CONCURRENCY,
+        )
+        self._verifications = await self.bus.work(
+            durable="executor-verifications",
+            stream="events",
+            filters=[subjects.event("*", "verification", "requested")],
+            handler=lambda delivery: verify(self.bus, delivery),
+            concurrency=64,
+        )
+
+    async def stop(self) -> None:
+        """Takes no more. Turns that run go on, and are taken over by the next executor."""
+        await self._tasks.stop(grace_s=0.5)
+        await self._verifications.stop(grace_s=0.5)
+
+    def jitter(self) -> float:
+        """A number in [0, 1)."""
+        return random.random()
+
+    async def unpaused(self, execution_id: str) -> None:
+        """Returns when the execution is not paused."""
+        while execution_id in self.views.paused:
+            await self._resumed.setdefault(execution_id, asyncio.Event()).wait()
+
+    # -- work -------------------------------------------------------------------------------------------------------
+
+    async def _task(self, delivery: Delivery) -> None:
+        request = delivery.data
+        if not isinstance(request, TaskRequested):
+            return None
+        state = machine.opened(request, self.settings.agent_retries)
+        life = Life(self, delivery, state)
+        if request.task_id in self._lives:
+            return await self._second(request.task_id)
+        self._lives[request.task_id] = life
+        try:
+            if delivery.attempt > 1 or delivery.seq <= self._from:
+                await self._catch_up(life, request)
+            unwanted = self.views.unwanted(request.execution_id, request.task_id)
+            if unwanted and life.state.phase != "ended":
+                await life.withdraw(unwanted)
+            await life.run()
+        finally:
+            del self._lives[request.task_id]
+        return None
+
+    async def _second(self, task_id: str) -> None:
+        """A delivery of a task that is in hand already: it is settled when the first one is."""
+        while task_id in self._lives:
+            await asyncio.sleep(0.2)
+
+    async def _catch_up(self, life: Life, request: TaskRequested) -> None:
+        """Brings a task that was delivered before to where the log says it stands."""
+        await self.views.get(request.execution_id, asyncio.get_running_loop().time())
+        async for record in self.bus.read(request.execution_id):
+            if getattr(record.data, "task_id", "") == request.task_id:
+                life.hear(record)
+        if life.state.phase == "ended" and self.sessions.exclusive(request):
+            session = life.state.session
+            if session:
+                await self.claims.release(request.execution_id, session, request.task_id)
+
+    # -- agents -----------------------------------------------------------------------------------------------------
+
+    async def _heard_agent(self, message: AgentMessage) -> None:
+        self.turns.hear(message, asyncio.get_running_loop().time())
+
+    async def _tell(self, word: TaskOffer | TaskControl, agent_id: str) -> None:
+        if isinstance(word, TaskOffer):
+            agent = self.fleet.agents.get(agent_id)
+            await self.bus.publish(agent.inbox if agent and agent.inbox else subjects.agent_task(agent_id), word)
+        else:
+            await self.bus.publish(subjects.agent_control(agent_id), word)
+
+    def _agent_gone(self, agent_id: str, reason: str) -> None:
+        self.turns.lost(agent_id, reason, asyncio.get_running_loop().time())
+
+    def _agent_came(self, agent_id: str) -> None:
+        if len(self.turns):
+            self.spawn_short(
+                self.turns.came(agent_id, asyncio.get_running_loop().time()), name=f"offer-again-{agent_id}"
+            )
+
+    def _asked(self, turn: Turn, question: TaskQuestion) -> None:
+        self.spawn_short(self._ask(turn, question), name=f"ask-{question.question_id}")
+
+    async def _ask(self, turn: Turn, question: TaskQuestion) -> None:
+        """Puts an agent's question into the log, or gives the answer that the log has already."""
+        offer = turn.offer
+        life = self._lives.get(offer.task_id)
+        await self.bus.append(
+            QuestionAsked(
+                execution_id=offer.execution_id,
+                question_id=question.question_id,
+                question=question.question,
+                options=question.options,
+                task_id=offer.task_id,
+                role=offer.role,
+                effect=life.state.request.effect if life else "",
+            )
+        )
+        async for record in self.bus.read(offer.execution_id, types=(QuestionAnswered.TYPE,)):
+            if isinstance(record.data, QuestionAnswered) and record.data.question_id == question.question_id:
+                await self._answer(record.data)
+
+    async def _answer(self, event: QuestionAnswered) -> None:
+        if event.task_id:
+            now = asyncio.get_running_loop().time()
+            await self.turns.answer(event.task_id, event.question_id, event.value, now)
+
+    # -- following --------------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        filters = [subjects.event("*", *kind.split(".")) for kind in FOLLOWED]
+        async for record in self.bus.follow(filters, after=self._from):
+            try:
+                await self._heard(record)
+            except Exception as error:
+                _log.exception("event_not_followed", type=record.type, seq=record.seq, exc_info=error)
+
+    async def _heard(self, record: Recorded) -> None:
+        now = asyncio.get_running_loop().time()
+        since = self.views.paused.get(record.execution_id)
+        self.views.hear(record, now)
+        match record.data:
+            case TaskFinished() | WorkspacePrepared() | WorkspaceCommitted():
+                life = self._lives.get(record.data.task_id)
+                if life is not None:
+                    life.hear(record)
+            case AgentLost() as event:
+                self.turns.lost(event.agent_id, "its lease ended", now)
+            case AgentStopped() as event:
+                self.turns.gone(event.agent_id, event.reason, by_itself=event.exit_code is not None)
+            case QuestionAnswered() as event:
+                await self._answer(event)
+            case _:
+                await self._heard_state(record, since, now)
+
+    async def _heard_state(self, record: Recorded, paused_since: float | None, now: float) -> None:
+        match record.type:
+            case "execution.resumed":
+                if paused_since is not None:
+                    self.turns.went_on(record.execution_id, now - paused_since, now)
+                self._wake(record.execution_id)
+            case "execution.cancelled" | "execution.failed":
+                self._wake(record.execution_id)
+                reason = self.views.unwanted(record.execution_id, "")
+                for life in list(self._lives.values()):
+                    if life.state.request.execution_id == record.execution_id:
+                        await life.withdraw(reason)
+            case "task.cancel_requested":
+                life = self._lives.get(record.data.task_id)
+                if life is not None:
+                    await life.withdraw(record.data.reason or "no longer needed")
+            case _:
+                pass
+
+    def _wake(self, execution_id: str) -> None:
+        event = self._resumed.pop(execution_id, None)
+        if event is not None:
+            event.set()
+
+    # -- clocks -----------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            now = asyncio.get_running_loop().time()
+            await self.turns.look(now)
+            self.fleet.look_again(now)

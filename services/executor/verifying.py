@@ -1,0 +1,129 @@
+"""Verification: command oracles are run by a runtime in a session's worktree, and what they find is one fact."""
+
+from __future__ import annotations
+
+import math
+
+import structlog
+
+from schemas.agents import OracleResult, VerifyOffer, VerifyReply
+from schemas.base import Failure
+from schemas.events import (
+    ENDINGS,
+    TaskCompleted,
+    VerificationCompleted,
+    VerificationRequested,
+    WorkspacePrepared,
+    WorkspaceReady,
+)
+from services.executor.sessions import RUNTIME
+from shared import subjects
+from shared.bus import Bus, Delivery, NoResponder, RequestFailed, Retry
+
+_log = structlog.get_logger(__name__)
+
+_ASK_FOR_S = 10.0
+"""A runtime that runs a verification already joins whoever asks again, so that asking again is how its death is noticed."""
+
+_TYPES = (
+    "workspace.ready",
+    "workspace.prepared",
+    "task.completed",
+    "verification.completed",
+    *sorted(ENDINGS),
+)
+
+
+async def verify(bus: Bus, delivery: Delivery) -> None:
+    """Gathers the evidence that a program asked for and appends it, once."""
+    request = delivery.data
+    if not isinstance(request, VerificationRequested):
+        return
+    found = await _worktree(bus, request)
+    if found is None:
+        return
+    path, session = found
+    if not path:
+        error = Failure(
+            code="verification_failed", message=f"There is no worktree to verify for {request.role or 'it'}."
+        )
+        await bus.append(_completed(request, [], error), cause=delivery)
+        return
+    offer = VerifyOffer(
+        verification_id=request.verification_id,
+        execution_id=request.execution_id,
+        session=session,
+        role=request.role,
+        workspace=path,
+        oracles=[oracle for oracle in request.oracles if oracle.type == "command"],
+    )
+    try:
+        reply = await bus.request(subjects.runtime_verify(RUNTIME), offer, VerifyReply, timeout_s=_ASK_FOR_S)
+    except TimeoutError:
+        raise Retry(0.05) from None
+    except RequestFailed as failure:
+        reply = VerifyReply(verification_id=request.verification_id, error=str(failure))
+    except NoResponder:
+        _log.info("no_runtime_to_verify", verification_id=request.verification_id)
+        raise Retry(1.0) from None
+    if reply.error == STOPPING:
+        raise Retry(1.0)
+    error = Failure(code="verification_failed", message=reply.error) if reply.error else None
+    await bus.append(_completed(request, reply.results, error), cause=delivery)
+
+
+STOPPING = "the runtime is stopping"
+"""What a runtime says that did not come to the end of a verification."""
+
+
+async def _worktree(bus: Bus, request: VerificationRequested) -> tuple[str, str] | None:
+    """The worktree to verify in, and its session. None: it is verified already, or the execution is over."""
+    session, result, paths, owners = request.session, "", dict[str, str](), dict[str, str]()
+    async for record in bus.read(request.execution_id, types=_TYPES):
+        match record.data:
+            case VerificationCompleted(verification_id=known) if known == request.verification_id:
+                return None
+            case WorkspaceReady(path=path):
+                result = path
+            case WorkspacePrepared(path=path, session=name) if path:
+                paths[name] = path
+            case TaskCompleted(task_id=task_id, session=name):
+                owners[task_id] = name
+            case _:
+                if record.type in ENDINGS:
+                    return None
+    session = session or owners.get(request.task_id, "")
+    return (paths.get(session, ""), session) if session else (result, "")
+
+
+def _completed(
+    request: VerificationRequested, results: list[OracleResult], error: Failure | None
+) -> VerificationCompleted:
+    return VerificationCompleted(
+        execution_id=request.execution_id,
+        verification_id=request.verification_id,
+        effect=request.effect,
+        score=None if error else combine(request, results),
+        passed=error is None and bool(results) and all(result.passed for result in results),
+        oracles=results,
+        task_id=request.task_id,
+        role=request.role,
+        error=error,
+    )
+
+
+def combine(request: VerificationRequested, results: list[OracleResult]) -> float | None:
+    """One score out of several. An oracle that found nothing leaves none: missing evidence is never a pass."""
+    scores = [result.score for result in results if result.score is not None]
+    if not results or len(scores) < len(results):
+        return None
+    match request.combine:
+        case "product":
+            return math.prod(scores)
+        case "weighted":
+            weights = [oracle.weight for oracle in request.oracles if oracle.type == "command"]
+            total = sum(weights)
+            pairs = zip(weights, scores, strict=False)
+            return sum(weight * score for weight, score in pairs) / total if total > 0 else None
+        case "min":
+            return min(scores)
