@@ -6,49 +6,12 @@ import math
 import re
 from typing import Any, cast
 
-RESERVED = frozenset(
-    [
-        "if",
-        "else",
-        "uncertain",
-        "high",
-        "medium",
-        "low",
-        "default",
-        "in",
-        "context",
-        "agents",
-        "Agent",
-        "function",
-        "fn",
-        "return",
-        "let",
-        "const",
-        "true",
-        "false",
-        "null",
-        "undefined",
-        "for",
-        "while",
-        "break",
-        "continue",
-        "typeof",
-        "instanceof",
-        "import",
-        "export",
-        "from",
-        "as",
-        "async",
-        "await",
-        "try",
-        "catch",
-        "finally",
-        "do",
-        "match",
-        "throw",
-        "_",
-    ]
-)
+RESERVED = frozenset({
+    "if", "else", "uncertain", "high", "medium", "low", "default", "in", "context", "agents", "Agent", "function",
+    "fn", "return", "let", "const", "true", "false", "null", "undefined", "for", "while", "break", "continue",
+    "typeof", "instanceof", "import", "export", "from", "as", "async", "await", "try", "catch", "finally", "do",
+    "match", "throw", "_",
+})  # fmt: skip
 """Words that cannot be variables."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")

@@ -91,7 +91,7 @@ class Lowering:
         seen: dict[str, Step] = {}
         for position, step in enumerate(steps):
             for name in self._names(step, position if top else None, own):
-                scope.later.setdefault(name, reason.format(id=step.id))
+                scope.later[name] = reason.format(id=step.id)
         if not top:
             return
         for step in every_step(steps):

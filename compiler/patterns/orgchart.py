@@ -134,7 +134,7 @@ def _check_roles(roles: dict[str, Role], steps: list[Step], report: Report) -> N
         used.add(role.reports_to)
         used.update(judge for judge, _ in role.judges)
     for role in roles.values():
-        if role.id not in used and steps:
+        if role.id not in used and steps and not report.failed:
             message = f"nothing in the workflow is done by role {role.id!r}"
             report.warning("unused-role", role.line, role.column, message, "Remove it, or give it a step.")
 

@@ -142,6 +142,7 @@ class _Builder:
             self._refuse("too-deep", event, f"this is nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, AliasEvent):
             return self._alias(event)
+        self._check_tag(event)
         before = self._nodes
         if isinstance(event, ScalarEvent):
             node = self._scalar(event)
@@ -186,8 +187,6 @@ class _Builder:
     def _scalar(self, event: ScalarEvent) -> Node:
         raw = str(event.value)
         tag = str(getattr(event, "tag", None) or "")
-        if tag and tag not in {"!", "!!str", "tag:yaml.org,2002:str"}:
-            self._refuse("bad-tag", event, f"the tag {tag} is not supported", "Remove the tag.")
         style = str(getattr(event, "style", "") or "")
         if style in {"'", '"', "|", ">"} or tag:
             return self._made("text", raw, event, raw, block=style in {"|", ">"})
@@ -200,6 +199,11 @@ class _Builder:
         if _NUMBER.match(raw) and len(raw) < 40 and abs(float(raw)) != float("inf"):
             return self._made("number", float(raw), event, raw)
         return self._made("text", raw, event, raw, trap=raw in _TRAPS)
+
+    def _check_tag(self, event: Event) -> None:
+        tag = str(getattr(event, "tag", None) or "")
+        if tag and tag not in {"!", "!!str", "tag:yaml.org,2002:str"}:
+            self._refuse("bad-tag", event, f"the tag {tag} is not supported", "Remove the tag.")
 
     def _alias(self, event: AliasEvent) -> Node:
         name = str(getattr(event, "anchor", ""))

@@ -89,7 +89,8 @@ class _Resolver:
             return symbol.code, symbol.shape
         if node.name in self._scope.later:
             raise ExpressionError(self._scope.later[node.name], node.offset, "Refer to earlier steps.", "later-step")
-        hint = did_you_mean(node.name, self._scope.symbols)
+        known = [name for name in self._scope.symbols if not name.endswith("_result")]
+        hint = did_you_mean(node.name, self._scope.symbols, f"Known here: {', '.join(known)}.")
         raise ExpressionError(f"nothing is called {node.name!r} here", node.offset, hint, "unknown-reference")
 
     def _member(self, base: Expression, name: str, offset: int) -> tuple[str, Shape]:

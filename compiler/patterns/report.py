@@ -55,15 +55,21 @@ class Report:
         return [self._found[key] for key in sorted(self._found)]
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A hint with the nearest known word, else with all of them."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
     names = list(dict.fromkeys(known))
     lowered = {name.lower().replace("_", "").replace("-", ""): name for name in names}
     near = lowered.get(word.lower().replace("_", "").replace("-", ""))
     if near is None:
         close = get_close_matches(word, names, n=1, cutoff=0.6)
         near = close[0] if close else None
-    if near is not None and near != word:
+    return near if near != word else None
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A hint with the nearest known word, else with all of them."""
+    names = list(dict.fromkeys(known))
+    if (near := nearest(word, names)) is not None:
         return f"Did you mean {near!r}?"
     if otherwise:
         return otherwise

@@ -189,26 +189,30 @@ def _instances(view: View, report: Report, fields: dict[str, Any]) -> None:
 def _config(view: View, report: Report, fields: dict[str, Any]) -> None:
     kinds = fields["agentType"]
     node = view.get("agentConfig")
-    if "command" in kinds and (node is None or not any(key.raw == "command" for key, _ in node.pairs)):
-        hint = 'agentConfig: {command: ["python", "-m", "my_agent"]}'
-        place = view.key("agentConfig") if node is not None else view.key("agentType")
-        report.error("missing-command", place.line, place.column, f"{view.what} is a command without a command", hint)
+    hint = 'agentConfig: {command: ["python", "-m", "my_agent"]}'
+    message = f"{view.what} is a command without a command"
     if node is None:
+        if "command" in kinds and not view.misspelt("agentConfig"):
+            place = view.key("agentType")
+            report.error("missing-command", place.line, place.column, message, hint)
         return
     adapters = [kind for kind in kinds if kind not in {"command", "custom"}]
     keys = _BOTH if not adapters else (*_BOTH, *(key.raw for key, _ in node.pairs))
     config = View(node, report, f"agentConfig of {view.what}", keys)
     if not config.valid:
         return
+    if "command" in kinds and not config.has("command") and not config.misspelt("command"):
+        place = view.key("agentConfig")
+        report.error("missing-command", place.line, place.column, message, hint)
     made: dict[str, Any] = {key.raw: to_json(value) for key, value in node.pairs if key.raw in keys}
     if config.has("command"):
         made["command"] = [word for word, _ in config.texts("command")]
         place = config.key("command")
         if "command" not in kinds:
-            message = f"'command' has no effect: {view.what} takes no command agents"
-            report.error("unused-command", place.line, place.column, message, "Add command to agentType.")
+            unused = f"'command' has no effect: {view.what} takes no command agents"
+            report.error("unused-command", place.line, place.column, unused, "Add command to agentType.")
         elif not made["command"]:
-            report.error("missing-command", place.line, place.column, f"{view.what} is a command without a command")
+            report.error("missing-command", place.line, place.column, message, hint)
     if (env := config.get("env")) is not None:
         made["env"] = _env(env, report, view.what)
     fields["agentConfig"] = made

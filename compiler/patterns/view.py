@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compiler.patterns.reader import Node
-from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.report import Report, did_you_mean, nearest
 
 _KINDS = {
     "null": "nothing",
@@ -33,6 +33,7 @@ class View:
         self.report = report
         self.what = what
         self._entries: dict[str, tuple[Node, Node]] = {}
+        self._misspelt: set[str] = set()
         self.valid = node.kind == "map"
         known, refusals = list(keys), refused or {}
         if not self.valid:
@@ -45,12 +46,17 @@ class View:
             elif key.raw not in known:
                 message = f"{what} has no key {key.raw!r}"
                 report.error("unknown-key", key.line, key.column, message, did_you_mean(key.raw, known))
+                self._misspelt.update(name for name in [nearest(key.raw, known)] if name)
             else:
                 self._entries[key.raw] = (key, value)
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
         return key in self._entries and self._entries[key][1].kind != "null"
+
+    def misspelt(self, key: str) -> bool:
+        """Whether an unknown key was probably meant to be this one."""
+        return key in self._misspelt
 
     def get(self, key: str) -> Node | None:
         """The value's node; None where the key is missing or empty."""
@@ -61,8 +67,8 @@ class View:
         return self._entries[key][0] if key in self._entries else self.node
 
     def missing(self, key: str, hint: str = "") -> None:
-        """Reports that a key is needed."""
-        if not self.valid:
+        """Reports that a key is needed, unless it is there and misspelt: that is reported already."""
+        if not self.valid or key in self._misspelt:
             return
         if key in self._entries:
             place = self._entries[key][0]
