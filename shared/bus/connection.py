@@ -70,6 +70,7 @@ class Connection:
         self._urls = [part.strip() for part in url.split(",") if part.strip()]
         self._name = name
         self._client = Client()
+        self._ever = False
         self._up = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self._subscriptions: list[Subscription] = []
@@ -149,8 +150,9 @@ class Connection:
         if self._renewing is not None:
             self._renewing.cancel()
         self._fail_waiting(BusClosed("The connection to the bus was closed."))
-        with suppress(nats.errors.Error, OSError, TimeoutError):
-            await self._client.close()
+        if self._ever:
+            with suppress(nats.errors.Error, OSError, TimeoutError):
+                await self._client.close()
 
     async def _renew(self, *, again: bool) -> None:
         """Connects a new client and subscribes to everything."""
@@ -173,7 +175,7 @@ class Connection:
             }
             try:
                 await client.connect(**options)
-                self._client = client
+                self._client, self._ever = client, True
                 for subscription in self._subscriptions:
                     await self._attach(subscription)
             except (nats.errors.Error, OSError, TimeoutError) as error:
