@@ -1,1 +1,1 @@
-"""Text in, programs or diagnostics out: no input or output, no clock, no randomness."""
+"""Text in, program or diagnostics out: the Prism language, org charts and what they compile to. Pure: no clock, no I/O."""

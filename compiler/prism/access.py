@@ -1,0 +1,206 @@
+"""Members, indexes, iteration, spreading and taking apart. All of them read through a confident container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from compiler.prism.errors import Raised
+from compiler.prism.methods import METHODS, method
+from compiler.prism.operators import bare, score
+from compiler.prism.values import Confident, U, kind_of, number_text, same
+
+
+def times(value: Any, factor: float) -> Any:
+    """A value read through a container of that confidence."""
+    if type(value) is Confident:
+        return Confident(value.value, value.confidence * factor)
+    return Confident(value, factor)
+
+
+def _plain_member(value: Any, name: str) -> Any:
+    """The member, or U when there is none."""
+    kind = type(value)
+    if kind is dict:
+        return value.get(name, U)
+    if kind is list:
+        if name == "length":
+            return float(len(value))
+        return method(value, name) if name in METHODS else U
+    if kind is str and name == "length":
+        return float(len(value))
+    return U
+
+
+def member(value: Any, name: str) -> Any:
+    """`value.name`."""
+    if type(value) is Confident:
+        return times(member(value.value, name), value.confidence)
+    found = _plain_member(value, name)
+    if found is U:
+        kind = kind_of(value)
+        if kind in ("object", "array", "string"):
+            hint = "use ?. for a member that may be missing" if kind == "object" else ""
+            raise Raised(f"Property '{name}' does not exist", code="missing_property", hint=hint)
+        raise Raised(f"Cannot access property '{name}' on {kind}", code="missing_property")
+    return found
+
+
+def optional(value: Any, name: str) -> Any:
+    """`value?.name`: null where there is nothing."""
+    inner = bare(value)
+    found = _plain_member(inner, name)
+    if found is U:
+        return None
+    return times(found, value.confidence) if type(value) is Confident else found
+
+
+def careful(value: Any, name: str) -> Any:
+    """`value~.name`: always confident; missing is null."""
+    inner = bare(value)
+    if inner is None:
+        return Confident(None, score(value))
+    found = _plain_member(inner, name)
+    if found is U:
+        if kind_of(inner) not in ("object", "array", "string"):
+            raise Raised(f"Cannot access property '{name}' on {kind_of(inner)}", code="missing_property")
+        found = None
+    return times(found, score(value))
+
+
+def index(value: Any, key: Any) -> Any:
+    """`value[key]`."""
+    if type(value) is Confident or type(key) is Confident:
+        return times(index(bare(value), bare(key)), score(value) * score(key))
+    if type(value) is list:
+        if type(key) is not float:
+            raise Raised("Array index must be a number", code="wrong_index")
+        if not key.is_integer():
+            raise Raised(f"Array index must be an integer, not {number_text(key)}", code="wrong_index")
+        if not 0 <= key < len(value):
+            raise Raised(f"Array index {number_text(key)} out of bounds", code="wrong_index")
+        return value[int(key)]
+    if type(value) is dict:
+        if type(key) is not str:
+            raise Raised("Object index must be a string", code="wrong_index")
+        return value.get(key)
+    raise Raised(f"Cannot index {kind_of(value)}", code="wrong_index")
+
+
+def iterate(value: Any) -> list[Any]:
+    """What `for ... in` goes through."""
+    inner = bare(value)
+    if type(inner) is not list:
+        raise Raised("for...in loop requires an array", hint="keys(), values() and entries() make arrays of objects")
+    if type(value) is Confident:
+        return [times(item, value.confidence) for item in inner]
+    return inner
+
+
+def numbered(items: list[Any]) -> Iterator[tuple[float, Any]]:
+    """Index and element."""
+    for i, item in enumerate(items):
+        yield float(i), item
+
+
+def spread(value: Any) -> list[Any]:
+    """`...value` in an array or a call; the container's confidence is dropped."""
+    inner = bare(value)
+    if type(inner) is not list:
+        raise Raised(f"Cannot spread non-array value: {kind_of(inner)}")
+    return inner
+
+
+def entries(value: Any) -> dict[str, Any]:
+    """`...value` in an object."""
+    inner = bare(value)
+    if type(inner) is not dict:
+        raise Raised(f"Cannot spread non-object value: {kind_of(inner)}")
+    return inner
+
+
+# -- taking apart ----------------------------------------------------------------------------------------------
+
+
+def parts(value: Any, count: float) -> list[Any]:
+    """The elements of an array, at least `count` of them."""
+    inner = bare(value)
+    if type(inner) is not list:
+        raise Raised("Cannot destructure non-array value", code="cannot_destructure")
+    taken = [times(item, value.confidence) for item in inner] if type(value) is Confident else list(inner)
+    missing = int(count) - len(taken)
+    return taken + [None] * missing if missing > 0 else taken
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """The entries of an object."""
+    inner = bare(value)
+    if type(inner) is not dict:
+        raise Raised("Cannot destructure non-object value", code="cannot_destructure")
+    if type(value) is Confident:
+        return {key: times(item, value.confidence) for key, item in inner.items()}
+    return inner
+
+
+def field(taken: dict[str, Any], key: str) -> Any:
+    """One entry, or null."""
+    return taken.get(key)
+
+
+def has(taken: dict[str, Any], key: str) -> bool:
+    """Whether the key is there."""
+    return key in taken
+
+
+def level(value: Any) -> float:
+    """A threshold."""
+    inner = bare(value)
+    if type(inner) is not float:
+        raise Raised("Confidence threshold must be a number", code="wrong_operands")
+    return inner
+
+
+def above(value: Any, threshold: Any) -> Any:
+    """The value, or null when it is less sure than the threshold."""
+    return value if score(value) >= level(threshold) else None
+
+
+def enough(value: Any, threshold: Any) -> bool:
+    """Whether a value is sure enough."""
+    return score(value) >= level(threshold)
+
+
+def rest(taken: list[Any], count: float, threshold: float | None) -> list[Any]:
+    """The elements after the first `count` that are sure enough."""
+    left = taken[int(count) :]
+    return left if threshold is None else [item for item in left if score(item) >= threshold]
+
+
+def others(taken: dict[str, Any], keys: tuple[str, ...], threshold: float | None) -> dict[str, Any]:
+    """The entries not named that are sure enough."""
+    return {
+        key: item
+        for key, item in taken.items()
+        if key not in keys and (threshold is None or score(item) >= threshold)
+    }
+
+
+def match_array(value: Any, count: float, has_rest: bool) -> list[Any] | None:
+    """The elements when the array has the right length."""
+    inner = bare(value)
+    if type(inner) is not list or (len(inner) < count if has_rest else len(inner) != count):
+        return None
+    return parts(value, 0)
+
+
+def match_object(value: Any, keys: tuple[str, ...]) -> dict[str, Any] | None:
+    """The entries when all keys are there."""
+    inner = bare(value)
+    if type(inner) is not dict or not all(key in inner for key in keys):
+        return None
+    return fields(value)
+
+
+def matches(value: Any, literal: Any) -> bool:
+    """Whether a literal of a match fits."""
+    return same(bare(value), literal)

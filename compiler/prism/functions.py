@@ -1,0 +1,53 @@
+"""Functions and lambdas: their Python definitions, parameters and values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.prism import emit as e
+from compiler.prism import tree as t
+from compiler.prism.emit import Expr, Stmt
+from compiler.prism.generate import Generator
+from compiler.prism.patterns import take_apart
+
+
+def function_value(outer: Generator, key: Any, params: t.Params, body: Any, name: str, code: str = "") -> Expr:
+    """Emit the Python function of a lambda or declaration; the expression makes the Prism function from it."""
+    outer.names.counter += 1
+    code = code or f"f{outer.names.counter}"
+    outer.out.append(_definition(outer, key, params, body, code))
+    arity = e.const(len(params.items))
+    rest, is_lambda = e.const(params.rest is not None), e.const(isinstance(key, t.Lambda))
+    return e.call("r_fn", e.name("R"), e.name(code), arity, rest, e.const(name), is_lambda, pos=key.pos)
+
+
+def _definition(outer: Generator, key: Any, params: t.Params, body: Any, code: str) -> Stmt:
+    from compiler.prism.statements import StatementGenerator  # noqa: PLC0415 - functions hold statements
+
+    func = outer.names.funcs[id(key)]
+    inner = StatementGenerator(outer.names, outer.options, func)
+    names = ["d"]
+    inner.out.extend(e.enter())
+    declared: set[str] = set()
+    targets = [*params.items, *([params.rest] if params.rest is not None else [])]
+    for i, target in enumerate(targets):
+        if isinstance(target, t.Bind) and target.name not in declared:
+            names.append(outer.names.decls[id(target)].py)
+            declared.add(target.name)
+        else:
+            names.append(f"a{i}")
+    for name, target in zip(names[1:], targets, strict=True):
+        if not isinstance(target, t.Bind):
+            take_apart(inner, target, e.name(name), None, declare=True)
+    scope = outer.names.scopes[id(key)]
+    for var in scope.names.values():
+        if var.kind != "param":
+            inner.create(var)
+    if isinstance(body, t.Block):
+        inner.body(body.body, "return")
+    else:
+        inner.out.append(e.give(inner.expr(body)))
+    boxes = sorted(var.py for var in func.captures.values() if var.boxed)
+    assigned = sorted(var.py for var in func.assigns.values() if not var.boxed and var.kind != "global")
+    lines = [e.shared(assigned), *inner.out] if assigned else inner.out
+    return e.define(code, names, boxes, lines, key.pos)

@@ -1,0 +1,319 @@
+"""The values of a program as Python values, their texts, equality, and JSON.
+
+number float, string str, boolean bool, null None, array list, object dict (both never changed once made), confident
+`Confident`, function `Fn` or `Native`. A confident value is flat: it never holds another one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+from compiler.prism.errors import LimitHit, Raised
+
+if TYPE_CHECKING:
+    from compiler.prism.runtime import Runtime
+
+MAX_NESTING = 700
+"""How deep values may nest where they are walked through (texts, comparisons, JSON)."""
+
+
+class Unset:
+    """The value of a variable before its declaration; never a value of the language."""
+
+
+U = Unset()
+
+
+class Confident:
+    """A value and the confidence in it, from 0 to 1."""
+
+    __slots__ = ("confidence", "value")
+
+    def __init__(self, value: Any, confidence: float) -> None:
+        if type(value) is Confident:
+            value = value.value
+        self.value = value
+        self.confidence = confidence
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Confident):
+            return NotImplemented
+        return self.value == other.value and self.confidence == other.confidence
+
+    def __hash__(self) -> int:
+        return hash((str(self.value), self.confidence))
+
+    def __repr__(self) -> str:
+        return f"Confident({self.value!r}, {self.confidence!r})"
+
+
+class Fn:
+    """A function of the program. `arity` is -1 when it takes a rest, so that fast calls skip it."""
+
+    __slots__ = ("arity", "code", "is_lambda", "name", "required", "runtime")
+
+    def __init__(
+        self, runtime: Runtime, code: Callable[..., Any], required: int, rest: bool, name: str, is_lambda: bool
+    ) -> None:
+        self.runtime = runtime
+        self.code = code
+        self.required = required
+        self.arity = -1 if rest else required
+        self.name = name
+        self.is_lambda = is_lambda
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it from a host function, with values of the language."""
+        return self.runtime.call_back(self, args)
+
+
+class Native:
+    """A function of the language's own, or of the host: `run(runtime, depth, args)`."""
+
+    __slots__ = ("name", "run", "runtime")
+
+    def __init__(self, name: str, run: Callable[[Any, int, Sequence[Any]], Any], runtime: Runtime | None = None) -> None:
+        self.name = name
+        self.run = run
+        self.runtime = runtime
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it from a host function, with values of the language."""
+        if self.runtime is None:
+            raise ValueError(f"{self.name} belongs to no running program")
+        return self.runtime.call_back(self, args)
+
+
+def is_callable(value: Any) -> bool:
+    """Whether a value, or what it is confident of, is a function."""
+    inner = value.value if type(value) is Confident else value
+    return type(inner) is Fn or type(inner) is Native
+
+
+def kind_of(value: Any) -> str:
+    """`typeof`: sees through confidence."""
+    if type(value) is Confident:
+        value = value.value
+    return _KINDS.get(type(value), "function")
+
+
+_KINDS: dict[type, str] = {
+    float: "number", str: "string", bool: "boolean", type(None): "null", list: "array", dict: "object",
+    Fn: "function", Native: "function",
+}  # fmt: skip
+
+
+def truth(value: Any) -> bool:
+    """Everything is true but 0, "", false and null; a confident value is as true as what it holds."""
+    if type(value) is Confident:
+        value = value.value
+    if value is None or value is False:
+        return False
+    kind = type(value)
+    if kind is float or kind is str:
+        return bool(value)
+    return True
+
+
+# -- texts -----------------------------------------------------------------------------------------------------
+
+
+def number_text(value: float) -> str:
+    """A number as JavaScript prints it: `1e+21`, `1e-7`, `10000000000000000`."""
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    sign, digits, exponent = Decimal(repr(value)).as_tuple()
+    text = "".join(map(str, digits)).rstrip("0") or "0"
+    exponent = cast(int, exponent) + len(digits) - len(text)
+    point = len(text) + exponent
+    prefix = "-" if sign else ""
+    if 0 < point <= 21:
+        if exponent >= 0:
+            return prefix + text + "0" * exponent
+        return f"{prefix}{text[:point]}.{text[point:]}"
+    if -6 < point <= 0:
+        return f"{prefix}0.{'0' * -point}{text}"
+    mantissa = text if len(text) == 1 else f"{text[0]}.{text[1:]}"
+    power = point - 1
+    return f"{prefix}{mantissa}e{'+' if power > 0 else '-'}{abs(power)}"
+
+
+def fixed(value: float, digits: int) -> str:
+    """`toFixed`: ties of the exact value go up."""
+    return str(Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP))
+
+
+class Writer:
+    """Builds a text with a bound on its size, so that shared structure cannot blow it up."""
+
+    __slots__ = ("left", "parts", "work")
+
+    def __init__(self, left: int) -> None:
+        self.parts: list[str] = []
+        self.left = left
+        self.work = 2_000_000
+
+    def add(self, text: str) -> None:
+        """One more piece."""
+        self.left -= len(text)
+        self.work -= 1
+        if self.left < 0 or self.work < 0:
+            raise LimitHit("memory_exceeded", "A text grows larger than the memory limit")
+        self.parts.append(text)
+
+    def value(self, value: Any, depth: int = 0) -> None:
+        """One value, as `+` and interpolation print it."""
+        kind = type(value)
+        if kind is str:
+            self.add(value)
+        elif kind is float:
+            self.add(number_text(value))
+        elif value is None:
+            self.add("null")
+        elif kind is bool:
+            self.add("true" if value else "false")
+        elif kind is Confident:
+            self.value(value.value, depth)
+            self.add(f" (~{fixed(value.confidence * 100, 1)}%)")
+        elif depth > MAX_NESTING:
+            raise Raised("A value is nested too deeply to be printed", code="nested_value")
+        elif kind is list:
+            self._array(value, depth)
+        elif kind is dict:
+            self._object(value, depth)
+        else:
+            self.add(f"[Function: {value.name}]")
+
+    def _array(self, items: list[Any], depth: int) -> None:
+        self.add("[")
+        for i, item in enumerate(items):
+            if i:
+                self.add(", ")
+            self.value(item, depth + 1)
+        self.add("]")
+
+    def _object(self, entries: dict[str, Any], depth: int) -> None:
+        if not entries:
+            self.add("{}")
+            return
+        separator = "{ "
+        for key, item in entries.items():
+            self.add(f"{separator}{key}: ")
+            self.value(item, depth + 1)
+            separator = ", "
+        self.add(" }")
+
+
+def text_of(value: Any, limit: int = 64 * 1024 * 1024) -> str:
+    """The text of any value."""
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is float:
+        return number_text(value)
+    writer = Writer(limit)
+    writer.value(value)
+    return "".join(writer.parts)
+
+
+# -- equality --------------------------------------------------------------------------------------------------
+
+
+def same(left: Any, right: Any, charge: Callable[[int], None] | None = None, depth: int = 0) -> bool:
+    """Structural, typed equality; inside containers confidence takes part. `charge` counts the work."""
+    if left is right:
+        return True
+    kind = type(left)
+    if kind is not type(right):
+        return False
+    if kind is float or kind is str or kind is bool:
+        return left == right
+    if kind is Confident:
+        return left.confidence == right.confidence and same(left.value, right.value, charge, depth)
+    if depth > MAX_NESTING:
+        raise Raised("Values are nested too deeply to be compared", code="nested_value")
+    if kind is list:
+        if len(left) != len(right):
+            return False
+        if charge is not None:
+            charge(len(left))
+        return all(same(a, b, charge, depth + 1) for a, b in zip(left, right, strict=True))
+    if kind is dict:
+        if len(left) != len(right):
+            return False
+        if charge is not None:
+            charge(len(left))
+        return all(key in right and same(item, right[key], charge, depth + 1) for key, item in left.items())
+    return False
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any) -> Any:
+    """A value as JSON: whole numbers as int, confidence as `{"$v", "$c"}`, a function as `{"$fn": name}`.
+
+    Raises PrismLimit (LimitHit) when shared structure would grow beyond two million nodes.
+    """
+    return _Encoder().encode(value, 0)
+
+
+class _Encoder:
+    def __init__(self) -> None:
+        self.left = 2_000_000
+
+    def encode(self, value: Any, depth: int) -> Any:
+        self.left -= 1
+        if self.left < 0 or depth > MAX_NESTING:
+            raise LimitHit("memory_exceeded", "A value is too large or too deep to leave the program")
+        kind = type(value)
+        if kind is float:
+            return int(value) if value.is_integer() and abs(value) < 2**53 else value
+        if kind is list:
+            return [self.encode(item, depth + 1) for item in value]
+        if kind is dict:
+            return {key: self.encode(item, depth + 1) for key, item in value.items()}
+        if kind is Confident:
+            return {"$v": self.encode(value.value, depth + 1), "$c": value.confidence}
+        if kind is Fn or kind is Native:
+            return {"$fn": value.name}
+        return value
+
+
+def from_json(data: Any, depth: int = 0) -> Any:
+    """A JSON-like Python value as a value of the language: numbers become floats, `{"$v", "$c"}` a confident value.
+
+    Values of the language pass through. Raises ValueError for anything that has no place in it.
+    """
+    kind = type(data)
+    if kind is str or data is None or kind is bool or kind is Fn or kind is Native:
+        return data
+    if kind is float or kind is int:
+        return _number(data)
+    if depth > MAX_NESTING:
+        raise ValueError("the value is nested too deeply")
+    if isinstance(data, Confident):
+        return Confident(from_json(data.value, depth + 1), min(1.0, max(0.0, _number(data.confidence))))
+    if isinstance(data, Mapping):
+        entries = cast("Mapping[Any, Any]", data)
+        if len(entries) == 2 and "$v" in entries and "$c" in entries:
+            return Confident(from_json(entries["$v"], depth + 1), min(1.0, max(0.0, _number(entries["$c"]))))
+        return {str(key): from_json(item, depth + 1) for key, item in entries.items()}
+    if isinstance(data, list | tuple):
+        return [from_json(item, depth + 1) for item in cast("Sequence[Any]", data)]
+    if isinstance(data, str):
+        return str(data)
+    raise ValueError(f"a {kind.__name__} is no value of the language")
+
+
+def _number(data: Any) -> float:
+    try:
+        value = float(data)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError("the number has no place in the language") from None
+    if not math.isfinite(value):
+        raise ValueError("numbers must be finite")
+    return value + 0.0
