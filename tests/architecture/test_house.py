@@ -1,0 +1,134 @@
+"""Packaging, locks, deployment files and decision records are what they claim to be."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from ruamel.yaml import YAML
+
+from parallax.stack.binaries import find_program
+from parallax.stack.errors import MissingProgramError
+from tests.architecture.source import ROOMS, ROOT
+from tests.conftest import missing
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EMBEDDED: list[str] = PROJECT["project"]["optional-dependencies"]["embedded"]
+DEMO: list[str] = PROJECT["project"]["optional-dependencies"]["demo"]
+RUNTIME: list[str] = PROJECT["project"]["dependencies"]
+WANTED: dict[str, list[str]] = {
+    "services.txt": RUNTIME,
+    "run.txt": [*RUNTIME, *EMBEDDED, *DEMO],
+    "dev.txt": [*RUNTIME, *EMBEDDED, *DEMO, *PROJECT["dependency-groups"]["dev"]],
+}
+
+
+def test_no_dependency_ships_one_of_our_names() -> None:
+    """The flat packages are importable because no installed distribution has a top-level module of the same name."""
+    thieves: list[str] = []
+    for distribution in importlib.metadata.distributions():
+        tops = {file.parts[0] for file in distribution.files or [] if len(file.parts) > 1 and file.suffix == ".py"}
+        ours = distribution.metadata["Name"] == PROJECT["project"]["name"]
+        thieves += [] if ours else [f"{distribution.metadata['Name']}: {name}" for name in tops & set(ROOMS)]
+    assert thieves == []
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^ \\;]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name.lower().replace("_", "-"): version for name, version in found}
+
+
+@pytest.mark.parametrize("lock", WANTED)
+def test_the_lock_is_current(lock: str) -> None:
+    """Every dependency that the project names is pinned, to a version that the project allows."""
+    pins = _pins(ROOT / "requirements" / lock)
+    wrong: list[str] = []
+    for line in WANTED[lock]:
+        requirement = Requirement(line)
+        pinned = pins.get(requirement.name.lower().replace("_", "-"))
+        if pinned is None or not requirement.specifier.contains(pinned, prereleases=True):
+            wrong.append(f"{line}: {pinned}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("lock", WANTED)
+def test_the_lock_holds_hashes_and_no_addresses(lock: str) -> None:
+    """Every pin has its hashes; where packages come from is for the machine to say."""
+    text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index" not in text
+    assert "--find-links" not in text
+    entries = re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]
+    assert len(entries) == len(_pins(ROOT / "requirements" / lock))
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_locks_agree() -> None:
+    """What is developed with, what the demo uses and what a container gets are the same versions."""
+    locks = {name: _pins(ROOT / "requirements" / name) for name in WANTED}
+    assert locks["services.txt"].items() <= locks["run.txt"].items() <= locks["dev.txt"].items()
+
+
+def test_compose_runs_every_service_on_our_own_settings() -> None:
+    """compose.yaml is valid YAML, names only settings that exist, and mounts the nats.conf that is checked below."""
+    document: dict[str, Any] = YAML(typ="safe").load(ROOT / "compose.yaml")
+    services: dict[str, Any] = document["services"]
+    assert {"nats", "postgres", "etcd", "gateway"} <= set(services)
+    names = {name for service in services.values() for name in service.get("environment") or {}}
+    known = (ROOT / "shared" / "config.py").read_text(encoding="utf-8")
+    for name in names - {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}:
+        assert name.removeprefix("PARALLAX_").lower() in known.lower(), name
+    assert "./nats.conf:/etc/nats/nats.conf:ro" in services["nats"]["volumes"]
+    for name, service in services.items():
+        for dependency in service.get("depends_on") or {}:
+            assert dependency in services, name
+
+
+def test_nats_conf_is_valid_and_durable() -> None:
+    """nats-server itself accepts nats.conf, and the log is flushed before it is acknowledged."""
+    try:
+        program = find_program("nats-server")
+    except MissingProgramError as error:
+        missing("nats", str(error))
+        raise
+    checked = subprocess.run([program, "-t", "-c", ROOT / "nats.conf"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    text = (ROOT / "nats.conf").read_text(encoding="utf-8")
+    assert "sync_interval: always" in text
+    assert "max_payload: 8MB" in text
+
+
+def test_the_container_gets_every_room() -> None:
+    """The Dockerfile copies each package and the locked requirements."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert [room for room in (*ROOMS, "patterns") if f"COPY {room} {room}" not in text] == []
+    assert "requirements/services.txt" in text
+
+
+def test_the_index_of_decisions_is_current() -> None:
+    """docs/adr/README.md lists every decision record by number, title and status, in order."""
+    home = ROOT / "docs" / "adr"
+    lines: list[str] = []
+    for record in sorted(home.glob("[0-9]*.md")):
+        text = record.read_text(encoding="utf-8")
+        title = re.search(r"^# (\d{4}) (.+)$", text, re.MULTILINE)
+        status = re.search(r"^Status: (\w+)", text, re.MULTILINE)
+        assert title is not None, record
+        assert status is not None, record
+        assert record.name.startswith(title[1]), record
+        for part in ("## Context", "## Decision", "## Consequences", "## Revisions"):
+            assert part in text, (record.name, part)
+        lines.append(f"| [{title[1]}]({record.name}) | {title[2]} | {status[1]} |")
+    assert len(lines) >= 9
+    assert "\n".join(lines) in (home / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_package_is_typed() -> None:
+    """Users' type checkers see our annotations."""
+    assert [room for room in ROOMS if not (ROOT / room / "py.typed").exists()] == []
