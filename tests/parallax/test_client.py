@@ -123,7 +123,7 @@ async def test_silence_of_the_engine_is_an_error_that_says_what_is_stored(px: Cl
 
 async def test_a_server_that_is_not_there_is_unreachable() -> None:
     """A sentence with the address, within the time given."""
-    with pytest.raises(parallax.Unreachable, match="127.0.0.1:1"):
+    with pytest.raises(parallax.Unreachable, match=r"127\.0\.0\.1:1"):
         async with parallax.connect("nats://127.0.0.1:1", timeout_s=0.3):
             pass
 
