@@ -1,0 +1,373 @@
+"""The kit for writing agents: a handler for tasks, and everything around it done for you.
+
+    agent = parallax.Agent("reviewer-1", capabilities=["code_review"])
+
+    @agent.task
+    async def review(task: parallax.Task) -> parallax.Result:
+        return parallax.Result({"verdict": "approve"}, confidence=0.8)
+
+    agent.run()
+
+The agent registers and stays registered, takes up to `max_concurrency` tasks at once, answers an offer that is repeated
+from memory, stops what is cancelled, reconnects for ever, and on SIGTERM takes nothing more and finishes what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import platform
+import signal
+import traceback
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import structlog
+
+from parallax.agent_task import AgentError, Result, Task, json_of
+from parallax.client_address import find_nats
+from schemas.agents import (
+    AgentRegistration,
+    OutputLine,
+    TaskAccepted,
+    TaskControl,
+    TaskFault,
+    TaskOffer,
+    TaskProgress,
+    TaskQuestion,
+    TaskRefused,
+    TaskResult,
+)
+from schemas.base import Failure
+from shared import subjects
+from shared.bus import Bus, BusError, EventTooLarge
+from shared.enrolment import Enrolment
+
+__all__ = ["Agent", "AgentError", "Result", "Task"]
+
+_log = structlog.get_logger(__name__)
+
+Handler = Callable[[Task], Any]
+F = TypeVar("F", bound=Handler)
+
+_REMEMBERED = 4096
+_SIGN_OF_LIFE_S = 2.0
+_SOON_S = 0.25
+_DRAIN_S = 30.0
+
+
+class _Running:
+    """A task that is being done."""
+
+    __slots__ = ("answers", "cancelled", "offer", "question", "questions", "task")
+
+    def __init__(self, offer: TaskOffer) -> None:
+        self.offer = offer
+        self.task: asyncio.Task[None] | None = None
+        self.cancelled = ""
+        self.questions = 0
+        self.question: TaskQuestion | None = None
+        self.answers: dict[str, asyncio.Future[Any]] = {}
+
+
+class Agent:
+    """An agent: a name, what it is able to do, and one handler.
+
+    `name` is its id in the registry; a program that a runtime started for an execution takes the id it was given
+    instead. `url` names the servers; without it they are those of `PARALLAX_NATS_URL` or of the embedded stack.
+    Raises AgentError for a name that cannot be an id.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        capabilities: Sequence[str] = (),
+        *,
+        kind: str = "custom",
+        max_concurrency: int = 1,
+        url: str | None = None,
+        version: str = "",
+    ) -> None:
+        given = os.environ if url is None else {}  # noqa: TID251 - a runtime says in it who this program is
+        self.id = given.get("PARALLAX_AGENT_ID") or name
+        if not subjects.is_token(self.id):
+            raise AgentError(f"{name!r} cannot be an agent's name: use letters, digits, - and _, at most 128 of them.")
+        if isinstance(capabilities, str):
+            raise AgentError(f"capabilities is a list of words; write [{capabilities!r}].")
+        if max_concurrency < 1:
+            raise AgentError(f"max_concurrency is {max_concurrency}, but an agent takes at least one task at a time.")
+        self.registration = AgentRegistration(
+            agent_id=self.id,
+            name=name,
+            kind=kind,
+            capabilities=list(capabilities),
+            inbox=subjects.agent_task(self.id),
+            execution_id=given.get("PARALLAX_EXECUTION_ID", ""),
+            role=given.get("PARALLAX_ROLE", ""),
+            session=given.get("PARALLAX_SESSION", ""),
+            max_concurrency=max_concurrency,
+            host=platform.node(),
+            pid=os.getpid(),
+            version=version,
+        )
+        self._url = url
+        self._handler: Handler | None = None
+        self._running: dict[str, _Running] = {}
+        self._memory: OrderedDict[str, TaskResult | TaskFault] = OrderedDict()
+        self._bus: Bus | None = None
+        self._enrolment: Enrolment | None = None
+        self._stopping = asyncio.Event()
+
+    def task(self, handler: F) -> F:
+        """Makes a function the handler of the agent's tasks: `async def` or plain, one parameter, the `Task`."""
+        if self._handler is not None:
+            raise AgentError(f"The agent {self.id} has a handler already; one agent has one.")
+        if not callable(handler):
+            raise AgentError("@agent.task is put before a function; write it without brackets.")
+        if len(inspect.signature(handler).parameters) != 1:
+            raise AgentError(f"The handler {getattr(handler, '__name__', handler)!r} must take one argument, the task.")
+        self._handler = handler
+        return handler
+
+    def run(self) -> None:
+        """Runs until SIGTERM or Ctrl-C; a second signal ends the process at once."""
+        asyncio.run(self._run_until_signalled())
+
+    async def serve(self) -> None:
+        """Runs until `stop` is called, as one task among others of a program with a loop of its own."""
+        if self._handler is None:
+            raise AgentError(f"The agent {self.id} has no handler: put @agent.task before the function that does tasks.")
+        self._stopping.clear()
+        bus = self._bus = await Bus.connect(self._url or find_nats(), name="agent")
+        enrolment = self._enrolment = Enrolment(bus, self.registration, lambda: list(self._running))
+        living: asyncio.Task[None] | None = None
+        try:
+            # one of the processes that use this name takes an offer; each hears what is said about its tasks
+            offers = await bus.serve(subjects.agent_task(self.id), TaskOffer, self._offered, queue=self.id)
+            controls = await bus.serve(subjects.agent_control(self.id), TaskControl, self._control)
+            enrolment.start()
+            living = asyncio.create_task(self._stay_alive(), name=f"signs-of-life-{self.id}")
+            await self._stopping.wait()
+            await enrolment.leave("the agent is leaving")
+            await offers.stop()
+            await self._drain()
+            await controls.stop()
+        finally:
+            if living is not None:
+                living.cancel()
+            for running in list(self._running.values()):
+                if running.task is not None:
+                    running.task.cancel()
+            with contextlib.suppress(BusError, TimeoutError):
+                await bus.flush()
+            await bus.close()
+            self._bus = None
+
+    def stop(self) -> None:
+        """Takes nothing more; `serve` returns when what is running is finished."""
+        self._stopping.set()
+
+    async def registered(self) -> None:
+        """Returns when the agent is in the registry."""
+        while self._bus is None or self._enrolment is None:
+            await asyncio.sleep(0.01)
+        await self._enrolment.registered.wait()
+
+    # -- tasks --------------------------------------------------------------------------------------------------------
+
+    async def _offered(self, offer: TaskOffer) -> None:
+        """Takes a task, says again how it stands, or refuses it."""
+        known = self._memory.get(offer.task_id)
+        if known is not None and known.attempt == offer.attempt:
+            await self._say(offer.reply_to, known)
+            return
+        running = self._running.get(offer.task_id)
+        if running is not None:
+            await self._again(running, offer)
+            return
+        busy = len(self._running) >= self.registration.max_concurrency
+        if busy or self._stopping.is_set():
+            reason = "the agent is leaving" if self._stopping.is_set() else f"busy with {len(self._running)} tasks"
+            await self._say(
+                offer.reply_to,
+                TaskRefused(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, reason=reason),
+            )
+            return
+        running = self._running[offer.task_id] = _Running(offer)
+        running.task = asyncio.current_task()
+        await self._do(running)
+
+    async def _again(self, running: _Running, offer: TaskOffer) -> None:
+        """An offer of a task that is being done: the same one again, or another attempt, which ends this one."""
+        if offer.attempt == running.offer.attempt:
+            running.offer = offer
+            await self._accept(running)
+            if running.question is not None:
+                await self._say(offer.reply_to, running.question)
+        elif offer.attempt > running.offer.attempt and running.task is not None:
+            running.cancelled = "another attempt was begun"
+            running.task.cancel()
+            await asyncio.wait({running.task})
+            await self._offered(offer)
+
+    async def _do(self, running: _Running) -> None:
+        offer = running.offer
+        ended: TaskResult | TaskFault
+        try:
+            ended = await self._result(running)
+        except asyncio.CancelledError:
+            if not running.cancelled:
+                self._running.pop(offer.task_id, None)
+                raise
+            current = asyncio.current_task()
+            if current is not None:
+                current.uncancel()
+            ended = self._fault(offer, "cancelled", running.cancelled)
+        except AgentError as error:
+            ended = self._fault(offer, "task_failed", str(error))
+        except Exception as error:  # noqa: BLE001 - whatever the handler raises is the task's failure, not the agent's
+            _log.warning("task_failed", task_id=offer.task_id, error=traceback.format_exc(limit=-5))
+            ended = self._fault(offer, "task_failed", f"{type(error).__name__}: {error}")
+        self._running.pop(offer.task_id, None)
+        self._remember(ended)
+        try:
+            await self._say(running.offer.reply_to, ended)
+        except EventTooLarge as error:
+            ended = self._fault(offer, "result_too_large", str(error))
+            self._remember(ended)
+            await self._say(running.offer.reply_to, ended)
+
+    async def _result(self, running: _Running) -> TaskResult:
+        handler = cast("Handler", self._handler)
+        task = Task(
+            running.offer,
+            say=lambda text: self._progress(running, text),
+            ask=lambda question, options: self._ask(running, question, options),
+            loop=asyncio.get_running_loop(),
+        )
+        if inspect.iscoroutinefunction(handler):
+            value = await handler(task)
+        else:
+            value = await asyncio.to_thread(handler, task)
+            if inspect.isawaitable(value):
+                value = await cast("Awaitable[Any]", value)
+        result = value if isinstance(value, Result) else Result(value)
+        offer = running.offer
+        return TaskResult(
+            task_id=offer.task_id,
+            attempt=offer.attempt,
+            agent_id=self.id,
+            result=json_of(result.value),
+            confidence=result.confidence,
+            usage=result.usage,
+        )
+
+    def _fault(self, offer: TaskOffer, code: str, message: str) -> TaskFault:
+        return TaskFault(
+            task_id=offer.task_id,
+            attempt=offer.attempt,
+            agent_id=self.id,
+            error=Failure(code=code, message=message[:4000], where=offer.role),
+        )
+
+    def _remember(self, ended: TaskResult | TaskFault) -> None:
+        self._memory[ended.task_id] = ended
+        while len(self._memory) > _REMEMBERED:
+            self._memory.popitem(last=False)
+
+    # -- talking ------------------------------------------------------------------------------------------------------
+
+    async def _say(self, subject: str, message: object) -> None:
+        if self._bus is not None and subject:
+            await self._bus.publish(subject, message)
+
+    async def _accept(self, running: _Running) -> None:
+        offer = running.offer
+        await self._say(
+            offer.reply_to, TaskAccepted(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id)
+        )
+
+    def _progress(self, running: _Running, text: str) -> None:
+        asyncio.create_task(self._tell(running, str(text)))  # noqa: RUF006 - kept by the loop until it is sent
+
+    async def _tell(self, running: _Running, text: str) -> None:
+        offer = running.offer
+        line = OutputLine(
+            agent_id=self.id, execution_id=offer.execution_id, task_id=offer.task_id, stream="progress", text=text[:4096]
+        )
+        word = TaskProgress(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, text=text[:500])
+        with contextlib.suppress(BusError):
+            await self._say(offer.reply_to, word)
+            await self._say(subjects.agent_output(self.id), line)
+
+    async def _ask(self, running: _Running, question: str, options: Sequence[str]) -> Any:
+        offer = running.offer
+        running.questions += 1
+        running.question = TaskQuestion(
+            task_id=offer.task_id,
+            attempt=offer.attempt,
+            agent_id=self.id,
+            question_id=f"{offer.task_id}-{offer.attempt}-{running.questions}",
+            question=question,
+            options=[str(option) for option in options],
+        )
+        waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        running.answers[running.question.question_id] = waiting
+        await self._say(offer.reply_to, running.question)
+        return await waiting
+
+    async def _control(self, word: TaskControl) -> None:
+        if word.action == "stop":
+            self.stop()
+            return
+        running = self._running.get(word.task_id)
+        if running is None:
+            return
+        if word.action == "cancel" and running.task is not None:
+            running.cancelled = word.reason or "cancelled"
+            running.task.cancel()
+        elif word.action == "answer":
+            waiting = running.answers.pop(word.question_id, None)
+            if waiting is not None and not waiting.done():
+                if running.question is not None and running.question.question_id == word.question_id:
+                    running.question = None
+                waiting.set_result(word.value)
+
+    async def _stay_alive(self) -> None:
+        """Says soon that a task was taken, where its result does not come sooner, and then again and again."""
+        said: set[tuple[str, int]] = set()
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            await asyncio.sleep(_SOON_S)
+            due = loop.time() - last >= _SIGN_OF_LIFE_S
+            last = loop.time() if due else last
+            current = {(offer.task_id, offer.attempt): running for running in self._running.values() if (offer := running.offer)}
+            for key, running in current.items():
+                if due or key not in said:
+                    with contextlib.suppress(BusError):
+                        await self._accept(running)
+            said = set(current)
+
+    # -- leaving ------------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        tasks = {running.task for running in self._running.values() if running.task is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_DRAIN_S)
+
+    async def _run_until_signalled(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def asked() -> None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)
+            self.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, asked)
+        await self.serve()

@@ -1,0 +1,135 @@
+"""What a task looks like to the program that does it, and what the program hands back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.agents import TaskOffer
+from schemas.base import Usage
+
+
+class AgentError(Exception):
+    """The kit was used in a way that cannot work. The message says what to do instead."""
+
+
+class Result:
+    """What a task came to: any JSON value, and how sure the agent is of it, from 0 to 1 (None: it does not say).
+
+    Raises AgentError for a value that has no JSON, or a confidence that is none.
+    """
+
+    __slots__ = ("confidence", "usage", "value")
+
+    def __init__(self, value: Any = None, *, confidence: float | None = None, usage: Usage | None = None) -> None:
+        if confidence is not None and (isinstance(confidence, bool) or not 0.0 <= confidence <= 1.0):
+            raise AgentError(f"The confidence {confidence!r} is no number from 0 to 1.")
+        self.value = value
+        self.confidence = None if confidence is None else float(confidence)
+        self.usage = usage
+
+    def __repr__(self) -> str:
+        return f"Result({self.value!r}, confidence={self.confidence!r})"
+
+
+class Said:
+    """Something that was said. Awaiting it is allowed and waits for nothing."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+Say = Callable[[str], None]
+Ask = Callable[[str, Sequence[str]], Awaitable[Any]]
+
+
+class Task:
+    """A task as it was offered. Good for as long as its handler runs."""
+
+    __slots__ = ("_ask", "_loop", "_offer", "_say")
+
+    def __init__(self, offer: TaskOffer, *, say: Say, ask: Ask, loop: asyncio.AbstractEventLoop) -> None:
+        self._offer = offer
+        self._say = say
+        self._ask = ask
+        self._loop = loop
+
+    @property
+    def id(self) -> str:
+        """The task's id; the same for every attempt at it."""
+        return self._offer.task_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._offer.attempt
+
+    @property
+    def execution_id(self) -> str:
+        """The execution that wants the task done."""
+        return self._offer.execution_id
+
+    @property
+    def role(self) -> str:
+        """The role in which the agent is asked."""
+        return self._offer.role
+
+    @property
+    def session(self) -> str:
+        """The session of the role; tasks of one session belong together."""
+        return self._offer.session
+
+    @property
+    def text(self) -> str:
+        """What is to be done."""
+        return self._offer.task
+
+    @property
+    def input(self) -> Any:
+        """The input of the step, a JSON value."""
+        return self._offer.input
+
+    @property
+    def context(self) -> Any:
+        """What else is known: the attempt, a critique, earlier results."""
+        return self._offer.context
+
+    @property
+    def workspace(self) -> Path | None:
+        """The worktree to work in, or None. What is changed there is committed by the platform."""
+        return Path(self._offer.workspace) if self._offer.workspace else None
+
+    def progress(self, text: str) -> Said:
+        """Says a line to whoever watches. May be called from any thread, and awaited or not."""
+        self._loop.call_soon_threadsafe(self._say, text)
+        return Said()
+
+    async def ask(self, question: str, options: Sequence[str] = ()) -> Any:
+        """Asks, and waits for the answer: an agent's task goes on when somebody has given one."""
+        return await self._ask(question, list(options))
+
+    def ask_and_wait(self, question: str, options: Sequence[str] = ()) -> Any:
+        """Like `ask`, for a handler that is no coroutine. Raises AgentError when called from one."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is self._loop:
+            raise AgentError("ask_and_wait would block every task of this agent: use `await task.ask(…)` here.")
+
+        async def asking() -> Any:
+            return await self._ask(question, list(options))
+
+        return asyncio.run_coroutine_threadsafe(asking(), self._loop).result()
+
+
+def json_of(value: Any) -> Any:
+    """The value as plain JSON data. Raises AgentError with a sentence for what has none."""
+    try:
+        return msgspec.to_builtins(value)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise AgentError(f"The result cannot be written as JSON: {error}.") from error
