@@ -44,6 +44,7 @@ class Generator:
         self.out: list[Stmt] = []
         self.temps = 0
         self.blocks = 0
+        self.known: dict[int, Expr] = {}
         self.loop_update: list[Callable[[], None] | None] = []
 
     # -- small things ------------------------------------------------------------------------------------------
@@ -87,6 +88,8 @@ class Generator:
         """The value of a variable."""
         var = ref.var
         value: Expr = e.item(e.name(var.py), 0) if var.boxed else e.name(var.py)
+        if var.boxed and var.number:
+            self.known[id(value)] = value
         if not ref.check:
             return value
         if ref.fallback is not None:
@@ -250,6 +253,7 @@ class Generator:
         """One operator; two plain numbers are done inline."""
         if op in _COMPARE:
             return self.comparison(op, left, right, pos, truth=False)
+        numeric = self._is_number(left) and self._is_number(right)
         fast = self._numbers(left, right) if op in _INLINE else None
         if fast is None:
             return e.call(HELPERS[op], e.name("R"), left, right, pos=pos)
@@ -261,7 +265,10 @@ class Generator:
         if op == "/":
             tests.append(right)
         tests.append(e.negate(e.binary(e.walrus(result, value), ast.Sub(), e.name(result))))
-        return e.choose(e.both(*tests), e.name(result), e.call(HELPERS[op], e.name("R"), left, right, pos=pos))
+        made = e.choose(e.both(*tests), e.name(result), e.call(HELPERS[op], e.name("R"), left, right, pos=pos))
+        if numeric:
+            self.known[id(made)] = made
+        return made
 
     def comparison(self, op: str, left: Expr, right: Expr, pos: int, *, truth: bool) -> Expr:
         """One comparison; with `truth` the Python result is only good for a test."""
@@ -272,11 +279,13 @@ class Generator:
         tests, left, right = fast
         slow = e.call(HELPERS[op], e.name("R"), left, right, pos=pos)
         quick = e.compare(left, _COMPARE[op](), right)
+        if not tests:
+            return quick
         return e.choose(e.both(*tests), quick, e.call("r_truth", slow) if truth else slow)
 
     def _numbers(self, left: Expr, right: Expr) -> tuple[list[Expr], Expr, Expr] | None:
         """Tests that both are plain numbers, and how to name them once the tests ran; evaluates left before right."""
-        left_number, right_number = _is_number(left), _is_number(right)
+        left_number, right_number = self._is_number(left), self._is_number(right)
         if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
             return None
         if (isinstance(left, ast.Constant) and not left_number) or (isinstance(right, ast.Constant) and not right_number):
@@ -284,6 +293,13 @@ class Generator:
         held_left, left = self._hold(left)
         held_right, right = self._hold(right)
         kind = e.name("F")
+        if left_number and right_number:
+            started = [held for held in (held_left, held_right) if isinstance(held, ast.NamedExpr)]
+            return [e.tuple_of([cast(Expr, held)]) for held in started], left, right
+        if right_number and held_left is not left and held_right is not right:
+            return [e.both(e.tuple_of([held_left]), e.tuple_of([held_right])), e.same(e.call("T", left), kind)], left, right
+        if left_number and held_left is not left and held_right is not right:
+            return [e.tuple_of([held_left]), e.same(e.call("T", held_right), kind)], left, right
         if right_number:
             return [e.same(e.call("T", held_left), kind)], left, right
         if left_number:
@@ -292,6 +308,11 @@ class Generator:
             return [e.same(e.call("T", held_left), e.call("T", held_right), kind)], left, right
         first, second = (held_left, held_right) if held_right is right else (held_right, held_left)
         return [e.same(e.call("T", first), kind), e.same(e.call("T", second), kind)], left, right
+
+    def _is_number(self, value: Expr) -> bool:
+        if isinstance(value, ast.Constant):
+            return type(cast(Any, value.value)) is float
+        return id(value) in self.known or (isinstance(value, ast.Name) and value.id in self.names.numbers)
 
     def _hold(self, value: Expr) -> tuple[Expr, Expr]:
         """How to evaluate a value once, and its name afterwards."""
@@ -414,10 +435,6 @@ class Generator:
         from compiler.prism.matching import match_value  # noqa: PLC0415 - the arms hold statements
 
         return match_value(self, node)
-
-
-def _is_number(value: Expr) -> bool:
-    return isinstance(value, ast.Constant) and type(cast(Any, value.value)) is float
 
 
 G = Generator

@@ -8,9 +8,11 @@ from typing import Any
 from compiler.prism import tree as t
 from compiler.prism.build import BuildError
 from compiler.prism.builtin_names import BUILTIN_NAMES
+from compiler.prism.numbers import find_numbers
 from compiler.prism.scope import Func, Names, Ref, Scope, Var, lookup
 
 MAX_DEPTH = 420
+_NUMERIC_ASSIGNMENTS = frozenset({"=", "+=", "-=", "*=", "/=", "%="})
 
 
 class Resolver:
@@ -41,6 +43,7 @@ class Resolver:
         if self.legacy:
             self._declare_assigned(program.body)
         self._statements(program.body)
+        find_numbers(self.names)
         return self.names
 
     # -- declarations ------------------------------------------------------------------------------------------
@@ -53,6 +56,7 @@ class Resolver:
             return existing
         var = Var(name, self.names.fresh(name), kind, self.func, node.pos, const=const, soft=soft)
         self.scope.names[name] = var
+        self.names.vars.append(var)
         return var
 
     def _declare_function(self, node: t.Function) -> Var:
@@ -79,7 +83,7 @@ class Resolver:
                     self.names.decls[id(bind)] = self.declare(bind.name, "let", bind, const=inner.const)
             elif isinstance(inner, t.Agents):
                 for agent in inner.agents:
-                    self.names.decls[id(agent)] = self.declare(agent.name, "let", agent)
+                    self.names.decls[id(agent)] = self.declare(agent.name, "agent", agent)
             elif isinstance(inner, t.Import):
                 self._declare_import(inner)
             elif isinstance(statement, t.Export) and isinstance(inner, t.Assign) and self.scope.parent is None:
@@ -91,12 +95,12 @@ class Resolver:
         for name in [*named, *(spec.alias for spec in node.specs)]:
             holder = next((spec for spec in node.specs if spec.alias == name), node)
             key = id(holder) if holder is not node else id(node) + (1 if name == node.namespace else 0)
-            self.names.decls[key] = self.declare(name, "let", holder, const=True)
+            self.names.decls[key] = self.declare(name, "import", holder, const=True)
 
     def _declare_assigned(self, body: list[Any]) -> None:
         for name, node in assigned_names(body).items():
             if lookup(self.scope, name, self.func) is None:
-                self.declare(name, "let", node, soft=True).needs_init = True
+                self.declare(name, "legacy", node, soft=True).needs_init = True
 
     # -- statements --------------------------------------------------------------------------------------------
 
@@ -146,12 +150,24 @@ class Resolver:
         self.pattern(node.target)
         for bind in binds(node.target):
             self.names.decls[id(bind)].ready = True
+        self._defined(self.names.decls[id(node.target)] if isinstance(node.target, t.Bind) else None, node)
+
+    def _defined(self, var: Var | None, node: t.Let | t.Assign) -> None:
+        """Note what a variable is given, so that one that only ever holds numbers is found."""
+        if var is not None:
+            var.defs.append(node.value)
+            var.number = var.number and node.value is not None
+        elif isinstance(node, t.Let):
+            for bind in binds(node.target):
+                self.names.decls[id(bind)].number = False
 
     def _assign(self, node: t.Assign) -> None:
         self.expr(node.value)
         if id(node) in self.names.decls:
             self.names.decls[id(node)].ready = True
-        self.names.refs[id(node)] = self.target(node.name, reads=node.op != "=")
+        ref = self.names.refs[id(node)] = self.target(node.name, reads=node.op != "=")
+        self._defined(ref.var, node)
+        ref.var.number = ref.var.number and node.op in _NUMERIC_ASSIGNMENTS and ref.fallback is None
 
     def target(self, name: str, *, reads: bool = False) -> Ref:
         """A variable that is assigned."""
@@ -173,7 +189,8 @@ class Resolver:
         self.expr(node.value)
         self.pattern(node.target)
         for bind in binds(node.target):
-            self.names.refs[id(bind)] = self.target(bind.name)
+            ref = self.names.refs[id(bind)] = self.target(bind.name)
+            ref.var.number = False
 
     def _function(self, node: t.Function) -> None:
         if node.annotation is not None:
@@ -274,7 +291,7 @@ class Resolver:
             for entry in agent.fields:
                 self.expr(entry.value)
             if id(agent) not in self.names.decls:
-                self.names.decls[id(agent)] = self.declare(agent.name, "let", agent, soft=True)
+                self.names.decls[id(agent)] = self.declare(agent.name, "agent", agent, soft=True)
             self.names.decls[id(agent)].ready = True
 
     def _break(self, node: Any) -> None:

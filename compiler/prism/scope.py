@@ -17,8 +17,8 @@ UNCHECKED_KINDS = frozenset({"param", "hole", "loop", "catch", "match"})
 class Var:
     """One variable."""
 
-    __slots__ = ("annotated", "assigned", "boxed", "captured", "const", "declared", "func", "hoisted", "in_loop", "kind",
-                 "name", "needs_init", "params", "pos", "py", "ready", "soft", "used")  # fmt: skip
+    __slots__ = ("annotated", "assigned", "boxed", "captured", "const", "declared", "defs", "func", "hoisted", "in_loop", "kind",
+                 "name", "needs_init", "number", "params", "pos", "py", "ready", "soft", "used")  # fmt: skip
 
     def __init__(self, name: str, py: str, kind: str, func: Func, pos: int, *, const: bool, soft: bool) -> None:
         self.name = name
@@ -39,6 +39,8 @@ class Var:
         self.declared = 1
         self.annotated = False
         self.params = -1
+        self.defs: list[Any] = []
+        self.number = kind == "let"
 
     @property
     def stable(self) -> bool:
@@ -94,10 +96,12 @@ class Names:
         self.continues: set[int] = set()
         self.globals: dict[str, Var] = {}
         self.unsteady: set[str] = set()
+        self.numbers: set[str] = set()
         self.direct: set[str] = set()
         self.lazy: dict[int, Any] = {}
         self.paths: dict[str, str] = {}
         self.shown: dict[str, str] = {}
+        self.vars: list[Var] = []
         self.counter = 0
 
     def fresh(self, name: str) -> str:
