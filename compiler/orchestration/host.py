@@ -104,11 +104,11 @@ class HostLibrary:
         given = read_options(rest, "review", _REVIEW)
         role = self._team.role(reviewer, "review")
         works = _listed(subject if of is None else of)
-        failed: Callable[[EffectFailed], Value] = lambda error: {  # noqa: E731 - a name for the type checker
-            **cast("dict[str, Value]", reviews.failed_review(error, role.id)),
-            "iterations": 0.0,
-            "revised": works,
-        }
+
+        def failed(error: EffectFailed) -> Value:
+            record = reviews.failed_review(error, role.id)
+            return {**record, "iterations": 0.0, "review_id": self._team.keep_revisions("", works)}
+
         return flow.guarded(given, lambda: reviews.review(self._team, machine, role, subject, works, given), failed)
 
     def approve(self, machine: Machine, approver: Value, subject: Value, options: Value = None) -> Value:
@@ -228,8 +228,13 @@ class HostLibrary:
     def revised(self, machine: Machine, review: Value, index: Value) -> Value:
         """What became of the reviewed work number `index`."""
         del machine
-        fields = cast("dict[str, Value]", bare(review))
-        return cast("list[Value]", fields["revised"])[int(bare(index))]
+        fields = bare(review)
+        review_id = cast("dict[str, Value]", fields).get("review_id") if isinstance(fields, dict) else None
+        works = self._team.revisions(readable(review_id))
+        number = bare(index)
+        if not isinstance(number, float) or number != int(number) or not 0 <= number < len(works):
+            raise EffectFailed("invalid_argument", f"revised: the review was of {len(works)} works, counted from 0")
+        return works[int(number)]
 
     def replace_at(self, machine: Machine, array: Value, path: Value, value: Value) -> Value:
         """The array with the element at a path of indexes replaced."""

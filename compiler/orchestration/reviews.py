@@ -77,7 +77,8 @@ def review(team: Team, machine: Machine, reviewer: Role, subject: Value, of: lis
         replaced = _revise(team, machine, again, opinion.critique, options)
         revised = [_replace(value, replaced) for value in revised]
         session = opinion.outcome.session
-    return _record(opinion, {"iterations": rounds, "revised": revised})
+    review_id = team.keep_revisions(opinion.outcome.task_id, revised)
+    return _record(opinion, {"iterations": float(rounds), "review_id": review_id})
 
 
 def approve(team: Team, machine: Machine, approver: Value, subject: Value, options: Options) -> Value:
@@ -89,7 +90,7 @@ def approve(team: Team, machine: Machine, approver: Value, subject: Value, optio
         role = team.role(approver, "approve")
         made = _record(_opinion(team, machine, role, question, options, "", [subject]), {})
     fields = cast("dict[str, Value]", bare(made))
-    if options.gate and not fields["approved"]:
+    if options.gate and options.on_error == "fail" and not fields["approved"]:
         critique = readable(fields["critique"])
         said = f"{readable(fields['verdict'])}: {critique}" if critique else readable(fields["verdict"])
         who = "a person" if bare(approver) == HUMAN else readable(fields["role"])
@@ -164,16 +165,13 @@ def _record(opinion: Opinion, more: dict[str, Any]) -> Value:
         "confidence_source": opinion.source,
         "role": opinion.outcome.role,
         "session": opinion.outcome.session,
-        "files_ignored": list(opinion.outcome.files),
     }
+    if opinion.outcome.files:
+        fields["files_ignored"] = list(opinion.outcome.files)
     if opinion.evidence.expected:
         fields["verification"] = opinion.evidence.summary()
-    value = {**cast("dict[str, Value]", prism_value(fields)), **{key: _kept(item) for key, item in more.items()}}
+    value = {**cast("dict[str, Value]", prism_value(fields)), **more}
     return with_confidence(value, opinion.confidence)
-
-
-def _kept(item: Any) -> Value:
-    return float(item) if isinstance(item, int) else item
 
 
 def _ask_person(machine: Machine, question: str, options: Options) -> Value:
@@ -198,7 +196,7 @@ def _ask_person(machine: Machine, question: str, options: Options) -> Value:
     }
 
 
-def failed_review(error: EffectFailed, role: str) -> Value:
+def failed_review(error: EffectFailed, role: str) -> dict[str, Value]:
     """What a review or a gate that could not be held leaves where the step may fail: no verdict, so no approval."""
     return {
         "approved": False,

@@ -83,6 +83,7 @@ class Team:
         self._roles: dict[str, Value] = dict(pattern.roles)
         self._read: dict[int, tuple[Value, Role]] = {}
         self._assignments: dict[str, Assignment] = {}
+        self._revisions: dict[str, list[Value]] = {}
 
     # -- roles ------------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,20 @@ class Team:
     def assignment(self, task_id: str) -> Assignment | None:
         """How a task was assigned."""
         return self._assignments.get(task_id)
+
+    # -- reviews ----------------------------------------------------------------------------------------------------
+
+    def keep_revisions(self, review_id: str, works: list[Value]) -> str:
+        """Remembers what became of the reviewed works, apart from the review's record. Gives the review's id."""
+        key = review_id or f"review-{len(self._revisions) + 1}"
+        self._revisions[key] = works
+        return key
+
+    def revisions(self, review_id: str) -> list[Value]:
+        """What became of the works of a review. Raises `EffectFailed` for an unknown one."""
+        if review_id not in self._revisions:
+            raise EffectFailed("invalid_argument", "revised: what `review` gave is expected")
+        return self._revisions[review_id]
 
     # -- commits ----------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,10 @@ def prism_value(value: Any, depth: int = 0) -> Value:
     if isinstance(value, list | tuple):
         return [prism_value(item, depth + 1) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {str(key): prism_value(item, depth + 1) for key, item in cast("dict[Any, Any]", value).items()}
+        made = {str(key): prism_value(item, depth + 1) for key, item in cast("dict[Any, Any]", value).items()}
+        if len(made) == 2 and "$v" in made and "$c" in made:
+            made["$plain"] = True  # two such keys alone would be read as a value with a confidence
+        return made
     raise EffectFailed("value_not_json", f"a value of type {type(value).__name__} is not JSON")
 
 

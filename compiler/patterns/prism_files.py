@@ -11,9 +11,9 @@ from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.patterns.digests import digest_of
 from compiler.patterns.inputs import read_schema
 from compiler.patterns.reader import Node
-from compiler.patterns.report import Report
+from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View, to_json
-from compiler.prism import PrismError, check, compile_program
+from compiler.prism import PrismError, Program, compile_program
 from compiler.prism import tree as t
 from compiler.prism.parser import parse
 from compiler.prism.source import Source
@@ -37,16 +37,12 @@ def load_prism(text: str, filename: str, modules: Mapping[str, str], report: Rep
     """The pattern in a Prism file. What is wrong goes to the report."""
     names = (*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES)
     try:
-        found = check(text, name=filename, globals=names)
         program = parse(text, filename)
-        compile_program(text, name=filename, modules=dict(modules), globals=names)
+        compiled = compile_program(text, name=PurePosixPath(filename).name, modules=dict(modules), globals=names)
     except PrismError as error:
         report.error(error.code, error.line, error.column, error.message, error.hint)
         return None
-    for one in found:
-        (report.error if one.severity == "error" else report.warning)(
-            one.code, one.line, one.column, one.message, one.hint
-        )
+    _check_names(compiled, names, report)
     places = Source(text, filename)
     fields = _metadata(program, places, report)
     stem = PurePosixPath(filename).name.removesuffix(".prism")
@@ -55,15 +51,24 @@ def load_prism(text: str, filename: str, modules: Mapping[str, str], report: Rep
         report.error(
             "bad-name", 0, 0, f"{stem!r} cannot be a pattern's name", 'Add export const pattern = {name: "…"}.'
         )
+    imported = {path: modules[path] for path in sorted(compiled.units) if path in modules}
     return CompiledPattern(
         format="prism",
-        digest=digest_of(text, text, modules),
+        digest=digest_of(text, text, imported),
         program=text,
         source=text,
         roles=_roles(program, places),
-        modules=dict(modules),
+        modules=imported,
         **made,
     )
+
+
+def _check_names(program: Program, names: tuple[str, ...], report: Report) -> None:
+    """Names that neither the program nor anybody else provides: they would fail only when they are reached."""
+    for use in program.effects:
+        if use.name not in names and not use.file.endswith("/"):
+            hint = did_you_mean(use.name, names, "Nothing in the program or the host is called that.")
+            report.error("undefined-name", use.line, use.column, f"nothing is called {use.name!r}", hint)
 
 
 def _pattern(root: Node, stem: str, report: Report) -> dict[str, Any]:
