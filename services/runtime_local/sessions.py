@@ -58,7 +58,7 @@ class Session:
         self.turn: Turn | None = None
         self.left: Callable[[Session, str, int], Awaitable[None]] | None = None
         self._host = host
-        self._place = host.root / "sessions" / request.agent_id
+        self._place = host.root / "homes" / request.agent_id
         self._output = Output(host.bus, request.agent_id, request.execution_id)
         self._memory: OrderedDict[str, Ended] = OrderedDict()
         self._running: asyncio.Task[None] | None = None
