@@ -40,6 +40,7 @@ KIND = "local"
 RESTARTED = "the runtime was restarted"
 _ALIVE_EVERY_S = 2.0
 _REMEMBERED = 10_000
+_SPAWN_ATTEMPTS = 5
 _STATES = ("execution.paused", "execution.resumed", *sorted(ENDINGS - {"execution.rejected"}))
 
 
@@ -53,7 +54,7 @@ class LocalRuntime(Service):
         root = Path(settings.data or settings.workspaces_dir).expanduser().absolute() / "agents"
         self.sessions: dict[str, Session] = {}
         self._frozen: set[str] = set()
-        self._records = Records(root)
+        self._records = Records(root / "records")
         self._host = Host(
             bus=bus,
             records=self._records,
@@ -130,11 +131,11 @@ class LocalRuntime(Service):
             return
         async with self._opening.setdefault(request.agent_id, asyncio.Lock()):
             try:
-                await self._open(request)
+                await self._open(request, last=delivery.attempt >= _SPAWN_ATTEMPTS)
             finally:
                 self._opening.pop(request.agent_id, None)
 
-    async def _open(self, request: AgentSpawnRequested) -> None:
+    async def _open(self, request: AgentSpawnRequested, *, last: bool) -> None:
         """Opens a session, unless its execution is over, it has been stopped since, or it is there already."""
         await self._follow_executions()
         ended, paused, stopped = await self._standing(request)
@@ -156,6 +157,9 @@ class LocalRuntime(Service):
                 return
             except OSError as error:
                 _log.warning("spawn_failed", agent_id=request.agent_id, error=str(error))
+                if last:
+                    await self._not_opened(session, Failure(code="spawn_failed", message=f"It cannot be started: {error}."))
+                    return
                 raise Retry(1.0) from error
             self.sessions[request.agent_id] = session
             await self._listen(session)
