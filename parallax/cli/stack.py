@@ -58,21 +58,24 @@ def up(
         record, seconds = start_detached(place, options=options)
         click.echo(_ready_line(record, seconds))
         return
-    asyncio.run(_run(place, only, ports, report_fd, lifeline_fd))
+    if asyncio.run(_run(place, only, ports, report_fd, lifeline_fd)):
+        raise click.exceptions.Exit(130)
 
 
 async def _run(
     place: Path, only: list[str] | None, ports: dict[str, int], report_fd: int | None, lifeline_fd: int | None
-) -> None:
+) -> bool:
+    import msgspec
+
     from parallax.stack.control import Report, run_stack
     from parallax.stack.errors import StackError
     from shared.config import BadSettings
 
-    def report(outcome: Report) -> None:
-        if report_fd is not None:
-            import msgspec
+    waiting = [] if report_fd is None else [report_fd]
 
-            with contextlib.suppress(OSError), os.fdopen(report_fd, "wb") as pipe:
+    def report(outcome: Report) -> None:
+        while waiting:  # once: afterwards the number may belong to another file
+            with contextlib.suppress(OSError), os.fdopen(waiting.pop(), "wb") as pipe:
                 pipe.write(msgspec.json.encode(outcome) + b"\n")
 
     def ready(record: StackRecord, seconds: float) -> None:
@@ -80,7 +83,7 @@ async def _run(
         report(Report(seconds=seconds))
 
     try:
-        await run_stack(
+        return await run_stack(
             place,
             os.environ,
             only=only,

@@ -42,10 +42,11 @@ async def run_stack(
     say: Callable[[str], None],
     on_ready: Callable[[StackRecord, float], None],
     lifeline: int | None = None,
-) -> None:
+) -> bool:
     """Runs the stack of `data` in this process until a signal, or until `lifeline` (a pipe's end) is closed.
 
-    Raises StackError when it cannot be started, AlreadyRunningError among them.
+    Returns whether it was Ctrl-C that ended it. Raises StackError when it cannot be started (AlreadyRunningError among
+    them).
     """
     _make_private(data)
     with held(data):
@@ -54,6 +55,7 @@ async def run_stack(
         if lifeline is not None:
             asyncio.get_running_loop().add_reader(lifeline, _cut, lifeline, supervisor)
         await supervisor.run()
+        return supervisor.interrupted
 
 
 def _plan(

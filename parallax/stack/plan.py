@@ -18,7 +18,9 @@ from parallax.stack.servers import HOST, Etcd, Nats, Postgres, Server, free_port
 from shared.config import Settings
 
 SERVERS = ("nats", "postgres", "etcd")
-SERVICES = ("pattern_engine", "executor", "registry", "runtime_local", "workspace", "projector", "gateway")
+SERVICES = ("gateway", "workspace", "pattern_engine", "projector", "runtime_local", "executor", "registry")
+"""In the order in which they are started: those that take longest to come up first."""
+
 _EXTERNAL = {
     "nats": ("PARALLAX_NATS_URL", "nats_url"),
     "postgres": ("PARALLAX_DATABASE_URL", "database_url"),

@@ -38,6 +38,8 @@ class Supervisor:
         self._identity = process_identity(os.getpid())
         self._leaving = asyncio.Event()
         self._all_ready = False
+        self.interrupted = False
+        """Whether it was a person's Ctrl-C that ended it."""
         self._began = time.monotonic()
         environ = service_environ(plan)
         self._servers = [self._server(server) for server in plan.servers]
@@ -101,6 +103,10 @@ class Supervisor:
         with contextlib.suppress(OSError):  # a full disk must not end the supervision
             self._write()
 
+    def _signalled(self, which: signal.Signals) -> None:
+        self.interrupted = self.interrupted or which is signal.SIGINT
+        self.leave()
+
     def leave(self) -> None:
         """Begins to stop everything; said a second time, ends everything at once."""
         if self._leaving.is_set():
@@ -112,7 +118,7 @@ class Supervisor:
         """Runs the stack until `leave`, and stops it in order."""
         loop = asyncio.get_running_loop()
         for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(which, self.leave)
+            loop.add_signal_handler(which, self._signalled, which)
         self._write()
         keeping = [asyncio.create_task(child.supervise()) for child in [*self._servers, *self._services]]
         waiting = asyncio.create_task(self._announce())
