@@ -19,7 +19,7 @@ from rich.text import Text
 
 from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option, run_async
 from parallax.cli.executions import end_document, further
-from parallax.cli.render import LiveView, console, diff_view, final_card
+from parallax.cli.render import LiveView, console, diff_view, print_card
 from parallax.client import connect
 from parallax.client_errors import ParallaxError
 from parallax.client_events import Event
@@ -161,7 +161,7 @@ def _epilogue(out: Console, story: Story) -> None:
         out.print()
         out.print(diff_view(out, story.diff.rstrip("\n")))
         out.print()
-    out.print(final_card(story.view.progress, story.ending))
+    print_card(out, story.view.progress, story.ending)
     if story.replay is not None:
         verdict = "identical" if story.replay.identical else f"differs: {story.replay.first_difference}"
         style = "green" if story.replay.identical else "red"

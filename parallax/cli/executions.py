@@ -14,7 +14,7 @@ from parallax.cli.clients import describe, known, say, talk
 from parallax.cli.common import BadInputError, data_option, emit_json, json_option, settings_for
 from parallax.cli.inputs import read_inputs
 from parallax.cli.progress import Progress
-from parallax.cli.render import LiveView, console, final_card
+from parallax.cli.render import LiveView, console, print_card
 from parallax.client import Client
 from parallax.client_errors import ParallaxError, RequestRejected
 from parallax.client_events import Event
@@ -101,7 +101,7 @@ async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool) ->
     if as_json:
         emit_json(end_document(view.progress, ending))
     else:
-        out.print(final_card(view.progress, ending, further(execution.id, ending)))
+        print_card(out, view.progress, ending, further(execution.id, ending))
     return 0 if ending.type == "execution.completed" else 2 if ending.type == "execution.rejected" else 1
 
 

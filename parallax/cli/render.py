@@ -147,7 +147,14 @@ def confidence_words(confidence: float | None, source: str, *, calibrated: bool 
     return f"{confidence:.2f}, {words}{', calibrated' if calibrated else ''}"
 
 
-def final_card(progress: Progress, ending: Event, commands: Iterable[str] = ()) -> RenderableType:
+def print_card(out: Console, progress: Progress, ending: Event, commands: Iterable[str] = ()) -> None:
+    """Writes the card of `final_card`; without a frame where there is no terminal."""
+    out.print(final_card(progress, ending, commands, framed=out.is_terminal))
+
+
+def final_card(
+    progress: Progress, ending: Event, commands: Iterable[str] = (), *, framed: bool = True
+) -> RenderableType:
     """The end of an execution: what came of it, where it is, how sure it is, and how to look further."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
@@ -160,6 +167,8 @@ def final_card(progress: Progress, ending: Event, commands: Iterable[str] = ()) 
         parts += ["", *(Text("  " + command, style="cyan") for command in further)]
     style = STATUS_STYLES.get(progress.status, "")
     title = Text(progress.status, style=style)
+    if not framed:
+        return Group("", title, *parts)
     return Panel(Group(*parts), title=title, title_align="left", box=ROUNDED, padding=(0, 1))
 
 

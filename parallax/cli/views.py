@@ -14,7 +14,7 @@ from parallax.cli.common import data_option, emit_json, json_option, settings_fo
 from parallax.cli.executions import event_document
 from parallax.cli.listing import list_executions
 from parallax.cli.progress import Progress, shorten, summary
-from parallax.cli.render import STATUS_STYLES, confidence_words, console, final_card, progress_table
+from parallax.cli.render import STATUS_STYLES, confidence_words, console, print_card, progress_table
 from parallax.client import Client
 from parallax.client_events import Event, status_of
 from schemas.events import ENDINGS
@@ -84,7 +84,7 @@ def show(execution_id: str, as_json: bool, data: Path | None) -> int:
         out.print(progress_table(progress, SYSTEM_CLOCK.now()))
         ending = next((event for event in events if event.type in ENDINGS), None)
         if ending is not None:
-            out.print(final_card(progress, ending))
+            print_card(out, progress, ending)
         return 0
 
     return talk(data, work, as_json=as_json)
