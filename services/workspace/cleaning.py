@@ -44,8 +44,7 @@ def clean_up(workspace: Workspace, at: int, *, ended: bool, force: bool) -> tupl
 
 def _keep_session(workspace: Workspace, session: Session, at: int) -> dict[str, str]:
     head = ObjectID(session.head.encode())
-    found = workspace.worktree(session).look(workspace.store.tree_of(head))
-    kept = keep(workspace, session, head, found, at)
+    kept = keep(workspace, session, workspace.worktree(session).look(), at)
     if not workspace.history.holds(workspace.result, head):
         ref = f"refs/parallax/kept/{session.session}/branch"
         workspace.point(ref, session.head)

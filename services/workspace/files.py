@@ -193,8 +193,11 @@ def read_small(parent: int, name: bytes, limit: int) -> bytes:
 
 
 def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Writes a file of the platform's own in one step: it has the old content or the new one, never half."""
-    temporary = path.with_name(path.name + ".new")
+    """Writes a file of the platform's own in one step: it has the old content or the new one, never half.
+
+    The name in between is one that git does not take for a branch.
+    """
+    temporary = path.with_name(path.name + ".lock")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         view = memoryview(content)

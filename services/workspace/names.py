@@ -6,7 +6,6 @@ takes for it, or with a slash inside. None of them is ever written to a disk.
 
 from __future__ import annotations
 
-from dulwich.index import validate_path_element_default, validate_path_element_hfs, validate_path_element_ntfs
 from dulwich.objects import ObjectID
 
 from services.workspace.problems import WorkspaceProblem
@@ -14,31 +13,33 @@ from services.workspace.store import DIRECTORY, EXECUTABLE, FILE, SUBMODULE, SYM
 
 _KINDS = frozenset({FILE, EXECUTABLE, SYMLINK, DIRECTORY, SUBMODULE})
 _DEEPEST = 200
+_NO_WIDTH = frozenset(
+    chr(code)
+    for first, last in ((0x200C, 0x200F), (0x202A, 0x202E), (0x206A, 0x206F), (0xFEFF, 0xFEFF))
+    for code in range(first, last + 1)
+)
 
 
 def safe_name(name: bytes) -> bool:
     """Whether an entry of a tree may become a file."""
-    if not name or b"/" in name or b"\0" in name or len(name) > 255:
+    if not name or name in {b".", b".."} or b"/" in name or b"\0" in name or len(name) > 255:
         return False
-    if not validate_path_element_default(name) or not validate_path_element_ntfs(name):
-        return False
-    return name.isascii() is False or validate_path_element_hfs(name)
+    return not is_git_directory(name)
 
 
 def is_git_directory(name: bytes) -> bool:
-    """Whether a name is `.git` or something that a file system may take for it."""
-    lowered = name.lower()
-    if lowered == b".git" or (lowered.startswith((b".git", b"git~1")) and not validate_path_element_ntfs(name)):
-        return True
-    return not name.isascii() and _decodes(name) and not validate_path_element_hfs(name)
+    """Whether a name is `.git` or something that a file system may take for it.
 
-
-def _decodes(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
+    Those of Windows drop dots and spaces at the end, cut at a colon and know short names; that of macOS drops letters
+    that have no width.
+    """
+    for part in name.split(b"\\"):
+        if part.partition(b":")[0].rstrip(b". ").lower() in {b".git", b"git~1"}:
+            return True
+    if name.isascii():
         return False
-    return True
+    text = name.decode("utf-8", "replace")
+    return "".join(letter for letter in text if letter not in _NO_WIDTH).lower() == ".git"
 
 
 def check_tree(store: Store, tree: ObjectID, checked: set[ObjectID], prefix: bytes = b"", depth: int = 0) -> None:

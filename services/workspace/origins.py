@@ -20,13 +20,14 @@ import urllib3.exceptions
 from dulwich.client import GitClient, HTTPUnauthorized, LocalGitClient, Urllib3HttpGitClient
 from dulwich.config import ConfigFile
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.object_store import peel_sha
+from dulwich.object_store import DiskObjectStore, peel_sha
 from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from services.workspace import files
 from services.workspace.locking import exclusive
-from services.workspace.problems import OriginUnavailable, WorkspaceProblem
+from services.workspace.problems import DAMAGED, OriginUnavailable, WorkspaceProblem
 
 _TIMEOUT_S = 60.0
 _HINT = "Give an absolute path, a file:// or an https:// address."
@@ -161,7 +162,7 @@ class Clones:
             raise _explained(origin, error) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise OriginUnavailable(f"{origin.shown}: {error}") from error
-        except (KeyError, ValueError, AssertionError) as error:
+        except DAMAGED as error:
             raise WorkspaceProblem(
                 "corrupt_repository", f"The repository {origin.shown} cannot be read: {error!r}.", where="repo"
             ) from error
@@ -175,20 +176,25 @@ class Clones:
             refs = {name: sha for name, sha in answer.refs.items() if sha is not None and not name.endswith(b"^{}")}
             name, sha = _choose(origin, refs, answer.symrefs, base)
             if sha is None:
-                return Base(None, name)
+                return Base(None, name or _unborn(origin))
             if sha not in clone.object_store:
-                for left in (path / "objects").glob("tmp_pack_*"):
-                    left.unlink(missing_ok=True)
+                _clear(path)
                 client.fetch(where.encode(), clone, determine_wants=partial(_want, sha))
             commit = peel_sha(clone.object_store, sha)[1]
             if not isinstance(commit, Commit):
                 raise WorkspaceProblem(
                     "base_not_found", f"{base} of {origin.shown} is not a commit.", where="repo.base"
                 )
-            clone.refs[Ref(b"refs/heads/" + commit.id)] = commit.id
+            files.replace(path / "refs/heads" / commit.id.decode(), commit.id + b"\n", durable=True)
             return Base(commit.id, name)
         finally:
             clone.close()
+
+
+def _clear(clone: Path) -> None:
+    """Removes what a process that died while it fetched has left: its locks would stand in everybody's way."""
+    for left in (*clone.glob("objects/tmp_pack_*"), *clone.glob("objects/pack/*.lock")):
+        left.unlink(missing_ok=True)
 
 
 def _want(sha: ObjectID, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
@@ -198,14 +204,15 @@ def _want(sha: ObjectID, refs: Mapping[Ref, ObjectID], depth: int | None = None)
 
 
 def _opened(path: Path) -> Repo:
-    """The clone, made where there is none; one whose making was cut short is made again."""
-    if not (path / "objects" / "pack").is_dir():
-        path.mkdir(exist_ok=True)
-        for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
-            (path / directory).mkdir(parents=True, exist_ok=True)
+    """The clone, made where there is none, or only half of one."""
+    for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+        (path / directory).mkdir(parents=True, exist_ok=True)
     (path / "HEAD").write_text("ref: refs/heads/none\n")
     (path / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n")
-    return Repo(str(path))
+    clone = Repo(str(path))
+    if isinstance(clone.object_store, DiskObjectStore):
+        clone.object_store.fsync_object_files = True
+    return clone
 
 
 def _choose(
@@ -216,7 +223,7 @@ def _choose(
     default = head.removeprefix(b"refs/heads/").decode(errors="replace")
     if not base:
         if not any(name.startswith(b"refs/") for name in refs):
-            return default or "main", None
+            return default, None
         sha = refs.get(head) if head else refs.get(Ref(b"HEAD"))
         if sha is None:
             raise WorkspaceProblem(
@@ -239,6 +246,16 @@ def _choose(
         f"{origin.shown} has no branch or tag {base[:200]!r}. Its branches: {shown}.",
         where="repo.base",
     )
+
+
+def _unborn(origin: Origin) -> str:
+    """The branch on which the first commit of an empty repository will be."""
+    if origin.kind == "path":
+        with Repo(origin.location) as theirs:
+            head = theirs.refs.read_ref(Ref(b"HEAD")) or b""
+        if head.startswith(b"ref: refs/heads/"):
+            return head.removeprefix(b"ref: refs/heads/").decode(errors="replace")
+    return "main"
 
 
 def _check_local(location: str) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import urllib3.exceptions
 from dulwich.client import HTTPUnauthorized
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.objects import ObjectID
+from dulwich.object_store import MissingObjectFinder
+from dulwich.objects import ZERO_SHA, ObjectID, object_class
 from dulwich.pack import UnpackedObject
 from dulwich.refs import Ref
 from dulwich.repo import Repo
@@ -23,7 +24,8 @@ from schemas.events import Event, WorkspaceFinalized, WorkspaceFinalizeRequested
 from services.workspace.differences import difference
 from services.workspace.journal import INTENDED, Line
 from services.workspace.origins import Origin, client_for, parse_origin
-from services.workspace.problems import OriginUnavailable, WorkspaceProblem
+from services.workspace.problems import DAMAGED, OriginUnavailable, WorkspaceProblem
+from services.workspace.store import Store
 from services.workspace.workspace import Workspace, bounded
 
 
@@ -82,6 +84,8 @@ def _publish(workspace: Workspace) -> bool:
         raise WorkspaceProblem("push_failed", f"{origin.shown} is no git repository any more.", where="push") from error
     except (GitProtocolError, HangupException, urllib3.exceptions.HTTPError, OSError) as error:
         raise OriginUnavailable(f"{origin.shown}: {error}") from error
+    except DAMAGED as error:
+        raise WorkspaceProblem("push_failed", f"{origin.shown} cannot be read: {error!r}.", where="push") from error
     if seen != commit:
         raise WorkspaceProblem(
             "push_failed", f"{origin.shown} took the push of {workspace.branch} and does not show it.", where="push"
@@ -96,29 +100,44 @@ def _observed(origin: Origin, ref: Ref) -> ObjectID | None:
 
 def _push(origin: Origin, repository: Path, ref: Ref, commit: ObjectID) -> None:
     """Sets the branch where there is none, or where ours goes on from theirs."""
-    if origin.kind == "path":
-        _check_not_checked_out(origin, ref)
-    ours = Repo(str(repository))
-    try:
+    with Repo(str(repository)) as ours:
+        if origin.kind == "path":
+            _push_here(origin, ours, ref, commit)
+            return
 
         def moves(theirs: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
-            there = theirs.get(ref)
-            if there is not None and there != commit and not _goes_on(ours, there, commit):
-                raise WorkspaceProblem(
-                    "push_rejected",
-                    f"{origin.shown} has a branch {ref.decode().removeprefix('refs/heads/')} with other work on it; "
-                    "it is never overwritten.",
-                    where="push",
-                )
+            _check_goes_on(origin, ours, ref, theirs.get(ref), commit)
             return {ref: commit}
 
         client, where = client_for(origin)
         result = client.send_pack(where.encode(), moves, partial(_pack, ours))
-    finally:
-        ours.close()
     refused = (result.ref_status or {}).get(ref)
     if refused:
         raise WorkspaceProblem("push_rejected", f"{origin.shown} refused the push: {refused}.", where="push")
+
+
+def _push_here(origin: Origin, ours: Repo, ref: Ref, commit: ObjectID) -> None:
+    """Publishes into a repository on this disk, object by object, so that a crash leaves no lock of a pack behind."""
+    with Repo(origin.location) as theirs:
+        there = theirs.refs.as_dict().get(ref)
+        _check_goes_on(origin, ours, ref, there, commit)
+        if not theirs.bare and theirs.refs.read_ref(Ref(b"HEAD")) == b"ref: " + ref:
+            message = f"{origin.shown} has the branch checked out: it cannot be moved under it."
+            raise WorkspaceProblem("push_rejected", message, where="push")
+        common = [sha for sha in set(theirs.refs.as_dict().values()) if sha in ours.object_store]
+        store = Store(Path(theirs.object_store.path))
+        try:
+            for sha, _ in MissingObjectFinder(ours.object_store, haves=common, wants=[commit]):
+                kind, data = ours.object_store.get_raw(sha)
+                store.put(object_class(kind).type_name, data)
+            store.flush()
+        finally:
+            store.forget()
+            store.close()
+        # Nobody else moves this branch, and only one of us at a time: a lock that is there is one that died.
+        Path(theirs.controldir(), f"{ref.decode()}.lock").unlink(missing_ok=True)
+        if not theirs.refs.set_if_equals(ref, there or ZERO_SHA, commit):
+            raise OriginUnavailable(f"{origin.shown}: somebody else moved {ref.decode()} at this moment")
 
 
 def _pack(
@@ -134,17 +153,11 @@ def _pack(
     return ours.generate_pack_data(set(have), set(want), ofs_delta=ofs_delta)
 
 
-def _goes_on(ours: Repo, there: ObjectID, commit: ObjectID) -> bool:
-    if there not in ours.object_store:
-        return False
-    return any(entry.commit.id == there for entry in ours.get_walker(include=[commit]))
-
-
-def _check_not_checked_out(origin: Origin, ref: Ref) -> None:
-    with Repo(origin.location) as theirs:
-        if not theirs.bare and theirs.refs.read_ref(Ref(b"HEAD")) == b"ref: " + ref:
-            raise WorkspaceProblem(
-                "push_rejected",
-                f"{origin.shown} has the branch checked out: it cannot be moved under it.",
-                where="push",
-            )
+def _check_goes_on(origin: Origin, ours: Repo, ref: Ref, there: ObjectID | None, commit: ObjectID) -> None:
+    if there is None or there == commit:
+        return
+    if there in ours.object_store and any(entry.commit.id == there for entry in ours.get_walker(include=[commit])):
+        return
+    branch = ref.decode().removeprefix("refs/heads/")
+    message = f"{origin.shown} has a branch {branch} with other work on it; it is never overwritten."
+    raise WorkspaceProblem("push_rejected", message, where="push")

@@ -22,7 +22,7 @@ from services.workspace.ignoring import DROPPINGS, Rules, ignored, parse
 from services.workspace.names import is_git_directory, show
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.store import EXECUTABLE, FILE, SUBMODULE, SYMLINK, Entry, Store
-from services.workspace.trees import Changes, Listing, listing
+from services.workspace.trees import Changes, Listing
 
 MAX_FILE_BYTES = 200 * 1024 * 1024
 """A file over this size is not committed: most forges refuse it, and a mistake is likelier than a purpose."""
@@ -111,7 +111,12 @@ class Memory:
 
 @dataclass(slots=True)
 class Scan:
-    """What was found. `extra` are paths, topmost only, that git would not list: ignored files, sockets, odd things."""
+    """What was found, compared with the tree `base`.
+
+    `extra` are paths, topmost only, that git would not list: ignored files, sockets, odd things.
+    """
+
+    base: ObjectID
 
     changes: Changes = field(default_factory=dict[bytes, "Entry | None"])
     extra: list[bytes] = field(default_factory=list[bytes])
@@ -119,13 +124,11 @@ class Scan:
     problems: list[WorkspaceProblem] = field(default_factory=list[WorkspaceProblem])
 
 
-def scan(store: Store, root: int, memory: Memory, tree: ObjectID) -> Scan:
-    """Compares the worktree `root` (a descriptor) with `tree`. Changed contents are put into the store."""
-    if memory.tree == tree:
-        tracked: Listing = {path: (known.mode, ObjectID(known.sha)) for path, known in memory.stamps.items()}
-    else:
-        tracked = listing(store, tree)
-    return _Walk(store, memory, tracked).run(root)
+def scan(store: Store, root: int, memory: Memory) -> Scan:
+    """Compares the worktree `root` (a descriptor) with what is remembered. Changed contents are put into the store."""
+    assert memory.tree is not None
+    tracked: Listing = {path: (known.mode, ObjectID(known.sha)) for path, known in memory.stamps.items()}
+    return _Walk(store, memory, tracked, Scan(memory.tree)).run(root)
 
 
 def _entries(directory: int) -> list[tuple[bytes, os.stat_result]]:
@@ -139,7 +142,7 @@ def _entries(directory: int) -> list[tuple[bytes, os.stat_result]]:
 
 
 class _Walk:
-    def __init__(self, store: Store, memory: Memory, tracked: Listing) -> None:
+    def __init__(self, store: Store, memory: Memory, tracked: Listing, found: Scan) -> None:
         self._store = store
         self._memory = memory
         self._tracked = tracked
@@ -149,7 +152,7 @@ class _Walk:
             while cut > 0 and path[:cut] not in self._above:
                 self._above.add(path[:cut])
                 cut = path.rfind(b"/", 0, cut)
-        self._found = Scan()
+        self._found = found
         self._seen: set[bytes] = set()
 
     def run(self, root: int) -> Scan:

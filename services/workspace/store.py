@@ -18,7 +18,7 @@ from typing import cast
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Commit, ObjectID, ShaFile, Tree
 
-from services.workspace.problems import WorkspaceProblem
+from services.workspace.problems import DAMAGED, WorkspaceProblem
 
 Entry = tuple[int, ObjectID]
 """One entry of a tree: its mode and what it names."""
@@ -107,7 +107,7 @@ class Store:
     def _object(self, sha: ObjectID) -> ShaFile:
         try:
             return self._disk[sha]
-        except (KeyError, OSError, ValueError, zlib.error, AssertionError) as error:
+        except DAMAGED as error:
             raise WorkspaceProblem(
                 "corrupt_repository", f"The object {sha.decode()} cannot be read: {error}"
             ) from error
@@ -115,7 +115,7 @@ class Store:
     def _read(self, sha: ObjectID) -> tuple[int, bytes]:
         try:
             return self._disk.get_raw(sha)
-        except (KeyError, OSError, ValueError, zlib.error, AssertionError) as error:
+        except DAMAGED as error:
             raise WorkspaceProblem(
                 "corrupt_repository", f"The object {sha.decode()} cannot be read: {error}"
             ) from error

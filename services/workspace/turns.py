@@ -43,13 +43,12 @@ def prepare(workspace: Workspace, request: WorkspacePrepareRequested, at: int) -
 
 def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRequested, at: int) -> Event:
     head = ObjectID(session.head.encode())
-    tree = workspace.store.tree_of(head)
     worktree = workspace.worktree(session)
-    found = worktree.look(tree)
-    kept = keep(workspace, session, head, found, at)
     target = _brought_up(workspace, session, head, at)
     wanted = workspace.store.tree_of(target)
-    worktree.bring_to(wanted, now=tree, found=found, clean=request.attempt > 1 or session.task is not None)
+    found = worktree.look()
+    kept = keep(workspace, session, found, at, known=wanted)
+    worktree.bring_to(wanted, found=found, clean=request.attempt > 1 or session.task is not None)
     _refresh(workspace, session, worktree, target)
     prepared = WorkspacePrepared(
         execution_id=workspace.execution_id,
@@ -128,12 +127,12 @@ def _commit(
     store, head = workspace.store, ObjectID(session.head.encode())
     tree = store.tree_of(head)
     worktree = workspace.worktree(session)
-    found = worktree.look(tree)
+    found = worktree.look()
     if found is None:
         raise WorkspaceProblem("worktree_missing", f"The worktree of {session.session} is gone, and the work with it.")
     if found.problems:
         raise found.problems[0]
-    made = changed(store, tree, found.changes) if found.changes else tree
+    made = changed(store, found.base, found.changes) if found.changes else found.base
     new = head
     if made != tree:
         new = make_commit(
@@ -161,24 +160,26 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
     head = ObjectID(session.head.encode())
     tree = workspace.store.tree_of(head)
     worktree = workspace.worktree(session)
-    found = worktree.look(tree)
-    kept = keep(workspace, session, head, found, at)
-    worktree.bring_to(tree, now=tree, found=found, clean=True)
+    found = worktree.look()
+    kept = keep(workspace, session, found, at, known=tree)
+    worktree.bring_to(tree, found=found, clean=True)
     _refresh(workspace, session, worktree, head)
     return workspace.answer(answer, _line(session, head, (answer.task_id, answer.attempt), kept))
 
 
-def keep(workspace: Workspace, session: Session, head: ObjectID, found: Scan | None, at: int) -> dict[str, str]:
-    """Keeps what differs from `head` in a commit of its own, and says under which ref.
+def keep(
+    workspace: Workspace, session: Session, found: Scan | None, at: int, *, known: ObjectID | None = None
+) -> dict[str, str]:
+    """Keeps what is in a worktree and nowhere else in a commit of its own, and says under which ref.
 
-    The commit carries no trailer of a task, and no branch holds it: it is nobody's effect.
+    The commit carries no trailer of a task, and no branch holds it: it is nobody's effect. `known` is a tree that the
+    platform itself was about to put there.
     """
-    if found is None or not found.changes:
+    if found is None:
         return {}
-    store = workspace.store
-    tree = store.tree_of(head)
-    made = changed(store, tree, found.changes)
-    if made == tree:
+    store, head = workspace.store, ObjectID(session.head.encode())
+    made = changed(store, found.base, found.changes) if found.changes else found.base
+    if made in (store.tree_of(head), known):
         return {}
     task = f"{session.task[0]}-{session.task[1]}" if session.task else "idle"
     commit = make_commit(

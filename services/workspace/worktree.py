@@ -49,32 +49,32 @@ class Worktree:
         """Whether the directory is there (an agent may have removed it)."""
         return self.path.is_dir() and not self.path.is_symlink()
 
-    def look(self, tree: ObjectID) -> Scan | None:
-        """What differs from `tree`. None: there is no worktree, or its making was cut short."""
+    def look(self) -> Scan | None:
+        """What differs from what the platform put there. None: there is no worktree, or its making was cut short."""
         self._memory.load()
         if not self._memory.known or not self.exists():
             return None
         with files.opened(self.path) as root:
-            return scan(self._store, root, self._memory, tree)
+            return scan(self._store, root, self._memory)
 
     def settle(self, tree: ObjectID, found: Scan) -> None:
         """Takes over what was found as the content `tree` of the worktree."""
         self._memory.save(tree, found.stamps)
 
-    def bring_to(self, tree: ObjectID, *, now: ObjectID, found: Scan | None, clean: bool) -> None:
+    def bring_to(self, tree: ObjectID, *, found: Scan | None, clean: bool) -> None:
         """Writes the files of `tree`.
 
-        `found` is how the worktree differs from `now`; without it everything is looked at. `clean` also removes what
-        git ignores.
+        `found` is what is in the worktree; without it nothing in there counts. `clean` also removes what git ignores.
         """
+        self._store.flush()
         if found is None:
-            now, found, clean = self._start_over()
-        elif not found.changes and now == tree and not (clean and found.extra):
+            found = self._start_over()
+        elif not found.changes and found.base == tree and not (clean and found.extra):
             self._memory.save(tree, found.stamps)
             return
         wanted: Changes = dict.fromkeys(found.extra) if clean else {}
-        wanted.update(self._undo(now, found))
-        wanted.update(changes_between(self._store, now, tree))
+        wanted.update({path: entry_at(self._store, found.base, path) for path in found.changes})
+        wanted.update(changes_between(self._store, found.base, tree))
         self._memory.forget()
         stamps = found.stamps
         with files.opened(self.path) as root:
@@ -90,15 +90,11 @@ class Worktree:
         self._memory.forget()
         files.remove_tree(self.path)
 
-    def _start_over(self) -> tuple[ObjectID, Scan, bool]:
+    def _start_over(self) -> Scan:
         """What is in the directory belongs to nobody: it goes."""
         files.remove_tree(self.path)
         self.path.mkdir(parents=True)
-        return EMPTY_TREE, Scan(), True
-
-    def _undo(self, tree: ObjectID, found: Scan) -> Changes:
-        """What was changed, as it was before."""
-        return {path: entry_at(self._store, tree, path) for path in found.changes}
+        return Scan(EMPTY_TREE)
 
     def _write(self, root: int, wanted: Changes) -> dict[bytes, Stamp | None]:
         made: dict[bytes, Stamp | None] = {}
