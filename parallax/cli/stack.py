@@ -68,7 +68,7 @@ async def _run(
     import msgspec
 
     from parallax.stack.control import Report, run_stack
-    from parallax.stack.errors import StackError
+    from parallax.stack.errors import StackError, UnknownPartError
     from shared.config import BadSettings
 
     waiting = [] if report_fd is None else [report_fd]
@@ -93,7 +93,7 @@ async def _run(
             lifeline=lifeline_fd,
         )
     except (StackError, BadSettings) as error:
-        report(Report(error=str(error)))
+        report(Report(error=str(error), bad_input=isinstance(error, UnknownPartError | BadSettings)))
         raise
 
 

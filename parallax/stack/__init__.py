@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parallax.stack.embedded import Stack, Status, embedded
+    from parallax.stack.running import Stack, Status, embedded
 
 __all__ = ["Stack", "Status", "embedded"]
 
@@ -19,4 +19,4 @@ def __getattr__(name: str) -> Any:
     """`embedded` is imported when it is used: the supervisor itself has no need of it."""
     if name not in __all__:
         raise AttributeError(f"module 'parallax.stack' has no attribute {name!r}")
-    return getattr(importlib.import_module("parallax.stack.embedded"), name)
+    return getattr(importlib.import_module("parallax.stack.running"), name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from parallax.stack.errors import NotReadyError, StackError
+from parallax.stack.errors import NotReadyError, StackError, UnknownPartError
 from parallax.stack.lock import end_orphans, held
 from parallax.stack.plan import Plan, make_plan
 from parallax.stack.supervisor import Supervisor
@@ -31,6 +31,8 @@ class Report(Model, frozen=True, kw_only=True):
 
     seconds: float = 0.0
     error: str = ""
+    bad_input: bool = False
+    """Whether it was what was asked for that is wrong, rather than the machine."""
 
 
 async def run_stack(
@@ -129,6 +131,8 @@ def start_detached(
     record = read_record(data)
     if report.error or record is None:
         process.wait()
+        if report.bad_input:
+            raise UnknownPartError(report.error)
         raise StackError(report.error or "the stack wrote no record")
     process.returncode = 0  # it is on its own from here; the collector must not warn about it
     return record, report.seconds

@@ -87,8 +87,9 @@ def test_subjects_are_spelled_once() -> None:
             continue
         said = {id(doc) for doc in _docstrings(tree)}
         for node in ast.walk(tree):
-            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
-            if is_text and str(node.value).startswith(roots) and " " not in str(node.value):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in said:
+                continue
+            if node.value.startswith(roots) and " " not in node.value:
                 found.append(f"{name}:{node.lineno} {node.value!r}")
     assert found == []
 
