@@ -88,7 +88,9 @@ async def _revive(estate: Estate, run: Run, history: History) -> None:
         await run.fail(Failure(code="internal_error", message=what))
         return
     missing = owed(history, rebuilt.produced)
-    if missing:
+    if missing and history.paused:
+        run.held = missing
+    elif missing:
         await run.commit(missing)
     if not run.closed:
         run.go()

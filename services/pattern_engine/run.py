@@ -69,6 +69,8 @@ class Run:
         self.request_digest = ""
         self.last_active_ms = home.now_ms()
         self.handled: set[str] = set()
+        self.held: list[Event] = []
+        """Decisions that a paused execution has come to and that are appended when it is resumed."""
         self._home = home
         self._lock = asyncio.Lock()
         self._inbox: deque[Recorded] = deque()
@@ -235,6 +237,9 @@ class Run:
         if self._deadline_ms is not None:
             self._deadline_ms += self._home.now_ms() - self._paused_at_ms
         self._watch_deadline()
+        held, self.held = self.held, []
+        if held:
+            await self.commit(held)
         self.pump()
 
     # -- time -------------------------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ import structlog
 
 from schemas.base import Problem
 from schemas.commands import CommandReply, ReplayQuery, ReplayReport
-from schemas.engines import EngineHeartbeat, ForwardedCommand, OpenExecutions
+from schemas.engines import CommandVerb, EngineHeartbeat, ForwardedCommand, OpenExecutions
 from schemas.events import ENDINGS, ExecutionClaimed
 from schemas.patterns import CompiledPattern
-from services.pattern_engine.commands import carry_out, rejected
+from services.pattern_engine.commands import body_of, carry_out, rejected
 from services.pattern_engine.conductor import Sources
 from services.pattern_engine.decisions import FACTS
 from services.pattern_engine.open_executions import HEARTBEAT_S, OpenSet, Roster, heir
@@ -133,11 +133,19 @@ class PatternEngine(Service):
 
     async def _command(self, delivery: Delivery) -> None:
         execution_id, verb = subjects.command_parts(delivery.subject)
-        command = msgspec.convert(
-            {"execution_id": execution_id, "verb": verb, "number": delivery.seq, "body": b"{}"}, ForwardedCommand
+        if not subjects.is_execution_id(execution_id):
+            what = f"{execution_id[:100]!r} cannot be the id of an execution."
+            await reply(self.bus, delivery, rejected(execution_id[:100], "execution_id", what))
+            return
+        command = ForwardedCommand(
+            execution_id=execution_id,
+            verb=msgspec.convert(verb, CommandVerb),
+            number=delivery.seq,
+            body=msgspec.Raw(delivery.payload or b"{}"),
         )
-        command = msgspec.structs.replace(command, body=msgspec.Raw(delivery.payload or b"{}"))
-        await reply(self.bus, delivery, await self._route(command, delivery))
+        body = body_of(command)
+        answer = body if isinstance(body, CommandReply) else await self._route(command, delivery)
+        await reply(self.bus, delivery, answer)
 
     async def _route(self, command: ForwardedCommand, delivery: Delivery) -> CommandReply:
         """Carries a command out, hands it to the owner, or says why neither is possible."""
