@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from parallax.bench.durability import durability_of
 from parallax.bench.fanout import measure, percentile, write_pattern
-from parallax.stack.embedded import embedded
+from parallax.stack import embedded
 
 
 class DbosFanout:

@@ -61,7 +61,7 @@ def fanout(executions: int, in_flight: int, agents: int, warm_up: int, as_json: 
     """
     from parallax.bench.durability import durability_of
     from parallax.bench.fanout import Figures, measure, write_pattern
-    from parallax.stack.embedded import embedded
+    from parallax.stack import embedded
 
     async def run(url: str, place: Path) -> Figures:
         return await measure(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parallax.stack.embedded import embedded
+from parallax.stack import embedded
 from tests.docs.pages import ROOT, blocks
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
