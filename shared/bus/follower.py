@@ -43,7 +43,7 @@ class Follower:
         self._filters = list(filters)
         self._from_now = after is None
         self._position = after or 0
-        self._live: deque[RawMessage] = deque()
+        self._live: deque[tuple[int, RawMessage]] = deque()
         self._live_bytes = 0
         self._heard: asyncio.Event = asyncio.Event()
         self._doubt = True
@@ -90,9 +90,10 @@ class Follower:
                     async for batch in self._catch_up():
                         yield batch
                     continue
-                batch = self._taken()
-                if batch:
-                    yield batch
+                batch = await self._taken()
+                for start in range(0, len(batch), _PAGE):
+                    yield batch[start : start + _PAGE]
+                if batch or self._live:
                     continue
                 if self._connection.closed:
                     raise BusClosed("The connection to the bus is closed.")
@@ -102,7 +103,10 @@ class Follower:
             looking.cancel()
 
     async def _take(self, message: RawMessage) -> None:
-        self._live.append(message)
+        seq = message.header("Nats-Sequence")
+        if not seq.isdigit() or message.header("Nats-Stream") != self._stream:
+            return  # said by somebody else on a subject of the log: not stored, so it did not happen
+        self._live.append((int(seq), message))
         self._live_bytes += len(message.payload)
         if len(self._live) > _MOST_WAITING or self._live_bytes > _MOST_WAITING_BYTES:
             self._live.clear()
@@ -111,17 +115,29 @@ class Follower:
         if not self._heard.is_set():
             self._heard.set()
 
-    def _taken(self) -> list[Recorded]:
+    async def _taken(self) -> list[Recorded]:
+        """What has been heard and is complete.
+
+        Each subscription of nats-py hands its messages on in a task of its own, so those of two filters may be
+        heard in another order than they came in. Whatever came before a message is heard at the latest one turn of
+        the loop after it: what is here now is complete then, up to the highest sequence of now.
+        """
+        if not self._live:
+            return []
+        if len(self._filters) > 1:
+            complete = max(seq for seq, _ in self._live)
+            await asyncio.sleep(0)
+            heard = sorted(self._live, key=_sequence)
+        else:
+            heard = list(self._live)
+            complete = heard[-1][0]
+        self._live = deque(one for one in heard if one[0] > complete)
+        self._live_bytes = sum(len(message.payload) for _, message in self._live)
         batch: list[Recorded] = []
-        while self._live and len(batch) < _PAGE:
-            message = self._live.popleft()
-            self._live_bytes -= len(message.payload)
-            if not message.header("Nats-Sequence") or message.header("Nats-Stream") != self._stream:
-                continue  # said by somebody else on a subject of the log: not stored, so it did not happen
-            record = recorded_from_server(self._stream, message)
-            if record.seq > self._position:
-                self._position = record.seq
-                batch.append(record)
+        for seq, message in heard:
+            if self._position < seq <= complete:
+                self._position = seq
+                batch.append(recorded_from_server(self._stream, message))
         return batch
 
     async def _look(self) -> None:
@@ -195,3 +211,7 @@ class Follower:
         self._doubt = True
         await asyncio.sleep(0.05)
         await self._connection.until_connected()
+
+
+def _sequence(heard: tuple[int, RawMessage]) -> int:
+    return heard[0]

@@ -191,6 +191,10 @@ class Writer:
 
     async def _write_lane(self, lane: list[Decision]) -> None:
         """Writes single events of one execution, pipelined. Where one fails, it and the rest go step by step."""
+        if any(decision.uncertain for decision in lane):
+            for decision in lane:
+                await self._write_alone(decision, None)
+            return
         answers = [await self._ask(decision.entries[0], decision.fence_headers()) for decision in lane]
         for place, (decision, answer) in enumerate(zip(lane, answers, strict=True)):
             try:
@@ -222,9 +226,13 @@ class Writer:
 
     async def _write_together(self, decisions: list[Decision]) -> None:
         """Writes decisions as one atomic batch; a batch that is refused is tried in halves."""
-        if len(decisions) == 1:
-            await self._write_alone(decisions[0], None)
-            return
+        doubtful = [decision for decision in decisions if decision.uncertain]
+        if doubtful or len(decisions) == 1:
+            for decision in doubtful or decisions:
+                await self._write_alone(decision, None)
+            decisions = [decision for decision in decisions if not decision.done.done()]
+            if not decisions:
+                return
         try:
             last = await self._commit(decisions)
         except Refused as error:

@@ -155,7 +155,7 @@ async def test_a_client_that_the_server_throws_out_comes_back(own_server: OwnSer
     seen: list[int] = []
 
     async def follow() -> None:
-        async for record in bus.follow([subjects.events_of(key)]):
+        async for record in bus.follow([subjects.events_of(key)], after=0):
             seen.append(record.seq)
 
     following = asyncio.create_task(follow())
