@@ -28,6 +28,9 @@ _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_START_WITHIN_S = 0.005
+"""So soon an attempt that still runs is in the log."""
+
 _LOOK_AGAIN_S = 15.0
 """A fact that is waited for longer is looked for in the log: nothing stalls because a message was missed."""
 
@@ -73,6 +76,7 @@ class Life:
         self._slot = False
         self._agent: AgentRegistration | None = None
         self._starting: asyncio.Task[int] | None = None
+        self._start_soon: tuple[asyncio.TimerHandle, Event] | None = None
 
     # -- from outside -----------------------------------------------------------------------------------------------
 
@@ -119,6 +123,8 @@ class Life:
             await self._append(machine.cancelled(self.state, self.withdrawn))
         finally:
             self._let_go_of_agent()
+            if self._start_soon is not None:
+                self._start_soon[0].cancel()
         if not self.state.session:
             return
         if not self._desk.sessions.exclusive(self._request):
@@ -226,12 +232,26 @@ class Life:
         return None
 
     def _start(self, agent_id: str) -> None:
-        """Says that the attempt is handed to an agent. The offer need not wait for it: offers may be repeated."""
+        """Says that the attempt is handed to an agent. The offer need not wait for it: offers may be repeated.
+
+        An attempt that ends within some milliseconds is begun and ended in the log at one go.
+        """
         event = machine.started(self.state, agent_id)
-        self._starting = asyncio.create_task(self._desk.bus.append(event, cause=self._delivery))
         self.state = machine.evolve(self.state, event, self._desk.clock.now_ms())
+        handle = asyncio.get_running_loop().call_later(_START_WITHIN_S, self._say_started)
+        self._start_soon = (handle, event)
+
+    def _say_started(self) -> None:
+        if self._start_soon is not None:
+            (handle, event), self._start_soon = self._start_soon, None
+            handle.cancel()
+            self._starting = asyncio.get_running_loop().create_task(
+                self._desk.bus.append(event, cause=self._delivery), name=f"started-{self._request.task_id}"
+            )
 
     async def _started(self) -> None:
+        """Returns when the beginning of the attempt is in the log."""
+        self._say_started()
         if self._starting is not None:
             starting, self._starting = self._starting, None
             await starting
@@ -243,7 +263,7 @@ class Life:
         if state.attempt == self.state.attempt and self.state.phase != "running":
             turn.settle(None)
         if self._agent is None:
-            self._doubt_after_restart(turn)
+            self._doubt(turn)
         outcome: Outcome | None = None
         try:
             if self.withdrawn:
@@ -257,12 +277,14 @@ class Life:
         finally:
             self._turn = None
             desk.turns.end(turn)
-            await self._started()
-        if self.withdrawn:
-            raise Withdrawn
-        if outcome is not None:
+            self._say_started()
+        if outcome is not None and not self.withdrawn:
+            self._let_go_of_agent()
+            await asyncio.sleep(0)  # lets the beginning be handed to the log before the end
             await self._conclude(outcome)
-        self._let_go_of_agent()
+        await self._started()
+        if self.withdrawn and self.state.phase != "ended":
+            raise Withdrawn
 
     async def _conclude(self, outcome: Outcome) -> None:
         desk = self._desk
@@ -288,12 +310,14 @@ class Life:
             self._agent = agent
             self.state = machine.handed_over(self.state, agent.agent_id)
 
-    def _doubt_after_restart(self, turn: Turn) -> None:
-        """An attempt that was begun before this executor was: its agent may be gone meanwhile."""
+    def _doubt(self, turn: Turn) -> None:
+        """The agent may be gone: since it was found ready, or since the attempt was begun by an executor before."""
         desk, agent_id = self._desk, self.state.agent_id
         if desk.sessions.spawns(self._request):
-            return
-        if agent_id in desk.fleet.agents:
+            reason = desk.sessions.gone(self._request.execution_id, agent_id)
+            if reason:
+                turn.settle(Faulted(error=Failure(code="agent_lost", message=reason), interrupted=True))
+        elif agent_id in desk.fleet.agents:
             self._agent = desk.fleet.agents[agent_id]
             desk.fleet.hold(agent_id)
         elif desk.fleet.known:

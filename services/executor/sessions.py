@@ -116,6 +116,14 @@ class Sessions:
                 _log.warning("agent_not_started_yet", agent_id=agent_id, role=request.role)
                 await self._look_again(view)
 
+    def gone(self, execution_id: str, agent_id: str) -> str:
+        """Why an agent that was started is there no more, as far as is known; empty when it is there."""
+        view = self._views.known(execution_id)
+        agent = view.agents.get(agent_id) if view is not None else None
+        if agent is None or agent.state not in ("stopped", "lost"):
+            return ""
+        return f"The agent {agent_id} was {agent.state}."
+
     async def _ask_for(self, view: ExecutionView, request: TaskRequested, session: str, life: int) -> None:
         wanted = [(session, life)]
         if request.role not in view.roles:

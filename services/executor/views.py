@@ -127,6 +127,10 @@ class Views:
         """Why nobody wants a task any more, as far as it was heard; empty when somebody does."""
         return self._ended.get(execution_id) or self._ended.get(task_id) or ""
 
+    def known(self, execution_id: str) -> ExecutionView | None:
+        """The view of an execution, if it is there."""
+        return self._views.get(execution_id)
+
     def hear(self, record: Recorded, now: float) -> None:
         """Takes in what was followed."""
         match record.data:

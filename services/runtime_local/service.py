@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -216,11 +217,17 @@ class LocalRuntime(Service):
         inbox = subjects.agent_task(session.id)
         self._subscriptions[session.id] = [
             await self.bus.serve(inbox, TaskOffer, session.offered),
-            await self.bus.serve(subjects.agent_control(session.id), TaskControl, session.control),
+            await self.bus.serve(subjects.agent_control(session.id), TaskControl, partial(self._control, session)),
         ]
         enrolment = Enrolment(self.bus, session.registration(inbox, self.bus.id), session.running)
         self._enrolments[session.id] = enrolment
         enrolment.start()
+
+    async def _control(self, session: Session, word: TaskControl) -> None:
+        if word.action == "stop":
+            await self._let_go(session, word.reason or "it was told to stop", interrupted=True)
+        else:
+            await session.control(word)
 
     async def _left(self, session: Session, reason: str, exit_code: int) -> None:
         """A `custom` program ended by itself."""

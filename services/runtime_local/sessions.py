@@ -233,7 +233,7 @@ class Session:
             case "resume":
                 self.thaw()
             case "stop":
-                pass
+                await self.close(word.reason)
 
     async def _settled(self) -> None:
         if self._running is not None:

@@ -1,0 +1,174 @@
+"""What the executor, the runtime and agents survive, as processes that are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+from parallax.agent import Agent, Result, Task
+from schemas.agents import AgentSpec
+from schemas.events import (
+    AgentStopped,
+    ExecutionCancelled,
+    ExecutionPaused,
+    ExecutionResumed,
+    TaskCancelled,
+    TaskCompleted,
+    TaskFailed,
+    TaskRetrying,
+    TaskStarted,
+)
+from services.runtime_local.environment import MARK
+from shared.testing import eventually
+from tests.services.executor.rooms import command, house
+
+
+def running_for(execution_id: str) -> list[psutil.Process]:
+    """The processes that carry an execution's mark and are not dead."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK, "").startswith(execution_id) and process.status() != "zombie":
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def asleep(place: Path) -> AgentSpec:
+    """A program that writes down its pid, starts a child in a session of its own, and sleeps."""
+    return command(
+        "import os, subprocess, time",
+        "subprocess.Popen(['setsid', 'sleep', '300'])",
+        f"open({str(place)!r}, 'a').write(f'{{os.getpid()}}\\n')",
+        "time.sleep(300)",
+    )
+
+
+async def test_a_killed_executor_loses_nothing(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """After kill -9 in the middle of a turn the next executor hears its end; the turn is done once."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        agent, done, go = Agent("steady", ["steady"], url=nats_url), [], asyncio.Event()
+
+        @agent.task
+        async def work(task: Task) -> Result:
+            done.append(task.id)
+            await go.wait()
+            return Result("once")
+
+        await rooms.open("registry")
+        await rooms.agent(agent)
+        first = await rooms.process("executor")
+        request = await rooms.request(agent=AgentSpec(capabilities=["steady"]))
+        await rooms.wait_for(request, TaskStarted)
+        await eventually(lambda: done)
+        first.kill()
+        await first.wait()
+        go.set()
+        await rooms.process("executor")
+        completed = await rooms.wait_for(request, TaskCompleted)
+        assert (completed.result, completed.attempt, len(done)) == ("once", 1, 1)
+
+
+async def test_a_killed_runtime_leaves_nothing_behind(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """Its programs are gone at once, the attempt counts as interrupted, and the task is done by the next runtime."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        runtime = await rooms.process("runtime_local")
+        marks = tmp_path / "marks"
+        spec = command(
+            "import os, subprocess, time, json",
+            f"first = not os.path.exists({str(marks)!r})",
+            f"open({str(marks)!r}, 'a').write('x')",
+            "first and (subprocess.Popen(['setsid', 'sleep', '300']), time.sleep(300))",
+            "print(json.dumps({'type': 'result', 'result': 'second'}))",
+        )
+        request = await rooms.request(agent=spec, attempts=1)
+        await eventually(marks.exists, timeout_s=10)
+        await eventually(lambda: len(running_for(request.execution_id)) >= 3)
+        runtime.kill()
+        await runtime.wait()
+        await eventually(lambda: not running_for(request.execution_id), timeout_s=3)
+        await rooms.process("runtime_local")
+        completed = await rooms.wait_for(request, TaskCompleted, within_s=20)
+        assert (completed.result, completed.attempt) == ("second", 2)
+        assert (await rooms.wait_for(request, TaskRetrying)).interrupted
+
+
+async def test_cancel_stops_every_process(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """A cancelled execution leaves no process of its agents, and its task is cancelled in the log."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor", "runtime_local")
+        request = await rooms.request(agent=asleep(tmp_path / "pid"))
+        await eventually((tmp_path / "pid").exists, timeout_s=10)
+        await rooms.bus.append(ExecutionCancelled(execution_id=request.execution_id, reason="enough"))
+        cancelled = await rooms.wait_for(request, TaskCancelled)
+        assert cancelled.reason == "enough"
+        await eventually(lambda: not running_for(request.execution_id))
+        stopped = await rooms.wait_for(request, AgentStopped)
+        assert stopped.reason == "the execution is over"
+
+
+async def test_pause_freezes_and_resume_thaws(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """Every process stands still while the execution is paused, the clocks too, and goes on afterwards."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor", "runtime_local")
+        beats = tmp_path / "beats"
+        spec = command(
+            "import time, json",
+            f"file = open({str(beats)!r}, 'a')",
+            "for _ in range(20): file.write('x'); file.flush(); time.sleep(0.05)",
+            "print(json.dumps({'type': 'result', 'result': 'done'}))",
+        )
+        request = await rooms.request(agent=spec, timeout_ms=2500)
+        await eventually(lambda: beats.exists() and len(beats.read_text()) > 2, timeout_s=10)
+        await rooms.bus.append(ExecutionPaused(execution_id=request.execution_id, number=1))
+        await eventually(lambda: [p for p in running_for(request.execution_id) if p.status() == "stopped"])
+        before = len(beats.read_text())
+        await asyncio.sleep(2.0)  # longer than is left of the time limit, which stands still
+        assert len(beats.read_text()) <= before + 1
+        await rooms.bus.append(ExecutionResumed(execution_id=request.execution_id, number=2))
+        assert (await rooms.wait_for(request, TaskCompleted)).attempt == 1
+
+
+async def test_a_task_that_takes_too_long_is_stopped(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """The time limit ends the program, and fails the task without another attempt."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor", "runtime_local")
+        request = await rooms.request(agent=asleep(tmp_path / "pid"), timeout_ms=800)
+        failed = await rooms.wait_for(request, TaskFailed)
+        assert (failed.error.code, failed.attempts) == ("task_timeout", 1)
+        await eventually(lambda: not running_for(request.execution_id))
+
+
+async def test_a_killed_program_is_begun_again(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """kill -9 from outside is an interruption: it does not count against the attempts."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor", "runtime_local")
+        pids = tmp_path / "pids"
+        spec = command(
+            "import os, time, json",
+            f"first = not os.path.exists({str(pids)!r})",
+            f"open({str(pids)!r}, 'a').write(f'{{os.getpid()}} ')",
+            "first and time.sleep(300)",
+            "print(json.dumps({'type': 'result', 'result': 'alive'}))",
+        )
+        request = await rooms.request(agent=spec, attempts=1)
+        await eventually(lambda: pids.exists() and pids.read_text().strip(), timeout_s=10)
+        os.kill(int(pids.read_text().split()[0]), signal.SIGKILL)
+        completed = await rooms.wait_for(request, TaskCompleted)
+        assert (completed.result, completed.attempt) == ("alive", 2)
+
+
+async def test_a_missing_program_is_said_plainly(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """A program that is not there fails the task at once, with its name."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor", "runtime_local")
+        spec = AgentSpec(kinds=["command"], command=["no-such-program"])
+        failed = await rooms.wait_for(await rooms.request(agent=spec), TaskFailed)
+        assert failed.error.code == "program_not_found"
+        assert "'no-such-program' was not found in PATH" in failed.error.message
