@@ -53,16 +53,17 @@ class DeadLetter(Model, frozen=True, kw_only=True):
     body: str = ""
 
 
-async def bury(connection: Connection, service: str, durable: str, delivery: Delivery, reason: str) -> None:
-    """Parks a message; returns when it is safely there. The same message of the same worker is parked once."""
+async def bury(
+    connection: Connection, service: str, durable: str, delivery: Delivery, reason: str, place: str
+) -> None:
+    """Parks a message; returns when it is safely there. What is at one `place` of a stream is parked once."""
     kept = {
         name: text
         for name, text in delivery.headers.items()
         if not name.startswith("Nats-") and name not in _OWN and name
     }
-    identity = f"dead:{durable}:{delivery.stream}:{delivery.seq}:{delivery.attempt}"
     own = {
-        "Nats-Msg-Id": identity,
+        "Nats-Msg-Id": f"dead:{durable}:{place}",
         REASON: hdr.value(redact(reason)[:_LONGEST_REASON]),
         STREAM: delivery.stream,
         SUBJECT: hdr.value(delivery.subject),

@@ -211,6 +211,12 @@ def ack_fields(reply: str) -> tuple[int, int, int, int]:
     return int(parts[4]), int(parts[5]), int(parts[7]), int(parts[8])
 
 
+def place_of(reply: str) -> str:
+    """Stream and sequence of a consumer's message, from its reply subject."""
+    parts = reply.split(".")
+    return f"{parts[4]}:{parts[7]}" if len(parts) >= 11 else f"{parts[2]}:{parts[5]}"
+
+
 def _moment(text: str) -> datetime | None:
     if not text:
         return None

@@ -23,7 +23,7 @@ from shared.bus import dead_letters
 from shared.bus.connection import Connection
 from shared.bus.errors import BusClosed, BusError, Reject, Retry
 from shared.bus.intake import Intake
-from shared.bus.messages import Delivery, Undecodable, UnknownEvent, ack_fields, decode_body, recorded
+from shared.bus.messages import Delivery, Undecodable, UnknownEvent, ack_fields, decode_body, place_of, recorded
 from shared.bus.raw import RawMessage
 
 _log = structlog.get_logger(__name__)
@@ -194,7 +194,7 @@ class Worker:
                 await self._say(reply, b'-NAK {"delay": %d}' % int(delay * 1_000_000_000))
 
     async def _park(self, reply: str, delivery: Delivery, reason: str) -> None:
-        await dead_letters.bury(self._connection, self._service, self._durable, delivery, reason)
+        await dead_letters.bury(self._connection, self._service, self._durable, delivery, reason, place_of(reply))
         self._failures.pop((delivery.stream, delivery.seq), None)
         await self._say(reply, b"+TERM")
         _log.error(
