@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,7 +74,7 @@ class Desk:
         self._open.clear()
 
     @asynccontextmanager
-    async def _turn(self, execution_id: str) -> AsyncIterator[None]:
+    async def _turn(self, execution_id: str) -> AsyncGenerator[None]:
         lock = self._locks.setdefault(execution_id, asyncio.Lock())
         self._waiting[execution_id] = self._waiting.get(execution_id, 0) + 1
         try:

@@ -20,7 +20,7 @@ import urllib3.exceptions
 from dulwich.client import GitClient, HTTPUnauthorized, LocalGitClient, Urllib3HttpGitClient
 from dulwich.config import ConfigFile
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.object_store import DiskObjectStore, peel_sha
+from dulwich.object_store import peel_sha
 from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
@@ -210,8 +210,7 @@ def _opened(path: Path) -> Repo:
     (path / "HEAD").write_text("ref: refs/heads/none\n")
     (path / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n")
     clone = Repo(str(path))
-    if isinstance(clone.object_store, DiskObjectStore):
-        clone.object_store.fsync_object_files = True
+    clone.object_store.fsync_object_files = True
     return clone
 
 

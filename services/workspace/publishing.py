@@ -15,7 +15,7 @@ import urllib3.exceptions
 from dulwich.client import HTTPUnauthorized
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.object_store import MissingObjectFinder
-from dulwich.objects import ZERO_SHA, ObjectID, object_class
+from dulwich.objects import ZERO_SHA, ObjectID
 from dulwich.pack import UnpackedObject
 from dulwich.refs import Ref
 from dulwich.repo import Repo
@@ -27,6 +27,8 @@ from services.workspace.origins import Origin, client_for, parse_origin
 from services.workspace.problems import DAMAGED, OriginUnavailable, WorkspaceProblem
 from services.workspace.store import Store
 from services.workspace.workspace import Workspace, bounded
+
+_KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
 
 
 def finalize(workspace: Workspace, request: WorkspaceFinalizeRequested) -> Event:
@@ -129,7 +131,7 @@ def _push_here(origin: Origin, ours: Repo, ref: Ref, commit: ObjectID) -> None:
         try:
             for sha, _ in MissingObjectFinder(ours.object_store, haves=common, wants=[commit]):
                 kind, data = ours.object_store.get_raw(sha)
-                store.put(object_class(kind).type_name, data)
+                store.put(_KINDS[kind], data)
             store.flush()
         finally:
             store.forget()

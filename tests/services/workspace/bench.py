@@ -86,6 +86,23 @@ def add_commit(repo: Repo, files: Mapping[str, str | bytes], *, branch: str = "m
     return made.id
 
 
+def commit_at(repo: Repo, where: str) -> Commit:
+    """The commit with an id, or that a ref names."""
+    found = repo[repo.refs[Ref(where.encode())] if where.startswith("refs/") else ObjectID(where.encode())]
+    assert isinstance(found, Commit)
+    return found
+
+
+def with_tree(repo: Repo, tree: Tree, *, branch: str = "main") -> None:
+    """Makes a branch name a commit that holds a tree that no git would make."""
+    ref = f"refs/heads/{branch}"
+    head = commit_at(repo, ref)
+    head.tree = tree.id
+    for made in (tree, head):
+        repo.object_store.add_object(made)
+    repo.refs[Ref(ref.encode())] = head.id
+
+
 def _tree(repo: Repo, node: Mapping[str, Any]) -> ObjectID:
     tree = Tree()
     for name, content in node.items():
@@ -188,10 +205,8 @@ class Bench:
     def files(self, ref: str = "") -> dict[str, bytes]:
         """The files that a branch holds; the result's without a name."""
         with self.repository as repo:
-            name = f"refs/heads/{ref or self.workspace.branch}".encode()
-            commit = repo[repo.refs[Ref(name)]]
-            assert isinstance(commit, Commit)
-            found = repo.object_store.iter_tree_contents(commit.tree)
+            name = f"refs/heads/{ref or self.workspace.branch}"
+            found = repo.object_store.iter_tree_contents(commit_at(repo, name).tree)
             return {entry.path.decode(): repo[entry.sha].as_raw_string() for entry in found}
 
 

@@ -36,7 +36,7 @@ def test_parallel_work_is_taken_over_in_the_declared_order(bench: Bench) -> None
     assert files["a.txt"] == TEXT.replace("line 1\n", "first\n").replace("line 18\n", "second\n").encode()
     assert "b.txt" not in files
     with bench.repository as repo:
-        history = [entry.commit for entry in repo.get_walker(include=[done.commit.encode()])]
+        history = [entry.commit for entry in repo.get_walker(include=[ObjectID(done.commit.encode())])]
         tasks = [
             line for commit in history for line in commit.message.splitlines() if line.startswith(b"Parallax-Task")
         ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
-from dulwich.objects import Blob, ObjectID, Tree
+from dulwich.objects import Blob, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from dulwich.server import DictBackend
@@ -19,7 +19,7 @@ from schemas.events import WorkspaceFailed, WorkspaceFinalized, WorkspaceIntegra
 from services.workspace.names import safe_name
 from services.workspace.origins import parse_origin
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
-from tests.services.workspace.bench import Bench, add_commit, repository
+from tests.services.workspace.bench import Bench, add_commit, commit_at, repository, with_tree
 
 
 class _Quiet(WSGIRequestHandler):
@@ -145,11 +145,7 @@ def test_dangerous_names_are_never_written(tmp_path: Path, name: bytes) -> None:
         repo.object_store.add_object(tree)
         top = Tree()
         top.add(b"pkg", 0o040000, tree.id)
-        repo.object_store.add_object(top)
-        head = repo[repo.refs[Ref(b"refs/heads/main")]]
-        head.tree = top.id
-        repo.object_store.add_object(head)
-        repo.refs[Ref(b"refs/heads/main")] = ObjectID(head.id)
+        with_tree(repo, top)
     failed = Bench(tmp_path / "ws").open(tmp_path / "origin")
     assert isinstance(failed, WorkspaceFailed)
     assert failed.error.code in {"unsafe_repository", "corrupt_repository"}
@@ -278,7 +274,7 @@ def test_addresses_that_are_none(url: str) -> None:
 def test_a_damaged_repository_is_reported(tmp_path: Path) -> None:
     """Objects that are missing or damaged end the request with a reason."""
     with repository(tmp_path / "origin", {"a.txt": "a\n"}) as repo:
-        tree = repo[repo[repo.refs[Ref(b"refs/heads/main")]].tree]
+        tree = repo[commit_at(repo, "refs/heads/main").tree]
     path = tmp_path / "origin/.git/objects" / tree.id[:2].decode() / tree.id[2:].decode()
     path.chmod(0o644)
     path.write_bytes(os.urandom(100))

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dulwich.objects import ObjectID, Tree
 
 from services.workspace.scan import MAX_FILE_BYTES
-from tests.services.workspace.bench import AT, GIT, Bench, git, repository, write
+from tests.services.workspace.bench import AT, GIT, Bench, commit_at, git, repository, with_tree, write
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_a_turn_becomes_one_commit_with_everything_that_changed(bench: Bench) ->
         "new/deep/c.txt": b"c\n",
     }
     with bench.repository as repo:
-        commit = repo[done.commit.encode()]
+        commit = commit_at(repo, done.commit)
         assert commit.parents == [done.parent.encode()]
         assert (commit.author_time, commit.commit_time, commit.author_timezone) == (AT + 2, AT + 2, 0)
         assert commit.author == b"dev-1 <x1-dev-1@agents.parallax.invalid>"
@@ -108,9 +109,9 @@ def test_a_failed_attempt_is_undone_and_kept_aside(bench: Bench) -> None:
     (ref,) = bench.workspace.state.kept
     assert ref.startswith("refs/parallax/kept/dev-1/t1-1-")
     with bench.repository as repo:
-        kept = repo[bench.workspace.state.kept[ref].encode()]
+        kept = commit_at(repo, bench.workspace.state.kept[ref])
         assert b"Parallax-Task" not in kept.message
-        assert repo.refs[ref.encode()] == kept.id
+        assert commit_at(repo, ref) == kept
     again = bench.prepare("dev-1", "t1", attempt=2)
     assert again.commit == done.commit
 
@@ -145,7 +146,7 @@ def test_the_next_task_sees_what_the_last_step_did(bench: Bench) -> None:
     assert (worktree / "own.txt").read_text() == "mine\n"
     assert (worktree / "a.txt").read_text() == "1\n2\nthree\n"
     with bench.repository as repo:
-        assert repo[prepared.commit.encode()].parents[0] == own.commit.encode()
+        assert commit_at(repo, prepared.commit).parents[0] == own.commit.encode()
 
 
 def test_own_work_in_conflict_with_the_result_is_reported(bench: Bench) -> None:
@@ -321,17 +322,11 @@ def test_a_file_that_changes_without_a_trace_of_time_is_noticed(bench: Bench) ->
 
 def test_submodules_are_kept_as_they_are(tmp_path: Path) -> None:
     """A submodule is an empty directory in the worktree, never fetched, and stays in every commit."""
-    from dulwich.objects import Tree
-
     repo = repository(tmp_path / "origin", {".gitmodules": '[submodule "s"]\n\tpath = s\n\turl = ext::sh -c id\n'})
-    head = repo[repo.refs[b"refs/heads/main"]]
-    tree = repo[head.tree]
+    tree = repo[commit_at(repo, "refs/heads/main").tree]
     assert isinstance(tree, Tree)
-    tree.add(b"s", 0o160000, b"1" * 40)
-    repo.object_store.add_object(tree)
-    head.tree = tree.id
-    repo.object_store.add_object(head)
-    repo.refs[b"refs/heads/main"] = head.id
+    tree.add(b"s", 0o160000, ObjectID(b"1" * 40))
+    with_tree(repo, tree)
     bench = Bench(tmp_path / "ws")
     bench.ready(tmp_path / "origin")
     worktree = Path(bench.prepare("dev-1").path)
@@ -340,6 +335,6 @@ def test_submodules_are_kept_as_they_are(tmp_path: Path) -> None:
     done = bench.finish("dev-1")
     assert done.files == ["a.txt"]
     with bench.repository as made:
-        kept = made[made[done.commit.encode()].tree]
+        kept = made[commit_at(made, done.commit).tree]
         assert isinstance(kept, Tree)
         assert kept[b"s"] == (0o160000, b"1" * 40)
