@@ -236,6 +236,14 @@ class HostLibrary:
             raise EffectFailed("invalid_argument", f"revised: the review was of {len(works)} works, counted from 0")
         return works[int(number)]
 
+    def element_of(self, machine: Machine, array: Value, index: Value) -> Value:
+        """An element of an array; null where there is no such element, or no array because its step failed."""
+        del machine
+        items, number = bare(array), bare(index)
+        if not isinstance(items, list) or not isinstance(number, float) or not 0 <= number < len(items):
+            return None
+        return cast("list[Value]", items)[int(number)]
+
     def replace_at(self, machine: Machine, array: Value, path: Value, value: Value) -> Value:
         """The array with the element at a path of indexes replaced."""
         del machine
@@ -261,6 +269,7 @@ HOST_FUNCTIONS: Mapping[str, str] = {
     "log": "log",
     "text": "text",
     "revised": "revised",
+    "elementOf": "element_of",
     "replaceAt": "replace_at",
 }
 """Names of the host functions in a program, and the methods behind them."""

@@ -100,6 +100,8 @@ def _attempt(
 def _accepted(role: Role, attempt: Attempt) -> Attempt:
     if attempt.warning or (attempt.score is not None and attempt.score >= role.policy.accept):
         return attempt
+    if attempt.score is None and not attempt.evidence.expected:
+        return attempt
     return msgspec.structs.replace(attempt, warning=f"accepted with {_said(attempt)}; {role.policy.accept:g} is wanted")
 
 

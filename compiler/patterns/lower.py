@@ -198,7 +198,7 @@ class Lowering:
             shape = items[position] if position < len(items) else ANY
             names = self._names(step, None, set())
             known = place.variables.get(step.id) if place.declared else None
-            code = f"{container.code}[{position}]"
+            code = _element(container, position)
             if known is not None:
                 alias = known
                 alias.shape = shape
@@ -293,6 +293,8 @@ class Lowering:
             if branch or head.startswith("if"):
                 self._emit(place.indent, head)
                 there = place.inside(indent=place.indent + "  ", declared=True)
+                other = step.else_steps if branch is step.then_steps else step.then_steps
+                self._announce(every_step(other), there.scope, "step {id!r} runs only where this one does not")
                 made = self._block(branch, there)
                 value = "[" + ", ".join(one.code for one in made) + "]" if many else (made[-1].code if made else "null")
                 self._emit(there.indent, f"{result.code} = {value}")
@@ -362,10 +364,16 @@ class Lowering:
 
     def _refresh(self, variable: Variable, place: Place) -> None:
         for child in variable.children:
-            self._refresh(self._set(child, f"{variable.code}[{child.index}]", place), place)
+            self._refresh(self._set(child, _element(variable, child.index), place), place)
 
     def _update_parent(self, variable: Variable, place: Place) -> None:
         parent = variable.parent
         if parent is not None and parent.function == place.function:
             self._emit(place.indent, f"{parent.code} = replaceAt({parent.code}, [{variable.index}], {variable.code})")
             self._update_parent(parent, place)
+
+
+def _element(container: Variable, position: int) -> str:
+    """An element of a composite step's array; of one that may have failed there may be no array."""
+    sure = container.shape.kind == "list" and not container.shape.nullable
+    return f"{container.code}[{position}]" if sure else f"elementOf({container.code}, {position})"

@@ -96,6 +96,12 @@ class _Resolver:
     def _member(self, base: Expression, name: str, offset: int) -> tuple[str, Shape]:
         code, shape = self.visit(base)
         defaults = self._scope.symbols[base.name].defaults if isinstance(base, Name) else {}
+        if name in defaults and shape.fields is not None:
+            return f"({code}?.{name} ?? {literal(defaults[name])})", replace(shape.fields[name], nullable=False)
+        return self._member_of(code, shape, name, offset)
+
+    @staticmethod
+    def _member_of(code: str, shape: Shape, name: str, offset: int) -> tuple[str, Shape]:
         if shape.kind in {"list", "text"} and name == "length":
             return (f"{code}?.length", replace(NUMBER, nullable=True)) if shape.nullable else (f"{code}.length", NUMBER)
         if shape.kind not in {"any", "record"}:
@@ -107,8 +113,6 @@ class _Resolver:
         if field is None:
             hint = did_you_mean(name, shape.fields)
             raise ExpressionError(f"there is no {name!r} here", offset, hint, "unknown-field")
-        if name in defaults:
-            return f"({code}?.{name} ?? {literal(defaults[name])})", field
         optional = shape.nullable or field.missing
         return f"{code}{'?.' if optional else '.'}{name}", replace(field, nullable=field.nullable or optional)
 
@@ -135,6 +139,8 @@ class _Resolver:
         code, shape = self.visit(node.operand)
         if node.op == "!":
             return f"!{_wrapped(code)}", FLAG
+        if node.op == "<~" and shape.fields is not None and "confidence" in shape.fields:
+            return self._member_of(code, shape, "confidence", node.offset)
         if node.op == "<~":
             return f"(<~ {_wrapped(code)})", NUMBER
         self._number(shape, "-", node.offset)

@@ -63,7 +63,7 @@ class Templates:
         text, parts, roots, position = str(node.value), list[str | Resolved](), list[str](), 0
         plain: list[str] = []
         while (found := text.find("${", position)) >= 0:
-            if found > 0 and text[found - 1] in "\\$":
+            if found > position and text[found - 1] == "\\":
                 plain.append(text[position : found - 1] + "${")
                 position = found + 2
                 continue

@@ -74,7 +74,9 @@ def verified(score: float | None, output: str = "") -> Verification:
     """What a command oracle found."""
     passed = score is not None and score >= 1.0
     return Verification(
-        score=score, passed=passed, oracles=[OracleResult(type="command", name="tests", score=score, passed=passed, output=output)]
+        score=score,
+        passed=passed,
+        oracles=[OracleResult(type="command", name="tests", score=score, passed=passed, output=output)],
     )
 
 

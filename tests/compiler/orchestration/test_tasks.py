@@ -224,7 +224,6 @@ def test_a_conflict_fails_the_step_and_names_it() -> None:
         'assign(dev, "x", {timeout: 5})',
         'assign(dev, "x", {timeoutMs: "soon"})',
         'assign(dev, "x", {onError: "ignore"})',
-        'parallel(["a"])',
         "parallel([])",
         "parallel([() => 1], {max: 0})",
         "parallel([() => 1], {minResults: 2})",

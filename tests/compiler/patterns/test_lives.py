@@ -1,0 +1,382 @@
+"""Compiled org charts, run: references, conditions, revisions, failures, and hostile texts in every field."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from compiler.orchestration import open_machine
+from compiler.patterns import load_pattern
+from compiler.prism import EffectFailed
+from schemas.patterns import CompiledPattern
+from tests.compiler.drive import Life, run, scripted
+
+HEAD = """
+name: life
+structure:
+  name: Team
+  roles:
+    dev: {capabilities: [code]}
+    ops: {capabilities: [run]}
+    boss: {capabilities: [plan]}
+workflow:
+  name: work
+  input:
+    task: {type: string, required: true}
+    rounds: {type: integer, default: 2}
+    note: {type: string}
+    more: {type: object}
+  steps:
+"""
+
+
+def compiled(steps: str, tail: str = "") -> CompiledPattern:
+    lines = "".join(f"    {line}\n" for line in steps.strip("\n").split("\n"))
+    result = load_pattern(HEAD + lines + tail, filename="life.yaml")
+    assert result.pattern is not None, result.diagnostics
+    return result.pattern
+
+
+def live(steps: str, tail: str = "", *, given: dict[str, Any] | None = None, **script: list[Any]) -> Life:
+    return run(compiled(steps, tail), scripted(**script), input={"task": "t", **(given or {})})
+
+
+def test_results_reach_later_texts_as_a_person_would_write_them() -> None:
+    """A step reads as its result, a list as lines, numbers without .0, what is missing as nothing."""
+    life = live(
+        """
+- {type: assign, id: one, role: dev, task: "${input.task} ${input.rounds} [${input.note}]"}
+- {type: assign, role: ops, task: "${one} | ${one.result.list} | ${one.result.count} | ${one.result.nothing.at.all}"}
+""",
+        dev=[({"list": ["a", "b"], "count": 3}, 0.5)],
+    )
+    assert life.tasks[0].text == "t 2 []"
+    assert life.tasks[1].text == "list:\n  - a\n  - b\ncount: 3 | - a\n- b | 3 | "
+
+
+def test_an_input_that_is_one_reference_is_the_value_itself() -> None:
+    """Not its text."""
+    life = live(
+        '- {type: assign, role: dev, task: x, input: {all: "${input.more}", n: "${input.rounds}", t: "is ${input.rounds}"}}',
+        given={"more": {"a": [1, {"b": None}]}, "rounds": 5},
+    )
+    assert life.tasks[0].input == {"all": {"a": [1, {"b": None}]}, "n": 5, "t": "is 5"}
+
+
+@pytest.mark.parametrize(
+    ("check", "confidence", "holds"),
+    [
+        ("one.confidence > 0.5", 0.6, True),
+        ("one.confidence > 0.5", 0.4, False),
+        ("one.confidence > 0.5", None, False),
+        ("one.confidence < 0.5", None, True),
+        ("<~ one >= 0.6", 0.6, True),
+        ("<~ one >= 0.6", None, False),
+        ("${one.confidence} >= 0.6 && !one.escalated", 0.6, True),
+        ("one.result == 'done' || false", 0.1, True),
+        ("one.result.length > 3 && includes(one.files, 'a.py')", None, True),
+        ("input.rounds * 2 - 1 == 3 ? true : false", None, True),
+        ("step_0_result.role == 'dev' && step_0.session != 'x'", None, True),
+        ("input.note ?? 'none' == 'none'", None, True),
+    ],
+)
+def test_checks(check: str, confidence: float | None, holds: bool) -> None:
+    """A confidence that is not there is never above a bound."""
+    steps = f"""
+- {{type: assign, id: one, role: dev, task: x}}
+- type: condition
+  check: "{check}"
+  then: {{type: assign, role: ops, task: yes}}
+  else: {{type: assign, role: boss, task: no}}
+""".replace("task: yes", "task: ok").replace("task: no", "task: ko")
+    life = live(steps, dev=[("done", confidence)])
+    assert life.error is None
+    assert life.tasks[1].role == ("ops" if holds else "boss")
+
+
+def test_steps_that_did_not_run_are_nothing() -> None:
+    """A reference into the branch that was not taken is empty, not an error."""
+    life = live(
+        """
+- type: condition
+  check: input.rounds > 5
+  then: [{type: assign, id: far, role: dev, task: x}]
+- {type: assign, role: ops, task: "[${far.result}] [${far}] [${step_0_result}]"}
+"""
+    )
+    assert [task.text for task in life.tasks] == ["[] [] []"]
+
+
+def test_revised_work_is_what_later_steps_see() -> None:
+    """Through its own id, through its container, and in the aggregate."""
+    life = live(
+        """
+- type: parallel
+  id: both
+  steps:
+    - {type: assign, id: left, role: dev, task: l}
+    - {type: assign, id: right, role: ops, task: r}
+- {type: review, id: look, reviewer: boss, subject: "${left}"}
+- {type: assign, role: boss, task: "${left.result} ${both[0].result} ${right.result}"}
+- {type: aggregate, method: all, sources: [both]}
+""",
+        dev=["old", "new"],
+        boss=[{"verdict": "revise", "critique": "c"}, {"verdict": "approve"}, "end"],
+    )
+    assert life.tasks[5].text == "new new done"
+    assert life.value["result"] == ["new", "done"]
+
+
+def test_a_text_is_about_the_work_it_names_last() -> None:
+    """What a reviewer is told beside it is not done again."""
+    life = live(
+        """
+- {type: assign, id: plan, role: boss, task: p}
+- {type: assign, id: code, role: dev, task: c}
+- {type: review, reviewer: ops, subject: "Is ${code.result} what ${plan.result} wanted?"}
+""",
+        ops=[{"verdict": "revise", "critique": "c"}, {"verdict": "approve"}],
+    )
+    assert [task.role for task in life.tasks] == ["boss", "dev", "ops", "dev", "ops"]
+
+
+def test_a_review_inside_a_branch_leaves_the_other_branches_alone() -> None:
+    """Work from outside that is revised in a branch has its revision there."""
+    life = live(
+        """
+- {type: assign, id: base, role: boss, task: b}
+- type: parallel
+  id: p
+  steps:
+    - type: sequential
+      steps:
+        - {type: review, id: look, reviewer: ops, subject: "${base}"}
+        - {type: assign, role: dev, task: "sees ${base.result}"}
+    - {type: assign, role: dev, task: "still ${base.result}"}
+""",
+        boss=["one", "two"],
+        ops=[{"verdict": "revise", "critique": "c"}, {"verdict": "approve"}],
+    )
+    assert life.error is None
+    assert sorted(task.text for task in life.tasks if task.role == "dev") == ["sees two", "still one"]
+
+
+def test_a_refused_gate_fails_unless_a_condition_reads_it() -> None:
+    """Where a later check names the verdict, the pattern decides; otherwise the gate does."""
+    gate = "- {type: approve, id: gate, approver: boss, subject: ok}\n"
+    after = "- {type: condition, check: gate.approved, then: {type: assign, role: dev, task: go}}"
+    no = {"verdict": "reject", "critique": "never"}
+    refused = live(gate, boss=[no])
+    assert refused.error is not None
+    assert refused.error.code == "not_approved"
+    decided = live(gate + after, boss=[no])
+    assert (decided.error, decided.kinds()) == (None, ["boss"])
+
+
+def test_a_sequence_that_may_fail_leaves_nothing_and_the_rest_goes_on() -> None:
+    """Its steps are null afterwards where they did not happen."""
+    life = live(
+        """
+- type: sequential
+  id: both
+  onError: continue
+  steps: [{type: assign, id: one, role: dev, task: a}, {type: assign, id: two, role: ops, task: b}]
+- {type: assign, role: boss, task: "[${one.result}] [${two.result}]"}
+""",
+        ops=[EffectFailed("task_failed", "no")],
+    )
+    assert life.tasks[-1].text == "[done] []"
+
+
+def test_a_failed_branch_of_a_tolerant_parallel_step_can_be_referred_to() -> None:
+    """References into a composite branch that failed are empty."""
+    life = live(
+        """
+- type: parallel
+  id: p
+  onError: continue
+  steps:
+    - type: sequential
+      id: s
+      steps: [{type: assign, id: one, role: dev, task: a}, {type: assign, id: two, role: ops, task: b}]
+    - {type: assign, id: three, role: boss, task: c}
+- {type: assign, role: boss, task: "[${two.result}] [${three.result}]"}
+""",
+        ops=[EffectFailed("task_failed", "no")],
+    )
+    assert life.tasks[-1].text == "[] [done]"
+
+
+def test_a_selected_session_does_the_later_steps_of_its_role() -> None:
+    """And nobody else's."""
+    life = live(
+        """
+- {type: select, id: pick, role: dev, criteria: round_robin}
+- {type: assign, role: dev, task: a}
+- {type: assign, role: ops, task: "${pick.session}"}
+"""
+    )
+    assert [(task.session, task.text) for task in life.tasks] == [("dev-7", "a"), ("", "dev-7")]
+
+
+def test_optional_input_may_be_missing_and_defaults_apply() -> None:
+    """Also when the execution is rebuilt from its log, which has the request's input as it was sent."""
+    pattern = compiled('- {type: assign, role: dev, task: "${input.rounds}${input.note}${input.more.a.b}"}')
+    assert run(pattern, input={"task": "t"}).tasks[0].text == "2"
+    assert run(pattern, input={"task": "t", "rounds": 7, "more": {"a": {"b": "!"}}}).tasks[0].text == "7!"
+
+
+HOSTILE = [
+    '"); assign(boss, "x") //',
+    "${input.task}",
+    "\\${1+1}",
+    "`" * 3 + "${1}" + "`" * 3,
+    "\\",
+    '\\"',
+    "\n// line 1\nthrow 1\n",
+    "\u2028\u2029\x85\x00\x1b[2J\u202e\ufeff",
+    "}}}{{{ $ $$ ${ } \\u{41}",
+    "_ ~> 0.1 |> f(_)",
+    "\U0001f600\ud7ff\ue000",
+    "*/ /* //",
+    "'single' \"double\"",
+    "null",
+    "~",
+    "{{x}} <%= y %> %s {0}",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_input_values_reach_the_agent_unchanged(text: str) -> None:
+    """Nothing in an input can be code, in any place it is used in."""
+    pattern = compiled(
+        """
+- {type: assign, id: one, role: dev, task: "a${input.task}b", input: {deep: ["${input.task}"]}}
+- {type: review, reviewer: boss, subject: "${input.task} ${one.result}", maxIterations: 0}
+"""
+    )
+    answer = scripted(dev=[text], boss=[{"verdict": "approve", "critique": text}])
+    life = run(pattern, answer, input={"task": text})
+    assert life.tasks[0].text == f"a{text}b"
+    assert life.tasks[0].input == {"deep": [text]}
+    assert life.tasks[1].text == f"{text} {text}"
+
+
+def quoted(text: str) -> str:
+    """A YAML double-quoted scalar."""
+    return (
+        '"' + "".join(f"\\U{ord(char):08X}" if char in '"\\' or not char.isprintable() else char for char in text) + '"'
+    )
+
+
+def test_ten_thousand_hostile_strings_in_every_field_of_a_file() -> None:
+    """Names, descriptions, tasks, subjects, inputs, commands: all stay text, and no file breaks the compiler."""
+    rng = random.Random(7)
+    alphabet = [
+        '"',
+        "\\",
+        "$",
+        "{",
+        "}",
+        "`",
+        "\n",
+        "/",
+        "*",
+        "'",
+        "(",
+        ")",
+        ";",
+        "=",
+        ">",
+        "~",
+        "|",
+        "a",
+        "0",
+        " ",
+        "\u2028",
+        "\x00",
+        "é",
+    ]
+    for _ in range(170):
+        fields = {key: "".join(rng.choices(alphabet, k=rng.randint(1, 24))).replace("${", "$ {") for key in range(60)}
+        text = f"""
+name: hostile
+description: {quoted(fields[0])}
+structure:
+  name: {quoted(fields[1])}
+  roles:
+    dev:
+      name: {quoted(fields[2])}
+      description: {quoted(fields[3])}
+      capabilities: [{", ".join(quoted("c" + fields[key]) for key in range(4, 20))}]
+      agentType: command
+      agentConfig: {{command: [x, {", ".join(quoted(fields[key]) for key in range(20, 40))}], env: {{A: {quoted(fields[40])}}}}}
+workflow:
+  name: {quoted(fields[41])}
+  input: {{task: {{type: string, description: {quoted(fields[42])}, default: {quoted(fields[43])}}}}}
+  steps:
+    - type: assign
+      id: one
+      role: dev
+      task: {quoted("x" + fields[44])}
+      input: {{{quoted(fields[45] + "k")}: {quoted(fields[46])}, list: [{", ".join(quoted(fields[k]) for k in range(47, 58))}]}}
+    - {{type: approve, approver: human, subject: {quoted("y" + fields[58] + " ${one.result}")}}}
+metadata: {{note: {quoted(fields[59])}}}
+"""
+        result = load_pattern(text, filename="hostile.yaml")
+        problems = [
+            one for one in result.diagnostics if one.code not in {"duplicate-value", "duplicate-key", "bad-value"}
+        ]
+        assert problems == []
+        if result.pattern is None:
+            continue
+        life = run(result.pattern, scripted(dev=[fields[0]]))
+        (task,) = life.tasks
+        assert task.text == "x" + fields[44]
+        assert task.agent.command == ["x", *(fields[key] for key in range(20, 40))]
+        assert task.agent.env == {"A": fields[40]}
+        assert task.input["list"] == [fields[key] for key in range(47, 58)]
+        assert life.asked[-1][1].question == "y" + fields[58] + " " + fields[0]
+
+
+def test_ids_that_are_words_of_the_language_are_fine() -> None:
+    """Roles and steps may be called like reserved words, host functions, builtins or each other."""
+    words = [
+        "if",
+        "let",
+        "match",
+        "assign",
+        "text",
+        "input_",
+        "len",
+        "map",
+        "null",
+        "agents",
+        "high",
+        "constructor",
+        "a-b",
+        "a_b",
+    ]
+    steps = "\n".join(f'- {{type: assign, id: {quoted(word)}, role: dev, task: "${{input.task}}"}}' for word in words)
+    uses = " ".join(f"${{{word}.result}}" for word in words if word not in {"null", "a-b"})
+    life = live(f'{steps}\n- {{type: assign, role: boss, task: "{uses}"}}')
+    assert life.error is None
+    assert life.tasks[-1].text == " ".join(["done"] * (len(words) - 2))
+
+
+def test_a_machine_can_be_opened_from_the_log_alone() -> None:
+    """What an engine rebuilds after a crash has no input schema and no source; the program has all it needs."""
+    pattern = compiled('- {type: assign, role: dev, task: "${input.rounds}"}')
+    bare = CompiledPattern(
+        name=pattern.name,
+        version="1.0.0",
+        format="org-chart",
+        digest="",
+        program=pattern.program,
+        source="",
+        roles=pattern.roles,
+    )
+    step = open_machine(bare, input={"task": "t"}, workspace=None, context={}).start()
+    assert step.new[0].request.text == "2"
