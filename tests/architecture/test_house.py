@@ -117,12 +117,12 @@ def test_the_index_of_decisions_is_current() -> None:
     lines: list[str] = []
     for record in sorted(home.glob("[0-9]*.md")):
         text = record.read_text(encoding="utf-8")
-        title = re.search(r"^# (\d{4}) (.+)$", text, re.MULTILINE)
-        status = re.search(r"^Status: (\w+)", text, re.MULTILINE)
+        title = re.search(r"^# (\d{4}): (.+)$", text, re.MULTILINE)
+        status = re.search(r"^\*\*Status:\*\* (\w+)", text, re.MULTILINE)
         assert title is not None, record
         assert status is not None, record
         assert record.name.startswith(title[1]), record
-        for part in ("## Context", "## Decision", "## Consequences", "## Revisions"):
+        for part in ("## Context", "## Decision", "## Consequences"):
             assert part in text, (record.name, part)
         lines.append(f"| [{title[1]}]({record.name}) | {title[2]} | {status[1]} |")
     assert len(lines) >= 9
