@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -150,7 +150,7 @@ class Bus:
 
     def read(
         self, execution_id: str, types: Collection[str] | None = None, after: int = 0
-    ) -> AsyncIterator[Recorded]:
+    ) -> AsyncGenerator[Recorded]:
         """The history of one execution up to now, in order. Raises ValueError, BusClosed."""
         return read_execution(self.connection, execution_id, types, after)
 
@@ -160,7 +160,7 @@ class Bus:
 
     async def follow(
         self, filters: Sequence[str] | None = None, after: int | None = None, stream: str = "events"
-    ) -> AsyncIterator[Recorded]:
+    ) -> AsyncGenerator[Recorded]:
         """Everything that is stored on some subjects, in order, after a sequence (None: from now), without end."""
         async for batch in self.follow_batches(filters, after, stream):
             for record in batch:
@@ -168,13 +168,13 @@ class Bus:
 
     def follow_batches(
         self, filters: Sequence[str] | None = None, after: int | None = None, stream: str = "events"
-    ) -> AsyncIterator[list[Recorded]]:
+    ) -> AsyncGenerator[list[Recorded]]:
         """Like `follow`, in lists of what is at hand: never empty, at most 500 long."""
         name = BY_SHORT_NAME[stream]
         chosen = list(filters) if filters else [subjects.EVENTS_ALL if stream == "events" else STREAMS[name]["subjects"][0]]
         return Follower(self.connection, name, chosen, after).batches()
 
-    async def stored(self, filters: Sequence[str], after: int = 0, stream: str = "events") -> AsyncIterator[Recorded]:
+    async def stored(self, filters: Sequence[str], after: int = 0, stream: str = "events") -> AsyncGenerator[Recorded]:
         """Everything that is stored on some subjects by now, in order, of whatever execution. Raises BusClosed."""
         async for batch in Follower(self.connection, BY_SHORT_NAME[stream], filters, after).until_now():
             for record in batch:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -49,7 +49,7 @@ class Follower:
         self._doubt = True
         self._subscriptions: list[Subscription] = []
 
-    async def batches(self) -> AsyncIterator[list[Recorded]]:
+    async def batches(self) -> AsyncGenerator[list[Recorded]]:
         """Lists of what is at hand, never empty, at most 500 long."""
         forget = self._connection.on_reconnect(self._doubted)
         try:
@@ -66,7 +66,7 @@ class Follower:
             for subscription in self._subscriptions:
                 await self._connection.unsubscribe(subscription)
 
-    async def until_now(self) -> AsyncIterator[list[Recorded]]:
+    async def until_now(self) -> AsyncGenerator[list[Recorded]]:
         """Lists of what is stored by now; then it is over."""
         while self._doubt:
             self._doubt = False
@@ -79,7 +79,7 @@ class Follower:
 
     # -- live -------------------------------------------------------------------------------------------------------
 
-    async def _follow_live(self) -> AsyncIterator[list[Recorded]]:
+    async def _follow_live(self) -> AsyncGenerator[list[Recorded]]:
         await self._connection.until_connected()
         self._subscriptions = [await self._connection.subscribe(subject, self._take) for subject in self._filters]
         looking = asyncio.get_running_loop().create_task(self._look(), name="bus-follow-look")
@@ -166,7 +166,7 @@ class Follower:
 
     # -- stored -----------------------------------------------------------------------------------------------------
 
-    async def _catch_up(self) -> AsyncIterator[list[Recorded]]:
+    async def _catch_up(self) -> AsyncGenerator[list[Recorded]]:
         """Everything after the position up to now."""
         reader = OrderedReader(self._connection, self._stream, self._filters, self._position)
         try:
@@ -182,7 +182,7 @@ class Follower:
         finally:
             await reader.close()
 
-    async def _follow_stored(self) -> AsyncIterator[list[Recorded]]:
+    async def _follow_stored(self) -> AsyncGenerator[list[Recorded]]:
         while True:
             reader = OrderedReader(self._connection, self._stream, self._filters, self._position)
             try:

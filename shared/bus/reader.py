@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 
 import msgspec
 
@@ -22,7 +22,7 @@ _END = 204
 
 async def read_execution(
     connection: Connection, execution_id: str, types: Collection[str] | None = None, after: int = 0
-) -> AsyncIterator[Recorded]:
+) -> AsyncGenerator[Recorded]:
     """The history of one execution up to now, in order, waiting for the server where it is away.
 
     Raises ValueError for what is no execution id, BusClosed.
@@ -38,7 +38,7 @@ async def read_execution(
         yield recorded_from_server(subjects.STREAM_EVENTS, message)
 
 
-async def read_subject(connection: Connection, stream: str, subject: str, after: int = 0) -> AsyncIterator[RawMessage]:
+async def read_subject(connection: Connection, stream: str, subject: str, after: int = 0) -> AsyncGenerator[RawMessage]:
     """All messages on a subject or filter after a sequence, in order, as they are stored."""
     position = after
     while True:
