@@ -6,7 +6,7 @@ Nothing here retries a transaction: whoever owns one knows whether it may be rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 Connection = Any
-"""A connection of asyncpg: `fetch`, `fetchval`, `execute`, `transaction`, `cursor`. Its own types are partly unknown."""
+"""A connection of asyncpg: `fetch`, `fetchval`, `execute`, `transaction`, `cursor`. Its types are partly unknown."""
 
 _CONNECT_S = 5.0
 _MIGRATION_LOCK = 7_245_131_001
@@ -35,6 +35,17 @@ LOST = (
 """What asyncpg raises when the server is away or going away."""
 
 
+REFUSED = asyncpg.PostgresError
+"""What the server answers to a statement that it cannot carry out; some of `LOST` are among them."""
+
+_DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError)
+
+
+def is_lost(connection: Connection, error: BaseException) -> bool:
+    """Whether an error means that the connection is gone, and not that the statement was wrong."""
+    return connection.is_closed() or isinstance(error, (*_DOWN, asyncpg.CrashShutdownError))
+
+
 class DatabaseAway(Exception):
     """Postgres cannot be reached now. What was asked may be asked again."""
 
@@ -49,7 +60,7 @@ class Database:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """A connection from the pool. Raises DatabaseAway when there is none to be had, or it was lost on the way."""
         try:
             pool = await self._ready()
@@ -97,9 +108,9 @@ async def migrate(connection: Connection, directory: Path, *, schema: str) -> li
         await connection.execute(
             f'CREATE TABLE IF NOT EXISTS "{schema}".migrations (name text PRIMARY KEY, text text NOT NULL)'
         )
-        done = {
-            row["name"]: row["text"] for row in await connection.fetch(f'SELECT name, text FROM "{schema}".migrations')
-        }
+        query = f'SELECT name, text FROM "{schema}".migrations'  # noqa: S608 - the schema is one of ours
+        done = {row["name"]: row["text"] for row in await connection.fetch(query)}
+        keep = f'INSERT INTO "{schema}".migrations (name, text) VALUES ($1, $2)'  # noqa: S608 - the same
         for file in files:
             text = await asyncio.to_thread(file.read_text, encoding="utf-8")
             if file.name in done:
@@ -109,9 +120,7 @@ async def migrate(connection: Connection, directory: Path, *, schema: str) -> li
             async with connection.transaction():
                 await connection.execute(f'SET LOCAL search_path TO "{schema}"')
                 await connection.execute(text)
-                await connection.execute(
-                    f'INSERT INTO "{schema}".migrations (name, text) VALUES ($1, $2)', file.name, text
-                )
+                await connection.execute(keep, file.name, text)
             ran.append(file.name)
             _log.info("migrated", schema=schema, file=file.name)
     finally:

@@ -12,26 +12,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import structlog
 
 from schemas.projections import ProjectorAnswer, ProjectorQuery
-from services.projector.store import TABLES, Store
+from services.projector.rebuilding import Rebuilt, rebuild
+from services.projector.store import Store, event_id
 from shared import subjects
-from shared.bus import Bus
+from shared.bus import Bus, BusClosed, BusError, Recorded
+from shared.bus.messages import recorded_from_server
+from shared.bus.reader import message_at
 from shared.config import Settings
-from shared.postgres import LOST, Connection, Database, DatabaseAway, migrate
+from shared.postgres import LOST, REFUSED, Connection, Database, DatabaseAway, migrate
 from shared.service import Service
 
 _log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-LIVE, SHADOW = "public", "parallax_rebuild"
+LIVE = "public"
 _LEADER_LOCK = 7_245_131_002
 _AGAIN_S = 0.5
-_CATCH_UP_S = 60.0
+_LOOK_EVERY_S = 3.0
+_FEW = 100
+_GATHER_S = 0.02
+
+
+class LogReplaced(Exception):
+    """The log is not the one that the tables were made from."""
 
 
 class Projector(Service):
@@ -46,6 +56,7 @@ class Projector(Service):
         self._connection: Connection | None = None
         self._position = 0
         self._moved = asyncio.Condition()
+        self._waiting = 0
         self._folding = asyncio.Lock()
 
     async def start(self) -> None:
@@ -54,52 +65,95 @@ class Projector(Service):
 
     async def stop(self) -> None:
         """Gives up the lead."""
-        await self._drop_connection()
+        self._drop_connection()
         await self._database.close()
 
     # -- leading ----------------------------------------------------------------------------------------------------
 
     async def _lead_for_ever(self) -> None:
+        said = ""
         while True:
             try:
-                if await self._become_leader():
-                    await self._lead()
-            except (DatabaseAway, *LOST) as error:
-                _log.warning("postgres_away", error=str(error))
+                connection = await self._database.single()
+                self._connection = connection
+                if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
+                    await self._lead(connection)
+            except BusClosed:
+                raise
+            except LogReplaced as error:
+                _log.error("log_replaced", error=str(error))
+            except (DatabaseAway, BusError, REFUSED, *LOST) as error:
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("projector_waits", error=said or type(error).__name__)
             finally:
-                await self._drop_connection()
+                self._drop_connection()
             await asyncio.sleep(_AGAIN_S)
 
-    async def _become_leader(self) -> bool:
-        connection = await self._database.single()
-        self._connection = connection
-        return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK))
-
-    async def _drop_connection(self) -> None:
+    def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
 
-    async def _lead(self) -> None:
-        connection = self._connection
+    async def _lead(self, connection: Connection) -> None:
         await migrate(connection, MIGRATIONS, schema=LIVE)
         await self._store.prepare(connection)
         self._position = await self._store.position(connection)
-        if self._position > await self.bus.last_seq():
-            _log.warning("log_is_shorter_than_projection", position=self._position)
-            await self._rebuild()
         queries = await self.bus.serve(subjects.QUERY_PROJECTOR, ProjectorQuery, self._query)
-        _log.info("projector_leads", position=self._position)
         try:
+            if not await self._is_current(connection):
+                async with self._folding:
+                    await self._rebuild(connection, keep_former=True)
+            _log.info("projector_leads", position=self._position)
             async with aclosing(self.bus.follow_batches([subjects.EVENTS_ALL], after=self._position)) as batches:
-                async for batch in batches:
-                    async with self._folding:
-                        fresh = [record for record in batch if record.seq > self._position]
-                        if fresh:
-                            await self._store.fold(connection, fresh)
-                            await self._move(fresh[-1].seq)
+                await self._follow(connection, batches)
         finally:
             await queries.stop()
+
+    async def _follow(self, connection: Connection, batches: AsyncGenerator[list[Recorded]]) -> None:
+        coming = asyncio.create_task(anext(batches))
+        try:
+            while True:
+                await asyncio.wait({coming}, timeout=_LOOK_EVERY_S)
+                if not coming.done():
+                    await self._look(connection)
+                    continue
+                batch = coming.result()
+                async with self._folding:
+                    fresh = [record for record in batch if record.seq > self._position]
+                    if fresh:
+                        await self._store.fold(connection, fresh)
+                        await self._move(fresh[-1].seq)
+                if len(fresh) < _FEW and not self._waiting:
+                    await asyncio.sleep(_GATHER_S)  # a fold costs much the same for one event and for fifty
+                coming = asyncio.create_task(anext(batches))
+        finally:
+            coming.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration, BusError):
+                await coming
+
+    async def _look(self, connection: Connection) -> None:
+        """Whether Postgres and the log are still the ones that this projector leads with."""
+        async with self._folding:
+            await connection.fetchval("SELECT 1")
+            if self._position > await self.bus.last_seq():
+                raise LogReplaced(f"the tables are at {self._position}, where the log has not come to")
+
+    async def _is_current(self, connection: Connection) -> bool:
+        """Whether the tables can be gone on with; if not, they are to be made anew from the log."""
+        if self._position == 0:
+            return await self._store.is_empty(connection)
+        if self._position > await self.bus.last_seq():
+            _log.error("log_is_shorter_than_projections", position=self._position)
+            return False
+        message = await message_at(self.bus.connection, subjects.STREAM_EVENTS, self._position)
+        if message is None:
+            return True
+        record = recorded_from_server(subjects.STREAM_EVENTS, message)
+        if await self._store.knows(connection, event_id(record)):
+            return True
+        _log.error("log_is_another_one", position=self._position)
+        return False
 
     async def _move(self, position: int) -> None:
         async with self._moved:
@@ -110,58 +164,61 @@ class Projector(Service):
 
     async def _query(self, query: ProjectorQuery) -> ProjectorAnswer:
         began = time.monotonic()
-        digest, events, error = "", 0, ""
         last = await self.bus.last_seq()
+        position, digest, error, made = self._position, "", "", Rebuilt()
+        wanted = last if query.position is None else query.position
         try:
-            if query.action == "rebuild":
-                async with self._folding:
-                    events = await self._rebuild()
-            elif query.action == "digest":
-                async with asyncio.timeout(_CATCH_UP_S):
-                    await self._reach(last)
-                async with self._folding:
-                    digest = await self._store.digest(self._connection)
+            match query.action:
+                case "rebuild":
+                    async with self._folding:
+                        made = await self._rebuild(self._leading(), compare=query.compare)
+                        position = self._position
+                case "wait" | "digest":
+                    await self._reach(wanted, query.timeout_ms / 1000)
+                    position = self._position
+                    if query.action == "digest":
+                        async with self._folding:
+                            position = self._position
+                            digest = await self._store.digest(self._leading())
+                case _:
+                    pass
         except TimeoutError:
-            error = f"the projections did not reach {last} within {_CATCH_UP_S:.0f} s"
-        except (DatabaseAway, *LOST) as away:
+            error = f"the projections did not reach {wanted} within {query.timeout_ms / 1000:g} s"
+        except (DatabaseAway, REFUSED, *LOST) as away:
             error = str(away) or type(away).__name__
         return ProjectorAnswer(
-            position=self._position,
+            position=position,
             last_seq=last,
             digest=digest,
-            events=events,
+            events=made.events,
+            identical=made.identical,
             duration_ms=round((time.monotonic() - began) * 1000),
             error=error,
         )
 
-    async def _reach(self, position: int) -> None:
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._position >= position)
+    def _leading(self) -> Connection:
+        if self._connection is None:
+            raise DatabaseAway("Postgres does not answer now")
+        return self._connection
 
-    # -- from zero --------------------------------------------------------------------------------------------------
+    async def _reach(self, position: int, within_s: float) -> None:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(within_s), self._moved:
+                await self._moved.wait_for(lambda: self._position >= position)
+        finally:
+            self._waiting -= 1
 
-    async def _rebuild(self) -> int:
-        """Folds the log from its beginning and swaps the tables. Readers see the old ones until the swap."""
-        connection = self._connection
-        target = await self.bus.last_seq()
-        await connection.execute(f'DROP SCHEMA IF EXISTS "{SHADOW}" CASCADE')
-        await migrate(connection, MIGRATIONS, schema=SHADOW)
-        store = Store(SHADOW)
-        await store.prepare(connection)
-        position = 0
-        events = 0
-        if target:
-            async with aclosing(self.bus.follow_batches([subjects.EVENTS_ALL], after=0)) as batches:
-                async for batch in batches:
-                    events += await store.fold(connection, batch)
-                    position = batch[-1].seq
-                    if position >= target:
-                        break
-        async with connection.transaction():
-            for table in (*TABLES, "execution_events", "projection_positions"):
-                await connection.execute(f'DROP TABLE IF EXISTS "{LIVE}".{table}')
-                await connection.execute(f'ALTER TABLE "{SHADOW}".{table} SET SCHEMA "{LIVE}"')
-            await connection.execute(f'DROP SCHEMA "{SHADOW}" CASCADE')
-        await self._move(position)
-        _log.info("projections_rebuilt", events=events, position=position)
-        return events
+    async def _rebuild(self, connection: Connection, *, compare: bool = False, keep_former: bool = False) -> Rebuilt:
+        target = min(self._position, await self.bus.last_seq()) if compare else await self.bus.last_seq()
+        made = await rebuild(
+            connection,
+            self.bus,
+            MIGRATIONS,
+            self._store if compare else None,
+            live=LIVE,
+            target=target,
+            keep_former=keep_former,
+        )
+        await self._move(made.position)
+        return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -112,7 +112,7 @@ def story(execution_id: str) -> list[Event]:
 
 
 @asynccontextmanager
-async def projecting(nats_url: str, postgres_url: str) -> AsyncIterator[tuple[Projector, Bus]]:
+async def projecting(nats_url: str, postgres_url: str) -> AsyncGenerator[tuple[Projector, Bus]]:
     """A projector at work."""
     settings = load({"PARALLAX_NATS_URL": nats_url, "PARALLAX_DATABASE_URL": postgres_url})
     bus = await Bus.connect(settings, name="projector")
