@@ -3,112 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import sys
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
 
-from schemas.base import Failure
-from schemas.commands import Repository
-from schemas.events import (
-    Event,
-    ExecutionAccepted,
-    ExecutionCompleted,
-    ExecutionPaused,
-    ExecutionResumed,
-    ExecutionStarted,
-    QuestionAnswered,
-    QuestionAsked,
-    TaskCompleted,
-    TaskFailed,
-    TaskRequested,
-    TaskRetrying,
-    TaskStarted,
-    WorkspaceReady,
-    WorkspaceRequested,
-)
-from schemas.agents import AgentSpec
+from parallax.stack.binaries import server_account
+from parallax.stack.servers import Postgres, free_ports, spawn
 from schemas.projections import ProjectorAnswer, ProjectorQuery
 from services.projector.service import Projector
 from shared import subjects
-from shared.bus import Bus
+from shared.bus import Bus, BusError
 from shared.config import load
-
-
-def story(execution_id: str) -> list[Event]:
-    """The events of one execution with a bit of everything."""
-    task = f"{execution_id}-1"
-    failing = f"{execution_id}-2"
-    spec = AgentSpec(capabilities=["work"])
-    return [
-        ExecutionAccepted(
-            execution_id=execution_id, pattern="team@1.x", request_digest="d", repo=Repository(url="/r"), engine="e"
-        ),
-        ExecutionStarted(
-            execution_id=execution_id,
-            engine="e",
-            epoch=1,
-            pattern_name="team",
-            pattern_version="1.0.0",
-            pattern_format="prism",
-            pattern_digest="abc",
-            program="1",
-            program_digest="p",
-            input={"task": "nul \x00 here"},
-        ),
-        WorkspaceRequested(execution_id=execution_id, repo=Repository(url="/r")),
-        WorkspaceReady(
-            execution_id=execution_id,
-            workspace_id=execution_id,
-            path="/w",
-            branch="b",
-            base_branch="m",
-            base_commit="c",
-        ),
-        TaskRequested(execution_id=execution_id, task_id=task, effect="1", digest="x", role="r", text="t", agent=spec),
-        TaskRequested(
-            execution_id=execution_id, task_id=failing, effect="2", digest="x", role="r", text="t", agent=spec
-        ),
-        TaskStarted(
-            execution_id=execution_id,
-            task_id=task,
-            attempt=1,
-            effect="1",
-            role="r",
-            session="r-1",
-            agent_id=f"{execution_id}-r-1",
-        ),
-        TaskRetrying(
-            execution_id=execution_id, task_id=task, attempt=1, error=Failure(code="x", message="y"), delay_ms=1
-        ),
-        ExecutionPaused(execution_id=execution_id, number=1),
-        ExecutionResumed(execution_id=execution_id, number=2),
-        QuestionAsked(execution_id=execution_id, question_id=f"{execution_id}-q", question="?", deadline_at=1_000),
-        QuestionAnswered(execution_id=execution_id, question_id=f"{execution_id}-q", value={"a": [1, None]}, by="me"),
-        TaskCompleted(
-            execution_id=execution_id,
-            task_id=task,
-            effect="1",
-            role="r",
-            session="r-1",
-            agent_id=f"{execution_id}-r-1",
-            attempt=2,
-            result={"text": "\\u0000 and \x00"},
-            confidence=0.5,
-            confidence_source="self_report",
-        ),
-        TaskFailed(
-            execution_id=execution_id,
-            task_id=failing,
-            effect="2",
-            role="r",
-            error=Failure(code="task_failed", message="no"),
-            attempts=3,
-        ),
-        ExecutionCompleted(execution_id=execution_id, result=[1], confidence=0.5, effects=2),
-    ]
+from shared.testing import eventually
+from tests.services.projector.stories import story
 
 
 @asynccontextmanager
@@ -126,24 +41,31 @@ async def projecting(nats_url: str, postgres_url: str) -> AsyncGenerator[tuple[P
         await bus.close()
 
 
-async def ask(bus: Bus, action: str) -> ProjectorAnswer:
+async def ask(bus: Bus, action: str, **more: object) -> ProjectorAnswer:
     """Asks the projector that leads, waiting while none does."""
     async with asyncio.timeout(20):
         while True:
             try:
-                query = {"action": action}
+                query = {"action": action, **more}
                 return await bus.request(subjects.QUERY_PROJECTOR, query, ProjectorAnswer, timeout_s=20)
-            except Exception:
-                await asyncio.sleep(0.1)
+            except BusError:
+                await asyncio.sleep(0.1)  # nobody leads yet; the projector may be another process
 
 
 async def row_of(url: str, query: str, *arguments: object) -> asyncpg.Record:
     """One row."""
     connection = await asyncpg.connect(url)
     try:
-        return await connection.fetchrow(query, *arguments)
+        row = await connection.fetchrow(query, *arguments)
     finally:
         await connection.close()
+    assert row is not None
+    return row
+
+
+def fresh() -> str:
+    """An execution id of this test's own."""
+    return f"p{uuid.uuid4().hex[:8]}"
 
 
 async def test_rows_say_what_the_log_says(nats_url: str, postgres_url: str) -> None:
@@ -173,7 +95,7 @@ async def test_a_rebuild_gives_the_same_rows(nats_url: str, postgres_url: str) -
                 await bus.append(event)
         live = await ask(bus, "digest")
         rebuilt = await ask(bus, "rebuild")
-        assert rebuilt.events >= 30 * 15
+        assert rebuilt.events >= 30 * 23
         again = await ask(bus, "digest")
         assert live.digest == again.digest
         assert len(live.digest) == 64
@@ -217,3 +139,185 @@ async def test_a_bad_query_is_answered(nats_url: str, postgres_url: str, action:
             await bus.request(subjects.QUERY_PROJECTOR, {"action": action}, ProjectorAnswer)
         assert ProjectorQuery().action == "status"
         assert (await ask(bus, "status")).position >= 0
+
+
+async def test_a_rebuild_says_whether_the_rows_are_the_same(nats_url: str, postgres_url: str) -> None:
+    """`compare` finds a row that somebody has changed by hand, and the rebuild mends it."""
+    name = fresh()
+    async with projecting(nats_url, postgres_url) as (_, bus):
+        for event in story(name):
+            await bus.append(event)
+        await ask(bus, "wait")
+        assert (await ask(bus, "rebuild", compare=True)).identical is True
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute("UPDATE tasks SET attempt = 99 WHERE id = $1", f"{name}-1")
+        await connection.close()
+        assert (await ask(bus, "rebuild", compare=True)).identical is False
+        assert (await ask(bus, "rebuild", compare=True)).identical is True
+        row = await row_of(postgres_url, "SELECT attempt FROM tasks WHERE id = $1", f"{name}-1")
+        assert row["attempt"] == 2
+
+
+async def test_readers_see_whole_tables_during_a_rebuild(nats_url: str, postgres_url: str) -> None:
+    """A reader that asks again and again never finds fewer rows than there were."""
+    async with projecting(nats_url, postgres_url) as (_, bus):
+        for _ in range(10):
+            for event in story(fresh()):
+                await bus.append(event)
+        await ask(bus, "wait")
+        connection = await asyncpg.connect(postgres_url)
+        count = "SELECT count(*) FROM tasks"
+        before = await connection.fetchval(count)
+        rebuilding = asyncio.create_task(ask(bus, "rebuild"))
+        seen = [before]
+        while not rebuilding.done():
+            seen.append(await connection.fetchval(count))
+        await connection.close()
+        assert min(seen) == before
+        assert len(seen) > 2
+
+
+HOSTILE = [
+    ("question.asked", {"question_id": "q", "question": "?", "deadline_at": 10**18}),
+    ("question.asked", {"question_id": "q" * 9000, "question": "?"}),
+    ("execution.completed", {"effects": 2**80}),
+    ("task.started", {"task_id": "t\x00", "attempt": 1, "effect": "", "role": "", "session": "", "agent_id": ""}),
+    ("task.completed", {"task_id": 7}),
+    ("nobody.knows", {"\x00": ["\x00", 1e22, 10**60]}),
+    ("signal.received", {"number": 1, "name": "n", "data": {"\x00\x00": 10**200}}),
+]
+
+
+async def test_no_event_stops_the_projector(nats_url: str, postgres_url: str) -> None:
+    """What the tables cannot take is kept as it came, the rest of the log is folded, and a rebuild does the same."""
+    name = fresh()
+    raw = [(subjects.append(name, kind), json.dumps({"execution_id": name, **body})) for kind, body in HOSTILE]
+    raw += [
+        (subjects.append(name, "task.completed"), "{"),
+        (subjects.append(name, "task.completed"), "[" * 10_000),
+        (subjects.append(name, "task.completed"), '"\\ud800"'),
+        (subjects.append(name, "a.b.c.d"), "1e400"),
+        (subjects.append("e" * 3000, "execution.started"), "{}"),
+    ]
+    async with projecting(nats_url, postgres_url) as (_, bus):
+        for subject, body in raw:
+            headers = {"ce-id": "i" * 4000, "ce-source": "s" * 4000} if "a.b" in subject else None
+            await bus.connection.request(subject, body.encode(), headers)
+        for event in story(name):
+            await bus.append(event)
+        live = await ask(bus, "digest")
+        assert not live.error
+        row = await row_of(postgres_url, "SELECT count(*) AS n FROM execution_events WHERE execution_id = $1", name)
+        assert row["n"] == len(raw) - 1 + len(story(name))
+        row = await row_of(postgres_url, "SELECT status, result FROM executions WHERE id = $1", name)
+        assert (row["status"], row["result"]) == ("completed", "[1]")
+        rebuilt = await ask(bus, "rebuild", compare=True)
+        assert rebuilt.identical
+
+
+@pytest.mark.parametrize(("what", "value"), [("log", 10**12), ("fold", 0)])
+async def test_tables_that_are_not_of_this_log_are_made_anew(
+    nats_url: str, postgres_url: str, what: str, value: int
+) -> None:
+    """A position that the log has not come to, or tables of another fold: rebuilt, and the old ones are kept beside."""
+    name = fresh()
+    async with projecting(nats_url, postgres_url) as (_, bus):
+        for event in story(name):
+            await bus.append(event)
+        live = await ask(bus, "digest")
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("UPDATE projection_positions SET position = $2 WHERE name = $1", what, value)
+    await connection.execute("DELETE FROM tasks")
+    await connection.close()
+    async with projecting(nats_url, postgres_url) as (_, bus):
+        assert (await ask(bus, "digest")).digest == live.digest
+    row = await row_of(postgres_url, "SELECT count(*) AS n FROM parallax_former.executions")
+    assert row["n"] >= 1
+
+
+async def _process(nats_url: str, postgres_url: str) -> asyncio.subprocess.Process:
+    """The projector as a process of its own, ready."""
+    reading, writing = os.pipe()
+    environ = {
+        **os.environ,
+        "PARALLAX_NATS_URL": nats_url,
+        "PARALLAX_DATABASE_URL": postgres_url,
+        "PARALLAX_NOTIFY_FD": str(writing),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
+    arguments = [sys.executable, "-m", "services.projector"]
+    process = await asyncio.create_subprocess_exec(
+        *arguments, env=environ, pass_fds=[writing], stderr=asyncio.subprocess.DEVNULL
+    )
+    os.close(writing)
+    line = await asyncio.to_thread(os.read, reading, 4096)
+    os.close(reading)
+    assert json.loads(line)["state"] == "ready"
+    return process
+
+
+async def test_kill_9_in_the_middle_leaves_no_trace(nats_url: str, postgres_url: str) -> None:
+    """Killed three times while events are appended: every event is folded once, and a rebuild gives the same rows."""
+    names = [fresh() for _ in range(60)]
+    bus = await Bus.connect(nats_url)
+    await bus.ensure_streams()
+
+    async def write() -> None:
+        for name in names:
+            for event in story(name):
+                await bus.append(event)
+
+    writing = asyncio.create_task(write())
+    try:
+        for _ in range(3):
+            process = await _process(nats_url, postgres_url)
+            await asyncio.sleep(0.3)  # the kill is to come at no particular moment
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+        await writing
+        process = await _process(nats_url, postgres_url)
+        answer = await ask(bus, "rebuild", compare=True)
+        live = await ask(bus, "digest")
+        assert answer.identical
+        assert live.position == await bus.last_seq()
+        row = await row_of(
+            postgres_url, "SELECT count(*) AS n FROM execution_events WHERE execution_id = ANY($1::text[])", names
+        )
+        assert row["n"] == len(names) * len(story("x"))
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    finally:
+        writing.cancel()
+        await bus.close()
+
+
+async def test_postgres_may_be_killed(nats_url: str, server_dir: Path) -> None:
+    """The projector waits while Postgres is away, at its start and later, and goes on where the tables stand."""
+    (port,) = free_ports(1)
+    account = server_account()
+    server = Postgres(server_dir / f"postgres-{port}", account, port=port)
+    server.prepare()
+    log = server_dir / f"postgres-{port}.log"
+    environ = {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC"}
+    name = fresh()
+    events = story(name)
+    async with projecting(nats_url, server.url) as (projector, bus):
+        for event in events[:9]:
+            await bus.append(event)
+        process = spawn(server, account, log=log, environ=environ)
+        try:
+            assert not (await ask(bus, "digest")).error
+            process.kill()
+            process.wait()
+            for event in events[9:]:
+                await bus.append(event)
+            await eventually(lambda: projector._connection is None, timeout_s=10)
+            process = spawn(server, account, log=log, environ=environ)
+            await eventually(lambda: projector._connection is not None, timeout_s=10)
+            assert (await ask(bus, "wait")).position == await bus.last_seq()
+            assert (await ask(bus, "rebuild", compare=True)).identical
+            row = await row_of(server.url, "SELECT status FROM executions WHERE id = $1", name)
+            assert row["status"] == "completed"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
