@@ -30,20 +30,28 @@ LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,
     TimeoutError,
 )
-"""What asyncpg raises when the server is away or going away."""
+"""What asyncpg raises when the server is away or going away; the last but one when it went in a transaction."""
 
 
 REFUSED = asyncpg.PostgresError
 """What the server answers to a statement that it cannot carry out; some of `LOST` are among them."""
 
-_DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError)
+_DOWN = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,
+)
 
 
 def is_lost(connection: Connection, error: BaseException) -> bool:
     """Whether an error means that the connection is gone, and not that the statement was wrong."""
-    return connection.is_closed() or isinstance(error, (*_DOWN, asyncpg.CrashShutdownError))
+    return connection.is_closed() or isinstance(error, _DOWN)
 
 
 class DatabaseAway(Exception):

@@ -36,6 +36,7 @@ LIVE = "public"
 _LEADER_LOCK = 7_245_131_002
 _AGAIN_S = 0.5
 _LOOK_EVERY_S = 3.0
+_FINISH_S = 3.0
 _FEW = 100
 _GATHER_S = 0.02
 
@@ -64,7 +65,10 @@ class Projector(Service):
         self.spawn(self._lead_for_ever(), name="projector")
 
     async def stop(self) -> None:
-        """Gives up the lead."""
+        """Gives up the lead, when the batch in hand is folded in."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FINISH_S), self._folding:
+                self._drop_connection()
         self._drop_connection()
         await self._database.close()
 

@@ -17,7 +17,7 @@ from schemas.events import Event
 from services.projector.fold import FOLD, apply, touched, touched_through
 from services.projector.rows import Fact, Key, Row, Rows, unfit
 from shared.bus import Recorded
-from shared.postgres import Connection, is_lost
+from shared.postgres import Connection, DatabaseAway, is_lost
 
 _log = structlog.get_logger(__name__)
 
@@ -88,13 +88,13 @@ class Store:
         """Takes a batch in, with its position. Returns how many events were new.
 
         An event that the tables cannot take is kept as it came, or passed over, and logged: it never stops the rest.
-        Raises what `is_lost` knows when the connection goes.
+        Raises DatabaseAway when the connection goes.
         """
         try:
             return await self._fold(connection, batch)
         except Exception as error:
             if is_lost(connection, error):
-                raise
+                raise DatabaseAway(str(error) or type(error).__name__) from error
             if len(batch) == 1:
                 return await self._set_aside(connection, batch[0], error)
         folded = 0
@@ -134,7 +134,7 @@ class Store:
                 return 1
         except Exception as worse:
             if is_lost(connection, worse):
-                raise
+                raise DatabaseAway(str(worse) or type(worse).__name__) from worse
             _log.exception("event_not_kept", seq=record.seq, exc_info=worse)
         await self._set_position(connection, record.seq)
         return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from schemas.agents import AgentSpec, Oracle, OracleResult
 from schemas.base import Failure
 from schemas.commands import Repository
@@ -59,7 +61,7 @@ def work(name: str) -> list[Event]:
     """Two tasks: one is tried twice and completed, one fails with the agent that had begun it."""
     task, failing, agent = f"{name}-1", f"{name}-2", f"{name}-r-1"
     spec = AgentSpec(capabilities=["work"])
-    where = {"execution_id": name, "role": "r", "session": "r-1", "agent_id": agent}
+    where: dict[str, Any] = {"execution_id": name, "role": "r", "session": "r-1", "agent_id": agent}
     no = Failure(code="task_failed", message="no")
     return [
         TaskRequested(execution_id=name, task_id=task, effect="1", digest="x", role="r", text="t", agent=spec),
