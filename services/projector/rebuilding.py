@@ -6,7 +6,9 @@ live tables as they were.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ import structlog
 
 from services.projector.store import TABLES, Store
 from shared import subjects
-from shared.bus import Bus
+from shared.bus import Bus, BusError, Recorded
 from shared.postgres import Connection, migrate
 
 _log = structlog.get_logger(__name__)
@@ -52,7 +54,7 @@ async def rebuild(
     await store.prepare(connection)
     events, position = 0, 0
     if target:
-        async with aclosing(bus.follow_batches([subjects.EVENTS_ALL], after=0)) as batches:
+        async with aclosing(_ahead(bus.follow_batches([subjects.EVENTS_ALL], after=0))) as batches:
             async for batch in batches:
                 wanted = [record for record in batch if record.seq <= target]
                 if wanted:
@@ -64,6 +66,21 @@ async def rebuild(
     await _swap(connection, live, keep_former=keep_former)
     _log.info("projections_rebuilt", events=events, position=position, identical=identical)
     return Rebuilt(events=events, position=position, identical=identical)
+
+
+async def _ahead(batches: AsyncGenerator[list[Recorded]]) -> AsyncGenerator[list[Recorded]]:
+    """The same batches; the next one is read while one is worked on."""
+    coming = asyncio.create_task(anext(batches))
+    try:
+        while True:
+            batch = await coming
+            coming = asyncio.create_task(anext(batches))
+            yield batch
+    finally:
+        coming.cancel()
+        with suppress(asyncio.CancelledError, BusError):
+            await coming
+        await batches.aclose()
 
 
 async def _swap(connection: Connection, live: str, *, keep_former: bool) -> None:

@@ -123,14 +123,18 @@ class Projector(Service):
                     await self._look(connection)
                     continue
                 batch = coming.result()
+                many = len(batch) >= _FEW
+                if many:
+                    coming = asyncio.create_task(anext(batches))  # is read while this one is folded
                 async with self._folding:
                     fresh = [record for record in batch if record.seq > self._position]
                     if fresh:
                         await self._store.fold(connection, fresh)
                         await self._move(fresh[-1].seq)
-                if len(fresh) < _FEW and not self._waiting:
-                    await asyncio.sleep(_GATHER_S)  # a fold costs much the same for one event and for fifty
-                coming = asyncio.create_task(anext(batches))
+                if not many:
+                    if not self._waiting:
+                        await asyncio.sleep(_GATHER_S)  # a fold costs much the same for one event and for fifty
+                    coming = asyncio.create_task(anext(batches))
         finally:
             coming.cancel()
             with suppress(asyncio.CancelledError, StopAsyncIteration, BusError):
