@@ -24,15 +24,15 @@ def projections() -> None:
     \b
     Examples:
       parallax projections status
-      parallax projections rebuild
+      parallax projections rebuild --compare
     """
 
 
-def _ask(action: Action, data: Path | None, as_json: bool) -> ProjectorAnswer:
+def _ask(action: Action, data: Path | None, as_json: bool, *, compare: bool = False) -> ProjectorAnswer:
     async def work(client: Client) -> ProjectorAnswer:
         return await client.ask(
             subjects.QUERY_PROJECTOR,
-            ProjectorQuery(action=action),
+            ProjectorQuery(action=action, compare=compare),
             ProjectorAnswer,
             who="projector",
             timeout_s=_PATIENCE_S[action],
@@ -70,15 +70,18 @@ def digest(as_json: bool, data: Path | None) -> int:
 
 
 @projections.command()
+@click.option("--compare", is_flag=True, help="Say whether the rows are the ones that were there; exit 1 if not.")
 @json_option
 @data_option
-def rebuild(as_json: bool, data: Path | None) -> int:
+def rebuild(compare: bool, as_json: bool, data: Path | None) -> int:
     """Folds the log from its beginning into new tables, and puts them in the place of the old ones."""
     if not as_json:
         say("Folding the log from its beginning; the old tables serve readers meanwhile …")
-    answer = _ask("rebuild", data, as_json)
+    answer = _ask("rebuild", data, as_json, compare=compare)
     if not as_json:
         click.echo(
             f"{answer.events} events folded in {answer.duration_ms / 1000:.1f} s, up to event {answer.position}."
         )
-    return 0
+        if answer.identical is not None:
+            click.echo(f"The rows are {'the same as' if answer.identical else 'others than'} before.")
+    return 1 if answer.identical is False else 0
