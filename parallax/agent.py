@@ -22,7 +22,7 @@ import platform
 import signal
 import traceback
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -91,7 +91,7 @@ class Agent:
         url: str | None = None,
         version: str = "",
     ) -> None:
-        given = os.environ if url is None else {}  # noqa: TID251 - a runtime says in it who this program is
+        given: Mapping[str, str] = os.environ if url is None else {}  # noqa: TID251 - a runtime says in it who this program is
         self.id = given.get("PARALLAX_AGENT_ID") or name
         if not subjects.is_token(self.id):
             raise AgentError(f"{name!r} cannot be an agent's name: use letters, digits, - and _, at most 128 of them.")
@@ -119,6 +119,7 @@ class Agent:
         self._memory: OrderedDict[str, TaskResult | TaskFault] = OrderedDict()
         self._bus: Bus | None = None
         self._enrolment: Enrolment | None = None
+        self._begun = asyncio.Event()
         self._stopping = asyncio.Event()
 
     def task(self, handler: F) -> F:
@@ -139,7 +140,9 @@ class Agent:
     async def serve(self) -> None:
         """Runs until `stop` is called, as one task among others of a program with a loop of its own."""
         if self._handler is None:
-            raise AgentError(f"The agent {self.id} has no handler: put @agent.task before the function that does tasks.")
+            raise AgentError(
+                f"The agent {self.id} has no handler: put @agent.task before the function that does tasks."
+            )
         self._stopping.clear()
         bus = self._bus = await Bus.connect(self._url or find_nats(), name="agent")
         enrolment = self._enrolment = Enrolment(bus, self.registration, lambda: list(self._running))
@@ -149,6 +152,7 @@ class Agent:
             offers = await bus.serve(subjects.agent_task(self.id), TaskOffer, self._offered, queue=self.id)
             controls = await bus.serve(subjects.agent_control(self.id), TaskControl, self._control)
             enrolment.start()
+            self._begun.set()
             living = asyncio.create_task(self._stay_alive(), name=f"signs-of-life-{self.id}")
             await self._stopping.wait()
             await enrolment.leave("the agent is leaving")
@@ -172,8 +176,8 @@ class Agent:
 
     async def registered(self) -> None:
         """Returns when the agent is in the registry."""
-        while self._bus is None or self._enrolment is None:
-            await asyncio.sleep(0.01)
+        await self._begun.wait()
+        assert self._enrolment is not None, "an agent that has begun is enrolled"
         await self._enrolment.registered.wait()
 
     # -- tasks --------------------------------------------------------------------------------------------------------
@@ -286,9 +290,7 @@ class Agent:
 
     async def _accept(self, running: _Running) -> None:
         offer = running.offer
-        await self._say(
-            offer.reply_to, TaskAccepted(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id)
-        )
+        await self._say(offer.reply_to, TaskAccepted(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id))
 
     def _progress(self, running: _Running, text: str) -> None:
         asyncio.create_task(self._tell(running, str(text)))  # noqa: RUF006 - kept by the loop until it is sent
@@ -296,7 +298,11 @@ class Agent:
     async def _tell(self, running: _Running, text: str) -> None:
         offer = running.offer
         line = OutputLine(
-            agent_id=self.id, execution_id=offer.execution_id, task_id=offer.task_id, stream="progress", text=text[:4096]
+            agent_id=self.id,
+            execution_id=offer.execution_id,
+            task_id=offer.task_id,
+            stream="progress",
+            text=text[:4096],
         )
         word = TaskProgress(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, text=text[:500])
         with contextlib.suppress(BusError):
@@ -345,7 +351,11 @@ class Agent:
             await asyncio.sleep(_SOON_S)
             due = loop.time() - last >= _SIGN_OF_LIFE_S
             last = loop.time() if due else last
-            current = {(offer.task_id, offer.attempt): running for running in self._running.values() if (offer := running.offer)}
+            current = {
+                (offer.task_id, offer.attempt): running
+                for running in self._running.values()
+                if (offer := running.offer)
+            }
             for key, running in current.items():
                 if due or key not in said:
                     with contextlib.suppress(BusError):

@@ -2,7 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
 from schemas.base import Json, Model, Problem
+from schemas.commands import Repository, RequestOptions
+
+
+class ExecutionOptions(RequestOptions, frozen=True, kw_only=True, omit_defaults=True):
+    """The options of a request over HTTP. `timeout` is a duration such as `30s` or `2m`, or milliseconds."""
+
+    timeout: str | int | None = None
+
+
+class ExecutionBody(Model, frozen=True, kw_only=True):
+    """The body of `POST /api/executions`. The header `Idempotency-Key` wins over the field."""
+
+    pattern: Annotated[str, Meta(min_length=1, max_length=256)]
+    input: dict[str, Json] = {}
+    repo: str | Repository | None = None
+    options: ExecutionOptions = ExecutionOptions()
+    idempotency_key: str = msgspec.field(name="idempotency-key", default="")
+    execution_id: str = ""
+
+
+class PatternRunBody(Model, frozen=True, kw_only=True):
+    """The body of `POST /api/patterns/{name}/execute`: a request without the pattern's name."""
+
+    input: dict[str, Json] = {}
+    repo: str | Repository | None = None
+    options: ExecutionOptions = ExecutionOptions()
+    idempotency_key: str = msgspec.field(name="idempotency-key", default="")
+    execution_id: str = ""
+
+
+class PatternText(Model, frozen=True, kw_only=True):
+    """A pattern's text. Without it the pattern of that name in the library is meant."""
+
+    source: str = ""
+    filename: str = ""
+
+
+class AnswerBody(Model, frozen=True, kw_only=True):
+    """The body of `POST /api/questions/{id}/answer`."""
+
+    value: Json
+    by: str = ""
+    reason: str = ""
+
+
+class CommandTaken(Model, frozen=True, kw_only=True):
+    """What became of a command: `accepted` by the engine, or stored and `pending` while no engine is there."""
+
+    id: str
+    status: str
 
 
 class ProblemDocument(Model, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ class Enrolment:
         self.registration = registration
         self.registered = asyncio.Event()
         self._bus = bus
-        self._running = running or (list)
+        self._running = running or list[str]
         self._task: asyncio.Task[None] | None = None
         self._heartbeat_s = 2.0
 

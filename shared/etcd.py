@@ -1,7 +1,7 @@
 """etcd through its JSON gateway: keys under leases, transactions, and a watch that never has a gap.
 
-Only what the registry of agents needs. Nothing here retries but the watch: whoever asks knows best what to do while etcd
-is away, which raises EtcdUnavailable.
+Only what the registry of agents needs. Nothing here retries but the watch: whoever asks knows best what to do while
+etcd is away, which raises EtcdUnavailable.
 """
 
 from __future__ import annotations
@@ -162,9 +162,10 @@ class Etcd:
                 async for chunk in response.content.iter_any():
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
-                        result = msgspec.json.decode(line).get("result", {}) if line.strip() else {}
+                        answer: dict[str, Any] = msgspec.json.decode(line) if line.strip() else {}
+                        result: dict[str, Any] = answer.get("result") or {}
                         if result.get("canceled"):
-                            raise EtcdRefused(result.get("cancel_reason", "the watch was cancelled"))
+                            raise EtcdRefused(str(result.get("cancel_reason", "the watch was cancelled")))
                         for event in result.get("events", []):
                             yield _change(event)
         except TimeoutError:

@@ -16,6 +16,7 @@ from compiler.prism import tree as t
 from compiler.prism.builtin_names import BUILTIN_NAMES
 from compiler.prism.emit import Expr, Stmt
 from compiler.prism.options import Options
+from compiler.prism.resolve import LONG_CHAIN
 from compiler.prism.scope import Func, Names, Ref, Var
 
 _INLINE: dict[str, type[ast.operator]] = {"+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div}
@@ -31,7 +32,6 @@ HELPERS: dict[str, str] = {
     "~||>": "r_better", "~@>": "r_gate",
 }  # fmt: skip
 SHORT = frozenset({"&&", "||", "??"})
-LONG_CHAIN = 8
 
 
 class Generator:
@@ -234,20 +234,18 @@ class Generator:
     def _chain(self, node: t.Chain) -> Expr:
         if node.ops[0] in SHORT or any(op in SHORT for op in node.ops):
             return self._short_chain(node)
+        if len(node.ops) > LONG_CHAIN:
+            temp = self.temp()
+            self.out.append(e.set_name(temp, self.expr(node.items[0])))
+            for op, pos, item in zip(node.ops, node.places, node.items[1:], strict=True):
+                value = e.call(HELPERS[op], e.name("R"), e.name(temp), self.expr(item), pos=pos)
+                self.out.append(e.set_name(temp, value))
+            return e.name(temp)
         items = self.operands(node.items)
-        if len(node.ops) <= LONG_CHAIN:
-            value = items[0]
-            for op, pos, item in zip(node.ops, node.places, items[1:], strict=True):
-                value = self.binary(op, value, item, pos)
-            return value
-        temp = self.temp()
-        steps: list[Expr] = [e.walrus(temp, items[0])]
-        kept = self.temps
+        value = items[0]
         for op, pos, item in zip(node.ops, node.places, items[1:], strict=True):
-            steps.append(e.walrus(temp, self.binary(op, e.name(temp), item, pos)))
-            self.temps = kept
-        self.temps += 4
-        return e.last(steps)
+            value = self.binary(op, value, item, pos)
+        return value
 
     def binary(self, op: str, left: Expr, right: Expr, pos: int) -> Expr:
         """One operator; two plain numbers are done inline."""
@@ -332,7 +330,7 @@ class Generator:
                 held = self.spill(value) if self.heavy(right) else value
                 value = self.binary(op, held, self.expr(right), node.places[i])
                 continue
-            if self.heavy(right):
+            if self.heavy(right) or len(node.ops) > LONG_CHAIN:
                 value = self._short_heavy(op, value, right)
                 continue
             temp = self.temp()

@@ -21,7 +21,7 @@ class Limits:
     effects: int = 100_000
     source: int = MIB
     nesting: int = 200
-    tokens: int = 150_000
+    tokens: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)

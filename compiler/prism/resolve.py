@@ -12,6 +12,7 @@ from compiler.prism.numbers import find_numbers
 from compiler.prism.scope import Func, Names, Ref, Scope, Var, lookup
 
 MAX_DEPTH = 420
+LONG_CHAIN = 24
 _NUMERIC_ASSIGNMENTS = frozenset({"=", "+=", "-=", "*=", "/=", "%="})
 
 
@@ -417,6 +418,10 @@ class Resolver:
         ref.var.used = True
         return False
 
+    def _chain(self, node: t.Chain) -> bool:
+        """A long chain becomes statements, which keeps the Python tree flat."""
+        return self.each(node.items) or len(node.ops) > LONG_CHAIN
+
     def _lambda(self, node: t.Lambda) -> bool:
         self.function(node, node.params, node.body)
         return False
@@ -554,6 +559,6 @@ _EXPRESSIONS: dict[type, Callable[[Resolver, Any], bool]] = {
     t.Array: _items("items"), t.Object: _items("entries"), t.Entry: _items("value"), t.Spread: _items("value"),
     t.Lambda: R._lambda, t.Call: R._call, t.Member: _items("object"),
     t.Index: _items("object", "index"), t.Unary: _items("operand"), t.Power: _items("base", "exponent"),
-    t.Chain: _items("items"), t.Attach: _items("value", "confidence"), t.Ternary: _items("test", "yes", "no"),
+    t.Chain: R._chain, t.Attach: _items("value", "confidence"), t.Ternary: _items("test", "yes", "no"),
     t.Pipe: R._pipe, t.Match: R._match,
 }  # fmt: skip

@@ -94,12 +94,15 @@ class Runtime:
 
     def work(self, count: int) -> None:
         """Count work that a single operation does on `count` elements."""
-        self.left -= count // 8 + 1
+        self.left -= count + 16
         if self.left < 0:
             self.tick()
 
     def charge(self, size: int) -> None:
-        """Count memory about to be used, in estimated bytes."""
+        """Count memory about to be used, in estimated bytes; filling a KiB costs a step."""
+        self.left -= size >> 10
+        if self.left < 0:
+            self.tick()
         self.memory -= size
         if self.memory < 0:
             self._census(size)

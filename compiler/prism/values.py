@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, cast
 
-from compiler.prism.errors import LimitHit, Raised
+from compiler.prism.errors import LimitHit, PrismError, Raised
 
 if TYPE_CHECKING:
     from compiler.prism.runtime import Runtime
@@ -154,7 +154,7 @@ class Writer:
     def __init__(self, left: int) -> None:
         self.parts: list[str] = []
         self.left = left
-        self.work = 2_000_000
+        self.work = 1_000_000
 
     def add(self, text: str) -> None:
         """One more piece."""
@@ -256,19 +256,20 @@ def same(left: Any, right: Any, charge: Callable[[int], None] | None = None, dep
 def to_json(value: Any) -> Any:
     """A value as JSON: whole numbers as int, confidence as `{"$v", "$c"}`, a function as `{"$fn": name}`.
 
-    Raises PrismLimit (LimitHit) when shared structure would grow beyond two million nodes.
+    Raises PrismError (LimitError) when shared structure would grow beyond a million nodes.
     """
     return _Encoder().encode(value, 0)
 
 
 class _Encoder:
     def __init__(self) -> None:
-        self.left = 2_000_000
+        self.left = 1_000_000
 
     def encode(self, value: Any, depth: int) -> Any:
         self.left -= 1
         if self.left < 0 or depth > MAX_NESTING:
-            raise LimitHit("memory_exceeded", "A value is too large or too deep to leave the program")
+            message = "A value is too large or too deep to leave the program"
+            raise PrismError("LimitError", message, code="memory_exceeded")
         kind = type(value)
         if kind is float:
             return int(value) if value.is_integer() and abs(value) < 2**53 else value

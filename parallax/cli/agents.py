@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 import msgspec
 
 from parallax.cli.clients import talk
-from parallax.cli.common import BadInputError, UnreachableError, data_option, emit_json, json_option, run_async, settings_for
+from parallax.cli.common import (
+    BadInputError,
+    UnreachableError,
+    data_option,
+    emit_json,
+    json_option,
+    run_async,
+    settings_for,
+)
 from schemas.agents import AgentRegistration, TaskControl
 from shared import subjects
 
@@ -85,7 +94,7 @@ def show(agent_id: str, data: Path | None, as_json: bool) -> None:
         emit_json(agent)
         return
     for name, value in msgspec.to_builtins(agent).items():
-        text = ", ".join(value) if isinstance(value, list) else str(value)
+        text = ", ".join(cast("list[str]", value)) if isinstance(value, list) else str(value)
         click.echo(f"{name.replace('_', ' '):<16} {text or '-'}")
 
 

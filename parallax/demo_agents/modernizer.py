@@ -15,35 +15,12 @@ from typing import Any
 
 from parallax.demo_agents.protocol import progress, python_files, run
 
-MOVED = frozenset(
-    [
-        "Awaitable",
-        "Coroutine",
-        "AsyncIterable",
-        "AsyncIterator",
-        "AsyncGenerator",
-        "Hashable",
-        "Iterable",
-        "Iterator",
-        "Generator",
-        "Reversible",
-        "Sized",
-        "Container",
-        "Callable",
-        "Collection",
-        "Set",
-        "MutableSet",
-        "Mapping",
-        "MutableMapping",
-        "MappingView",
-        "KeysView",
-        "ItemsView",
-        "ValuesView",
-        "Sequence",
-        "MutableSequence",
-        "ByteString",
-    ]
-)
+MOVED = frozenset({
+    "Awaitable", "Coroutine", "AsyncIterable", "AsyncIterator", "AsyncGenerator", "Hashable", "Iterable",
+    "Iterator", "Generator", "Reversible", "Sized", "Container", "Callable", "Collection", "Set", "MutableSet",
+    "Mapping", "MutableMapping", "MappingView", "KeysView", "ItemsView", "ValuesView", "Sequence",
+    "MutableSequence", "ByteString",
+})  # fmt: skip
 """Names that left `collections` for `collections.abc`."""
 
 

@@ -1,14 +1,13 @@
 """The life of one task in the hands of this executor, from its delivery to its end.
 
-The state machine says what is to be appended; this says what is to be waited for in between. Whatever is waited for, the
-task may meanwhile be withdrawn, the execution paused, or the log may say that the attempt is over.
+The state machine says what is to be appended; this says what is to be waited for in between. Whatever is waited for,
+the task may meanwhile be withdrawn, the execution paused, or the log may say that the attempt is over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -21,22 +20,17 @@ from services.executor.fleet import Fleet
 from services.executor.machine import Faulted, Outcome, TaskState
 from services.executor.sessions import AgentFailed, Sessions
 from services.executor.turns import Refused, Turn, Turns
+from services.executor.waiting import Interruptible, Withdrawn
 from shared.bus import Bus, Delivery, EventTooLarge, Recorded
 from shared.clock import Clock
 
 _log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 _START_WITHIN_S = 0.005
 """So soon an attempt that still runs is in the log."""
 
 _LOOK_AGAIN_S = 15.0
 """A fact that is waited for longer is looked for in the log: nothing stalls because a message was missed."""
-
-
-class Withdrawn(Exception):
-    """Nobody wants the task any more."""
 
 
 class Desk(Protocol):
@@ -61,16 +55,16 @@ class Desk(Protocol):
         ...
 
 
-class Life:
+class Life(Interruptible):
     """One task. `run` returns when the task has an end in the log."""
 
     def __init__(self, desk: Desk, delivery: Delivery, state: TaskState) -> None:
+        super().__init__()
         self.state = state
-        self.withdrawn = ""
+        self.over = asyncio.Event()
         self._desk = desk
         self._delivery = delivery
         self._request = state.request
-        self._told: asyncio.Event | None = None
         self._turn: Turn | None = None
         self._claimed = False
         self._slot = False
@@ -86,21 +80,17 @@ class Life:
         self.state = machine.evolve(self.state, record.data, int(record.time.timestamp() * 1000))
         if self._turn is not None and before == "running" and self.state.phase != "running":
             self._turn.settle(None)
-        self._wake()
+        self.wake()
 
     async def withdraw(self, reason: str) -> None:
         """Nobody wants the task any more: whoever is at it is told to stop."""
         if self.withdrawn:
             return
-        self.withdrawn = reason
-        self._wake()
+        self.withdrawn = reason or "no longer needed"
+        self.wake()
         if self._turn is not None:
             why = Faulted(error=Failure(code="cancelled", message=reason))
             await self._desk.turns.stop(self._turn, why, self._now())
-
-    def _wake(self) -> None:
-        if self._told is not None:
-            self._told.set()
 
     # -- the way ----------------------------------------------------------------------------------------------------
 
@@ -137,7 +127,7 @@ class Life:
         desk, request = self._desk, self._request
         self._let_go_of_agent()
         if self.state.delay_ms:
-            await self._unless_withdrawn(desk.clock.sleep(self.state.delay_ms / 1000))
+            await self.unless_withdrawn(desk.clock.sleep(self.state.delay_ms / 1000))
             self.state = machine.waited(self.state)
         await self._unless_paused()
         if not desk.sessions.exclusive(request):
@@ -151,7 +141,7 @@ class Life:
                 self._start(agent.agent_id)
             return
         most = desk.sessions.most(request)
-        session = await self._unless_withdrawn(
+        session = await self.unless_withdrawn(
             desk.claims.acquire(
                 request.execution_id, request.task_id, role=request.role, most=most, wanted=self.state.session
             )
@@ -166,7 +156,7 @@ class Life:
         await self._unless_paused()
         if self.state.session:
             # after a restart the claim is this task's own, or was given back too early
-            await self._unless_withdrawn(
+            await self.unless_withdrawn(
                 self._desk.claims.acquire(
                     self._request.execution_id,
                     self._request.task_id,
@@ -188,10 +178,10 @@ class Life:
                 await self._started()
             return
         if not self._slot:
-            await self._unless_withdrawn(desk.slots.acquire())
+            await self.unless_withdrawn(desk.slots.acquire())
             self._slot = True
         try:
-            agent_id = await self._unless_withdrawn(desk.sessions.ready(request, self.state.session, self._now()))
+            agent_id = await self.unless_withdrawn(desk.sessions.ready(request, self.state.session, self._now()))
         except AgentFailed as problem:
             event = machine.failed(self.state, problem.error, interrupted=False, jitter=desk.jitter())
             await self._append(event)
@@ -206,7 +196,7 @@ class Life:
         until = self._now() + desk.placing_s
         try:
             while True:
-                done = await self._told_or(waiting, 1.0)
+                done = await self.told_or(waiting, 1.0)
                 if done:
                     return waiting.result()
                 if self.withdrawn:
@@ -301,7 +291,7 @@ class Life:
         desk = self._desk
         _log.debug("turn_refused", task_id=self._request.task_id, reason=reason)
         if self._agent is None:
-            await self._unless_withdrawn(desk.clock.sleep(0.3))
+            await self.unless_withdrawn(desk.clock.sleep(0.3))
             return
         desk.fleet.shun(self._agent.agent_id, self._now() + 0.25)
         self._let_go_of_agent()
@@ -335,13 +325,8 @@ class Life:
                 return
             if self.withdrawn:
                 raise Withdrawn
-            told = self._told = asyncio.Event()
-            try:
-                await asyncio.wait_for(told.wait(), _LOOK_AGAIN_S)
-            except TimeoutError:
+            if not await self.told(_LOOK_AGAIN_S):
                 await self._look_again()
-            finally:
-                self._told = None
 
     async def _look_again(self) -> None:
         async for record in self._desk.bus.read(self._request.execution_id):
@@ -390,31 +375,7 @@ class Life:
 
     async def _unless_paused(self) -> None:
         if self._desk.sessions.paused(self._request.execution_id):
-            await self._unless_withdrawn(self._desk.unpaused(self._request.execution_id))
-
-    async def _told_or(self, future: asyncio.Future[Any], timeout_s: float) -> bool:
-        """Waits for a future, for a word about this task, or for so long. True when the future is done."""
-        told = self._told = asyncio.Event()
-        word = asyncio.create_task(told.wait())
-        try:
-            await asyncio.wait({future, word}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._told = None
-            word.cancel()
-        return future.done()
-
-    async def _unless_withdrawn(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Waits for something that may take long. Raises Withdrawn as soon as nobody wants the task any more."""
-        task = asyncio.ensure_future(waiting)  # noqa: TID251 - cancelled and awaited right here
-        try:
-            while not await self._told_or(task, 3600.0):
-                if self.withdrawn:
-                    raise Withdrawn
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-        return task.result()
+            await self.unless_withdrawn(self._desk.unpaused(self._request.execution_id))
 
 
 def _context(context: Json, attempt: int) -> Json:
@@ -422,5 +383,5 @@ def _context(context: Json, attempt: int) -> Json:
     if context is None:
         return {"attempt": attempt}
     if isinstance(context, dict):
-        return {"attempt": attempt, **context}
+        return {"attempt": attempt, **cast("dict[str, Any]", context)}
     return context

@@ -1,11 +1,12 @@
 """The executor.
 
-Hears: `task.requested` and `verification.requested` (work, from the log); what becomes of agents, worktrees, questions and
-executions (following, from the log); the registry's keys in etcd (a watch); the answers of agents to its own inbox.
+Hears: `task.requested` and `verification.requested` (work, from the log); what becomes of agents, worktrees, questions
+and executions (following, from the log); the registry's keys in etcd (a watch); the answers of agents, at an inbox of
+its own.
 
-Says: `task.started|retrying|completed|failed|cancelled|finished`, `agent.spawn_requested`, `workspace.prepare_requested`,
-`question.asked`, `verification.completed`; offers and controls to `parallax.agents.<id>.task` and `.control`;
-`parallax.runtimes.local.verify`.
+Says: `task.started|retrying|completed|failed|cancelled|finished`, `agent.spawn_requested`,
+`workspace.prepare_requested`, `question.asked`, `verification.completed`; offers and controls to
+`parallax.agents.<id>.task` and `.control`; `parallax.runtimes.local.verify`.
 
 Owns: nothing that is not in the log, but for the claims of tasks to sessions, in a key-value bucket. Any number of
 executors may run at once.
@@ -118,11 +119,12 @@ class Executor(Service):
     async def _task(self, delivery: Delivery) -> None:
         request = delivery.data
         if not isinstance(request, TaskRequested):
-            return None
+            return
         state = machine.opened(request, self.settings.agent_retries)
         life = Life(self, delivery, state)
         if request.task_id in self._lives:
-            return await self._second(request.task_id)
+            await self._lives[request.task_id].over.wait()
+            return
         self._lives[request.task_id] = life
         try:
             if delivery.attempt > 1 or delivery.seq <= self._from:
@@ -133,12 +135,7 @@ class Executor(Service):
             await life.run()
         finally:
             del self._lives[request.task_id]
-        return None
-
-    async def _second(self, task_id: str) -> None:
-        """A delivery of a task that is in hand already: it is settled when the first one is."""
-        while task_id in self._lives:
-            await asyncio.sleep(0.2)
+            life.over.set()
 
     async def _catch_up(self, life: Life, request: TaskRequested) -> None:
         """Brings a task that was delivered before to where the log says it stands."""
@@ -206,7 +203,7 @@ class Executor(Service):
         async for record in self.bus.follow(filters, after=self._from):
             try:
                 await self._heard(record)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one event that cannot be used must not end the following
                 _log.exception("event_not_followed", type=record.type, seq=record.seq, exc_info=error)
 
     async def _heard(self, record: Recorded) -> None:

@@ -23,7 +23,7 @@ from shared.bus import Bus, Delivery, NoResponder, RequestFailed, Retry
 _log = structlog.get_logger(__name__)
 
 _ASK_FOR_S = 10.0
-"""A runtime that runs a verification already joins whoever asks again, so that asking again is how its death is noticed."""
+"""A runtime that is at a verification already joins whoever asks again: asking again is how its death is noticed."""
 
 _TYPES = (
     "workspace.ready",

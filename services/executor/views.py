@@ -75,34 +75,46 @@ class ExecutionView:
         if record.seq <= self.seq:
             return
         self.seq = record.seq
-        match record.data:
-            case AgentSpawnRequested() as event:
+        if record.type.startswith("agent."):
+            self._apply_to_agent(record.data)
+        elif record.type == "execution.completed":
+            self.over = "the execution is completed"
+        else:
+            self._apply_to_self(record.data)
+
+    def _apply_to_self(self, event: object) -> None:
+        match event:
+            case ExecutionPaused() | ExecutionResumed():
+                self.paused = isinstance(event, ExecutionPaused)
+            case ExecutionCancelled():
+                self.over = event.reason or "the execution was cancelled"
+            case ExecutionFailed():
+                self.over = "the execution has failed"
+            case TaskCancelRequested():
+                self.unwanted[event.task_id] = event.reason or "no longer needed"
+            case _:
+                pass
+
+    def _apply_to_agent(self, event: object) -> None:
+        match event:
+            case AgentSpawnRequested():
                 self.roles.add(event.role)
                 known = self.agents.get(event.agent_id)
                 if known is None or known.life < event.life:
                     self.agents[event.agent_id] = AgentView("requested", event.life)
-            case AgentSpawned() as event:
+            case AgentSpawned():
                 self._agent(event.agent_id, "spawned", event.life)
-            case AgentSpawnFailed() as event:
+            case AgentSpawnFailed():
                 self._agent(event.agent_id, "failed", event.life, event.error)
-            case AgentStopped() as event:
+            case AgentStopped():
                 failed = Failure(code="agent_failed", message=f"The agent {event.agent_id} is gone: {event.reason}.")
                 self._agent(event.agent_id, "stopped", event.life, None if event.exit_code is None else failed)
-            case AgentLost() as event:
+            case AgentLost():
                 known = self.agents.get(event.agent_id)
                 if known is not None and known.state == "spawned":
                     self._agent(event.agent_id, "lost", known.life)
-            case ExecutionPaused() | ExecutionResumed() as event:
-                self.paused = isinstance(event, ExecutionPaused)
-            case ExecutionCancelled() as event:
-                self.over = event.reason or "the execution was cancelled"
-            case ExecutionFailed() as event:
-                self.over = "the execution has failed"
-            case TaskCancelRequested() as event:
-                self.unwanted[event.task_id] = event.reason or "no longer needed"
             case _:
-                if record.type == "execution.completed":
-                    self.over = "the execution is completed"
+                pass
 
     def _agent(self, agent_id: str, state: str, life: int, error: Failure | None = None) -> None:
         known = self.agents.get(agent_id)

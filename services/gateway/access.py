@@ -1,20 +1,22 @@
-"""Who may use the gateway: bearer keys when there are any, and local host names when there are none.
+"""Who may use the gateway: bearer keys when there are any, and local callers when there are none.
 
 Without keys the gateway listens on loopback for the user of the machine. A page in that user's browser could still reach
-it under a host name of its own, so requests for foreign hosts are refused.
+it, under a host name of its own or across origins (WebSockets and plain posts need no permission for that), so requests
+for foreign hosts and from foreign origins are refused.
 """
 
 from __future__ import annotations
 
 import hmac
 from typing import Any
+from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from services.gateway.problems import Trouble
 
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", "testserver", "testserver.local"})
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Access:
@@ -22,21 +24,30 @@ class Access:
 
     def __init__(self, keys: str, host: str) -> None:
         self._keys = [key.strip().encode() for key in keys.split(",") if key.strip()]
-        self._host = host
+        self._local = host in LOCAL_HOSTS
 
     def guard(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        """Lets a request pass or raises Trouble 401."""
+        """Lets a request pass or raises Trouble 401 or 403."""
         if not self._keys:
-            self._check_host(connection)
+            self._check_caller(connection)
             return
-        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        scheme, _space, given = connection.headers.get("authorization", "").partition(" ")
         token = given.strip().encode()
         matches = [hmac.compare_digest(token, key) for key in self._keys]
         if scheme.lower() != "bearer" or not any(matches):
             raise Trouble(401, "Send `Authorization: Bearer <key>` with one of the keys of PARALLAX_API_KEY.")
 
-    def _check_host(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    def _check_caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         host = connection.headers.get("host", "")
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if self._host in LOCAL_HOSTS and name.lower() not in LOCAL_HOSTS:
-            raise Trouble(401, f"Without PARALLAX_API_KEY only local host names are answered, not {name[:100]!r}.")
+        if self._local and _name(f"//{host}") not in LOCAL_HOSTS:
+            raise Trouble(403, f"Without PARALLAX_API_KEY only local host names are answered, not {host[:100]!r}.")
+        origin = connection.headers.get("origin", "")
+        if origin and urlsplit(origin).netloc.lower() != host.lower():
+            raise Trouble(403, f"Without PARALLAX_API_KEY pages of {origin[:100]!r} may not ask this gateway.")
+
+
+def _name(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

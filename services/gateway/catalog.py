@@ -1,164 +1,126 @@
-"""Patterns, agents, workspaces and questions over HTTP."""
+"""Agents, workspaces and questions over HTTP."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from contextlib import aclosing
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
-from compiler.patterns import load_pattern
+from schemas.agents import AgentRegistration
 from schemas.base import Problem
-from schemas.gateway import ExecutionCreated, ExecutionView
-from schemas.patterns import CompiledPattern, PatternDiagnostic
+from schemas.commands import Answer
+from schemas.events import QuestionAsked
+from schemas.gateway import AnswerBody, CommandTaken
 from schemas.workspaces import WorkspaceAnswer, WorkspaceQuery
-from services.gateway.bodies import json_body
-from services.gateway.context import Context, context_of, execution_id, refused
-from services.gateway.executions import submit
+from services.gateway.bodies import AgentId, Name, QuestionId, json_body, page_of, takes
+from services.gateway.context import Context, context_of, execution_id
+from services.gateway.executions import taken
 from services.gateway.problems import Trouble, not_found
 from services.gateway.reads import rows
 from shared import subjects
+from shared.agent_keys import AGENTS
+from shared.etcd import EtcdRefused, EtcdUnavailable
+from shared.postgres import REFUSED, DatabaseAway
 
-# -- patterns -------------------------------------------------------------------------------------------------------
-
-
-def _summary(pattern: CompiledPattern) -> dict[str, Any]:
-    return {
-        "name": pattern.name,
-        "version": pattern.version,
-        "format": pattern.format,
-        "digest": pattern.digest,
-        "description": pattern.description,
-        "input": pattern.input,
-        "roles": sorted(pattern.roles),
-        "steps": pattern.steps,
-    }
-
-
-def _pattern(context: Context, name: str) -> CompiledPattern:
-    found = context.library.find(name)
-    if isinstance(found, list):
-        raise Trouble(404, found[0].what, found)
-    return found
-
-
-@get("/patterns", summary="List patterns")
-async def patterns(state: State) -> dict[str, Any]:
-    """Every usable pattern, and what is wrong with the others."""
-    library = context_of(state).library
-    return {
-        "patterns": [_summary(pattern) for pattern in library.all()],
-        "diagnostics": msgspec.to_builtins(library.diagnostics()),
-    }
-
-
-@get("/patterns/{name:str}", summary="One pattern")
-async def pattern(state: State, name: str) -> dict[str, Any]:
-    """A pattern with its source and the program it compiles to; `name@1.x` picks a version."""
-    found = _pattern(context_of(state), name)
-    return {**_summary(found), "source": found.source, "program": found.program}
-
-
-@get("/patterns/{name:str}/versions", summary="The versions of a pattern")
-async def versions(state: State, name: str) -> list[dict[str, Any]]:
-    """The versions in the library, and those that executions have used."""
-    context = context_of(state)
-    _pattern(context, name)
-    there = [
-        {"version": found.version, "digest": found.digest, "in_library": True}
-        for found in context.library.all()
-        if found.name == name
-    ]
-    known = {entry["digest"] for entry in there}
-    used = await rows(
-        context.database, "SELECT version, digest FROM pattern_versions WHERE name = $1 ORDER BY id", name
-    )
-    return there + [{**entry, "in_library": False} for entry in used if entry["digest"] not in known]
-
-
-class PatternText(msgspec.Struct, kw_only=True):
-    """A pattern's text. Without it the pattern of that name in the library is meant."""
-
-    source: str = ""
-    filename: str = ""
-
-
-def _diagnostics(found: list[PatternDiagnostic]) -> list[dict[str, Any]]:
-    return [msgspec.to_builtins(diagnostic) for diagnostic in found]
-
-
-async def _compiled(
-    request: Request[Any, Any, Any], state: State, name: str
-) -> tuple[CompiledPattern | None, list[Any]]:
-    body = await json_body(request, PatternText)
-    if not body.source:
-        return _pattern(context_of(state), name), []
-    result = load_pattern(body.source, filename=body.filename or f"{name}.yaml")
-    return result.pattern, _diagnostics(result.diagnostics)
-
-
-@post("/patterns/{name:str}/validate", status_code=200, summary="Check a pattern")
-async def validate(request: Request[Any, Any, Any], state: State, name: str) -> dict[str, Any]:
-    """Everything that is wrong with a text, at once. `.prism` in `filename` says that it is a program."""
-    compiled, found = await _compiled(request, state, name)
-    return {"valid": compiled is not None, "diagnostics": found}
-
-
-@post("/patterns/{name:str}/compile", status_code=200, summary="Compile a pattern")
-async def compile_(request: Request[Any, Any, Any], state: State, name: str) -> dict[str, Any]:
-    """The program that a pattern compiles to. 422 with the diagnostics when it does not."""
-    compiled, found = await _compiled(request, state, name)
-    if compiled is None:
-        errors = [
-            Problem(where=f"{one['file']}:{one['line']}:{one['column']}", what=one["message"], hint=one["hint"])
-            for one in found
-        ]
-        raise Trouble(422, "The pattern does not compile.", errors)
-    return {**_summary(compiled), "program": compiled.program, "diagnostics": found}
-
-
-@post("/patterns/{name:str}/execute", status_code=202, summary="Run a pattern")
-async def execute(
-    request: Request[Any, Any, Any], state: State, name: str, wait: str | None = None
-) -> Response[ExecutionCreated] | Response[ExecutionView]:
-    """As `POST /executions`, with the pattern in the path."""
-    body = await json_body(request, dict[str, Any])
-    key = request.headers.get("idempotency-key") or body.pop("idempotency-key", None)
-    return await submit(context_of(state), {**body, "pattern": name}, key, wait)
-
+Row = dict[str, Any]
+_REGISTRY_S = 2.0
 
 # -- agents ---------------------------------------------------------------------------------------------------------
 
 
+async def _registered(context: Context) -> dict[str, AgentRegistration] | None:
+    """The agents whose lease lives, by id. None: the registry's etcd does not answer."""
+    try:
+        async with asyncio.timeout(_REGISTRY_S):
+            items = (await context.etcd.range(AGENTS)).items
+    except (EtcdUnavailable, EtcdRefused, TimeoutError):
+        return None
+    found: dict[str, AgentRegistration] = {}
+    for item in items:
+        try:
+            agent = msgspec.json.decode(item.value, type=AgentRegistration)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        found[agent.agent_id] = agent
+    return found
+
+
+def _joined(row: Row | None, agent: AgentRegistration | None, known: bool) -> Row:
+    """An agent as the log and the registry know it. `registered` null: the registry could not be asked."""
+    out: Row = dict(row or {})
+    if agent is not None:
+        out |= {
+            "id": agent.agent_id,
+            "name": agent.name or agent.agent_id,
+            "type": agent.kind,
+            "capabilities": agent.capabilities,
+            "endpoint": agent.inbox,
+            "execution_id": agent.execution_id or out.get("execution_id"),
+            "role": agent.role or out.get("role"),
+            "session": agent.session or out.get("session"),
+            "status": out.get("status") or "ready",
+            "max_concurrency": agent.max_concurrency,
+            "host": agent.host,
+            "pid": agent.pid,
+        }
+    out["registered"] = agent is not None if known else None
+    return out
+
+
 @get("/agents", summary="List agents")
 async def agents(
-    state: State, status: str | None = None, limit: int = Parameter(default=200, ge=1, le=1000)
-) -> list[dict[str, Any]]:
-    """Agents that worked on executions, newest first."""
-    query = "SELECT * FROM agents WHERE ($1::text IS NULL OR status = $1) ORDER BY updated_at DESC, id LIMIT $2"
-    return await rows(context_of(state).database, query, status, limit)
+    state: State,
+    status: Annotated[str | None, QueryParameter(description="Only those of this status.")] = None,
+    registered: Annotated[bool | None, QueryParameter(description="Only those (not) registered now.")] = None,
+    limit: Annotated[int, page_of(1000)] = 200,
+) -> list[Row]:
+    """Agents that are registered now, then those that worked on executions, the newest first."""
+    context = context_of(state)
+    living = await _registered(context)
+    query = "SELECT * FROM agents ORDER BY updated_at DESC, id LIMIT $1"
+    try:
+        recorded = {row["id"]: row for row in await rows(context.database, query, limit + len(living or {}))}
+    except (DatabaseAway, REFUSED):
+        if living is None:
+            raise
+        recorded = {}
+    found = [_joined(recorded.pop(name, None), agent, True) for name, agent in sorted((living or {}).items())]
+    found += [_joined(row, None, living is not None) for row in recorded.values()]
+    fitting = [
+        one
+        for one in found
+        if (status is None or one.get("status") == status) and (registered is None or one["registered"] is registered)
+    ]
+    return fitting[:limit]
 
 
 @get("/agents/{agent_id:str}", summary="One agent")
-async def agent(state: State, agent_id: str) -> dict[str, Any]:
+async def agent(state: State, agent_id: AgentId) -> Row:
     """An agent and what it took part in."""
-    database = context_of(state).database
-    found = await rows(database, "SELECT * FROM agents WHERE id = $1", agent_id)
-    parts = await rows(
-        database, "SELECT * FROM agent_participations WHERE agent_id = $1 ORDER BY first_at, id", agent_id
-    )
-    if not found and not parts:
+    context = context_of(state)
+    if not subjects.is_token(agent_id):
         raise not_found("agent", agent_id)
-    return {**(found[0] if found else {"id": agent_id}), "participations": parts}
+    living = await _registered(context)
+    found = await rows(context.database, "SELECT * FROM agents WHERE id = $1", agent_id)
+    query = "SELECT * FROM agent_participations WHERE agent_id = $1 ORDER BY first_at, id"
+    parts = await rows(context.database, query, agent_id)
+    registration = (living or {}).get(agent_id)
+    if not found and not parts and registration is None:
+        raise not_found("agent", agent_id)
+    row = found[0] if found else {"id": agent_id}
+    return {**_joined(row, registration, living is not None), "participations": parts}
 
 
 # -- workspaces -----------------------------------------------------------------------------------------------------
 
 
 @get("/workspaces", summary="List workspaces")
-async def workspaces(state: State, limit: int = Parameter(default=200, ge=1, le=1000)) -> list[dict[str, Any]]:
+async def workspaces(state: State, limit: Annotated[int, page_of(1000)] = 200) -> list[Row]:
     """Workspaces, the ones that changed last first."""
     query = "SELECT * FROM workspaces ORDER BY updated_at DESC, id LIMIT $1"
     return await rows(context_of(state).database, query, limit)
@@ -172,15 +134,23 @@ async def _ask_workspace(context: Context, query: WorkspaceQuery) -> WorkspaceAn
 
 
 @get("/workspaces/{name:str}", summary="One workspace")
-async def workspace(state: State, name: str) -> dict[str, Any]:
+async def workspace(state: State, name: Name) -> Any:
     """A workspace with its sessions and branches."""
     answer = await _ask_workspace(context_of(state), WorkspaceQuery(query="show", execution_id=execution_id(name)))
     return msgspec.to_builtins(answer.workspace)
 
 
 @get("/workspaces/{name:str}/diff", summary="What an execution changed")
-async def diff(state: State, name: str, session: str = "", offset: int = Parameter(default=0, ge=0)) -> dict[str, Any]:
+async def diff(
+    state: State,
+    name: Name,
+    session: Annotated[str, QueryParameter(description="One session's branch; empty for the result.")] = "",
+    offset: Annotated[int, QueryParameter(ge=0, le=2**53, description="Where the page begins.")] = 0,
+) -> Any:
     """A unified diff from the base to the result, or to one session's branch, in pages."""
+    if session and not subjects.is_token(session):
+        problem = Problem(where="session", what=f"{session[:100]!r} cannot be a session.", hint="Such as developer-1.")
+        raise Trouble(422, problem.what, [problem])
     query = WorkspaceQuery(query="diff", execution_id=execution_id(name), session=session, offset=offset)
     answer = await _ask_workspace(context_of(state), query)
     return msgspec.to_builtins(answer.diff)
@@ -190,22 +160,46 @@ async def diff(state: State, name: str, session: str = "", offset: int = Paramet
 
 
 @get("/questions", summary="List questions")
-async def questions(state: State, status: str = "open") -> list[dict[str, Any]]:
-    """Questions that wait for somebody; `?status=answered` lists the others."""
-    query = "SELECT * FROM questions WHERE status = $1 ORDER BY asked_at, id LIMIT 1000"
-    return await rows(context_of(state).database, query, status)
+async def questions(
+    state: State,
+    status: Annotated[str, QueryParameter(description="open, answered or withdrawn.")] = "open",
+    limit: Annotated[int, page_of(1000)] = 200,
+) -> list[Row]:
+    """Questions that wait for somebody, the oldest first; `?status=answered` lists the others."""
+    if status not in {"open", "answered", "withdrawn"}:
+        problem = Problem(where="status", what=f"{status[:40]!r} is no status.", hint="open, answered or withdrawn")
+        raise Trouble(422, problem.what, [problem])
+    query = "SELECT * FROM questions WHERE status = $1 ORDER BY asked_at, id LIMIT $2"
+    return await rows(context_of(state).database, query, status, limit)
 
 
-@post("/questions/{question_id:str}/answer", status_code=202, summary="Answer a question")
-async def answer_question(request: Request[Any, Any, Any], state: State, question_id: str) -> dict[str, Any]:
+async def _asked_by(context: Context, question_id: str) -> str:
+    """The execution that asks a question: from the tables, or from the log where they are behind or away."""
+    if "\x00" in question_id:
+        raise not_found("question", question_id)
+    try:
+        found = await rows(context.database, "SELECT execution_id FROM questions WHERE id = $1", question_id)
+        if found:
+            return found[0]["execution_id"]
+    except (DatabaseAway, REFUSED):
+        pass
+    async with aclosing(context.bus.stored([subjects.event_of_type("*", QuestionAsked.TYPE)])) as asked:
+        async for record in asked:
+            if isinstance(record.data, QuestionAsked) and record.data.question_id == question_id:
+                return record.execution_id
+    raise not_found("question", question_id)
+
+
+@post(
+    "/questions/{question_id:str}/answer",
+    status_code=202,
+    summary="Answer a question",
+    operation_class=takes(AnswerBody),
+)
+async def answer_question(request: Request[Any, Any, Any], state: State, question_id: QuestionId) -> CommandTaken:
     """Answers with `{value, by?, reason?}`. The first answer counts."""
     context = context_of(state)
-    body = await json_body(request, dict[str, Any])
-    found = await rows(context.database, "SELECT execution_id FROM questions WHERE id = $1", question_id)
-    if not found:
-        raise not_found("question", question_id)
-    subject = subjects.command(found[0]["execution_id"], "answer")
-    reply = await context.submit(subject, {**body, "question_id": question_id})
-    if reply is not None and reply.status == "rejected":
-        raise refused(reply)
-    return {"id": question_id, "status": "pending" if reply is None else "accepted"}
+    body = await json_body(request, AnswerBody)
+    asked_by = await _asked_by(context, question_id)
+    command = Answer(question_id=question_id, value=body.value, by=body.by, reason=body.reason)
+    return taken(question_id, await context.submit(subjects.command(asked_by, "answer"), command))

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import QueryParameter
 
-from schemas.base import Problem
-from schemas.commands import ReplayQuery, ReplayReport
+from schemas.base import Model, Problem
+from schemas.commands import (
+    Cancel,
+    CommandReply,
+    ExecutionRequest,
+    Pause,
+    ReplayQuery,
+    ReplayReport,
+    RequestOptions,
+    Resume,
+    Signal,
+)
 from schemas.events import ENDINGS
-from schemas.gateway import ExecutionCreated, ExecutionView
-from services.gateway.bodies import json_body, seconds
+from schemas.gateway import CommandTaken, ExecutionBody, ExecutionCreated, ExecutionOptions, ExecutionView
+from services.gateway.bodies import After, Name, Wait, json_body, page_of, problem_of, seconds, takes
 from services.gateway.context import Context, context_of, execution_id, refused
 from services.gateway.problems import Trouble, not_found
 from services.gateway.reads import event_document, execution, history, page, rows, view_of_log
@@ -23,41 +34,42 @@ from shared import subjects
 from shared.ids import new_id
 
 _MOST_WAIT_S = 300.0
+_MOST_PAGE_BYTES = 8 * 1024 * 1024
 _STATUSES = ["pending", "running", "waiting", "paused", "completed", "failed", "cancelled", "rejected"]
-_COMMANDS = {"cancel", "pause", "resume", "signal"}
 
 
-@post("/executions", status_code=202, summary="Ask for an execution")
+# -- asking for one -------------------------------------------------------------------------------------------------
+
+
+@post("/executions", status_code=202, summary="Ask for an execution", operation_class=takes(ExecutionBody))
 async def create(
-    request: Request[Any, Any, Any], state: State, wait: str | None = None
+    request: Request[Any, Any, Any], state: State, wait: Wait = None
 ) -> Response[ExecutionCreated] | Response[ExecutionView]:
-    """Stores a request. The body is `{pattern, input, repo?, options?, idempotency-key?}`; `?wait=30s` waits for the end."""
-    body = await json_body(request, dict[str, Any])
-    key = (
-        request.headers.get("idempotency-key") or body.pop("idempotency-key", None) or body.pop("idempotency_key", None)
-    )
-    return await submit(context_of(state), body, key, wait)
+    """Stores a request and answers 202; with `?wait=30s` 200 and the finished execution, if it ends in that time."""
+    body = await json_body(request, ExecutionBody)
+    return await submit(context_of(state), body, request.headers.get("idempotency-key", ""), wait)
 
 
 async def submit(
-    context: Context, body: dict[str, Any], key: Any, wait: str | None
+    context: Context, body: ExecutionBody, key: str, wait: str | None
 ) -> Response[ExecutionCreated] | Response[ExecutionView]:
     """Hands a request on to the bus and tells what became of it."""
     patience = 0.0 if wait is None else min(seconds(wait, "wait"), _MOST_WAIT_S)
-    name = key if key is not None else body.get("execution_id") or new_id()
-    if not isinstance(name, str) or not subjects.is_execution_id(name):
+    name = key or body.idempotency_key or body.execution_id or new_id()
+    if not subjects.is_execution_id(name):
         hint = "Use letters, digits, - and _, at most 64 characters."
-        raise Trouble(
-            422,
-            "The idempotency key cannot be used.",
-            [Problem(where="idempotency-key", what=str(name)[:100], hint=hint)],
-        )
-    wanted = {**body, "execution_id": name}
-    if isinstance(body.get("options"), dict):
-        wanted["options"] = _options(body["options"])
-    reply = await context.submit(subjects.REQUEST, wanted)
+        problem = Problem(where="idempotency-key", what=f"{name[:100]!r} cannot be the id of an execution.", hint=hint)
+        raise Trouble(422, "The idempotency key cannot be used.", [problem])
+    request = ExecutionRequest(
+        pattern=body.pattern, input=body.input, repo=body.repo, execution_id=name, options=_options(body.options)
+    )
+    reply = await context.submit(subjects.REQUEST, request)
     if reply is not None and reply.status == "rejected":
         raise refused(reply)
+    if reply is None:
+        context.stored(
+            ExecutionView(id=name, pattern_name=body.pattern.partition("@")[0], status="pending", input=body.input)
+        )
     if patience:
         view = await _ended(context, name, patience)
         if view is not None:
@@ -67,22 +79,25 @@ async def submit(
     return Response(created, status_code=202, headers={"location": f"/api/executions/{name}"})
 
 
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of the bus: `timeout` may be a duration, there it is `timeout_ms`."""
-    options = dict(given)
+def _options(given: ExecutionOptions) -> RequestOptions:
+    """The options of the bus: `timeout` is a duration here, there it is `timeout_ms`."""
+    options: dict[str, Any] = msgspec.to_builtins(given)
     timeout = options.pop("timeout", None)
     if isinstance(timeout, str):
         options["timeout_ms"] = round(seconds(timeout, "options.timeout") * 1000)
     elif timeout is not None:
         options["timeout_ms"] = timeout
-    return options
+    try:
+        return msgspec.convert(options, RequestOptions)
+    except msgspec.ValidationError as error:
+        raise Trouble(422, "An option does not fit.", [problem_of(error, "options")]) from error
 
 
 async def _ended(context: Context, name: str, patience: float) -> ExecutionView | None:
     """The execution once it has ended. None: it has not, in that time."""
     try:
         async with asyncio.timeout(patience):
-            kinds = [subjects.event(name, *kind.split(".")) for kind in sorted(ENDINGS)]
+            kinds = [subjects.event_of_type(name, kind) for kind in sorted(ENDINGS)]
             async with aclosing(context.bus.follow(kinds, after=0)) as endings:
                 async for _ in endings:
                     break
@@ -91,81 +106,116 @@ async def _ended(context: Context, name: str, patience: float) -> ExecutionView 
     return view_of_log(name, await history(context.bus, name))
 
 
+# -- looking at them ------------------------------------------------------------------------------------------------
+
+
 @get("/executions", summary="List executions, newest first")
 async def listing(
     state: State,
-    status: str | None = None,
-    pattern: str | None = None,
-    cursor: int | None = None,
-    limit: int = Parameter(default=50, ge=1, le=500),
+    status: Annotated[str | None, QueryParameter(description="Only those of this status.")] = None,
+    pattern: Annotated[str | None, QueryParameter(description="Only those of this pattern.")] = None,
+    cursor: Annotated[int | None, QueryParameter(ge=0, le=2**53, description="Where the page before ended.")] = None,
+    limit: Annotated[int, page_of(500)] = 50,
 ) -> dict[str, Any]:
-    """A page of executions and the cursor of the next one."""
+    """A page of executions and the cursor of the next one, which is null on the last."""
     if status is not None and status not in _STATUSES:
-        raise Trouble(
-            422, f"{status[:40]!r} is no status.", [Problem(where="status", what="", hint=", ".join(_STATUSES))]
-        )
+        problem = Problem(where="status", what=f"{status[:40]!r} is no status.", hint=f"One of {', '.join(_STATUSES)}.")
+        raise Trouble(422, problem.what, [problem])
     found, following = await page(
-        context_of(state).database, status=status, pattern=pattern, before=cursor, limit=limit
+        context_of(state).database, status=status, pattern=_text(pattern), before=cursor, limit=limit
     )
     return {"executions": msgspec.to_builtins(found), "cursor": following}
 
 
+def _text(given: str | None) -> str | None:
+    """A text that Postgres can compare with."""
+    return None if given is None else given.replace("\x00", "\ufffd")
+
+
 @get("/executions/{name:str}", summary="One execution")
-async def show(state: State, name: str) -> ExecutionView:
-    """One execution with its status, result and confidence."""
+async def show(state: State, name: Name) -> ExecutionView:
+    """One execution with its status, result and confidence; as current as the log, with or without Postgres."""
     context = context_of(state)
-    found = await execution(context.database, context.bus, execution_id(name))
+    found = await execution(context, execution_id(name))
     if found is None:
         raise not_found("execution", name)
     return found
 
 
 @get("/executions/{name:str}/tasks", summary="The tasks of an execution")
-async def tasks(state: State, name: str) -> list[dict[str, Any]]:
+async def tasks(state: State, name: Name) -> list[dict[str, Any]]:
     """Every task: who did it, how often it was tried, what came of it."""
+    context = context_of(state)
     query = "SELECT * FROM tasks WHERE execution_id = $1 ORDER BY first_seq"
-    return await rows(context_of(state).database, query, execution_id(name))
+    return await rows(context.database, query, await context.must_know(name))
 
 
 @get("/executions/{name:str}/events", summary="The events of an execution")
 async def events(
-    state: State,
-    name: str,
-    after: int = Parameter(default=0, ge=0),
-    limit: int = Parameter(default=1000, ge=1, le=10_000),
+    state: State, name: Name, after: After = 0, limit: Annotated[int, page_of(10_000)] = 1000
 ) -> dict[str, Any]:
-    """Events after a sequence, in order, read from the log itself."""
+    """Events after a sequence, in order, read from the log itself. `next_after` is where the next page begins."""
     context = context_of(state)
+    await context.must_know(name)
     found: list[dict[str, Any]] = []
-    async with aclosing(context.bus.read(execution_id(name), after=after)) as records:
+    size = 0
+    async with aclosing(context.bus.read(name, after=after)) as records:
         async for record in records:
-            found.append(event_document(record))
-            if len(found) >= limit:
+            document = event_document(record)
+            size += len(msgspec.json.encode(document))
+            found.append(document)
+            if len(found) >= limit or size > _MOST_PAGE_BYTES:
                 break
-    if not found and not after:
-        raise not_found("execution", name)
     return {"events": found, "next_after": found[-1]["seq"] if found else after}
 
 
-@post("/executions/{name:str}/{verb:str}", status_code=202, summary="Cancel, pause, resume or signal an execution")
-async def command(request: Request[Any, Any, Any], state: State, name: str, verb: str) -> dict[str, Any]:
-    """Carries a command to the engine that owns the execution."""
-    if verb not in _COMMANDS:
-        raise Trouble(404, f"An execution cannot be asked to {verb[:40]!r}; it can {', '.join(sorted(_COMMANDS))}.")
-    body = await json_body(request, dict[str, Any])
-    reply = await context_of(state).submit(subjects.command(execution_id(name), verb), body)
+# -- commands -------------------------------------------------------------------------------------------------------
+
+
+def _command(verb: str, kind: type[Model], summary: str, text: str) -> HTTPRouteHandler:
+    async def handler(request: Request[Any, Any, Any], state: State, name: Name) -> CommandTaken:
+        context = context_of(state)
+        execution_id(name)
+        body = await json_body(request, kind)
+        await context.must_know(name)
+        return taken(name, await context.submit(subjects.command(name, verb), body))
+
+    handler.__doc__ = text
+    handler.__name__ = verb
+    needs_body = kind is Signal
+    route = post(
+        f"/executions/{{name:str}}/{verb}",
+        status_code=202,
+        summary=summary,
+        operation_class=takes(kind, required=needs_body),
+    )
+    return route(handler)
+
+
+def taken(name: str, reply: CommandReply | None) -> CommandTaken:
+    """What became of a command. Raises Trouble when the engine said no."""
     if reply is not None and reply.status == "rejected":
         raise refused(reply)
-    return {"id": name, "status": "pending" if reply is None else "accepted"}
+    return CommandTaken(id=name, status="pending" if reply is None else "accepted")
+
+
+cancel = _command("cancel", Cancel, "Cancel an execution", "Stops the agents and ends the execution as `cancelled`.")
+pause = _command("pause", Pause, "Pause an execution", "Nothing new starts, and running agents are frozen.")
+resume = _command("resume", Resume, "Resume an execution", "A paused execution goes on.")
+signal = _command("signal", Signal, "Signal an execution", "Answers the oldest `wait` of that name, or waits for one.")
+
+
+# -- replay and counts ----------------------------------------------------------------------------------------------
 
 
 @get("/executions/{name:str}/replay", summary="Run an execution again against its log")
-async def replay(state: State, name: str) -> ReplayReport:
+async def replay(state: State, name: Name) -> ReplayReport:
     """Whether the program makes the same decisions as it did."""
-    query = ReplayQuery(execution_id=execution_id(name))
-    report = await context_of(state).ask(subjects.QUERY_REPLAY, query, ReplayReport, timeout_s=60.0)
+    context = context_of(state)
+    query = ReplayQuery(execution_id=await context.must_know(name))
+    report = await context.ask(subjects.QUERY_REPLAY, query, ReplayReport, timeout_s=60.0)
     if report.error and not report.effects:
-        raise Trouble(404, report.error)
+        raise Trouble(409, report.error)
     return report
 
 
@@ -175,7 +225,8 @@ async def stats(state: State) -> dict[str, Any]:
     context = context_of(state)
     counted = await rows(context.database, "SELECT status, count(*) AS n FROM executions GROUP BY status")
     position = await rows(context.database, "SELECT position FROM projection_positions WHERE name = 'log'")
-    last = await context.bus.last_seq()
+    async with asyncio.timeout(5.0):
+        last = await context.bus.last_seq()
     reached = position[0]["position"] if position else 0
     return {
         "executions": {row["status"]: row["n"] for row in counted},

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from schemas.base import Problem
 from schemas.gateway import ProblemDocument
-from shared.bus import BusError, NoResponder
-from shared.postgres import DatabaseAway
+from shared.bus import BusError, EventTooLarge, NoResponder
+from shared.postgres import REFUSED, DatabaseAway
+
+_log = structlog.get_logger(__name__)
 
 _TITLES = {
     400: "The request cannot be read",
     401: "A key is needed",
+    403: "Not from there",
     404: "Not found",
     405: "Not allowed",
     409: "Not possible now",
@@ -27,6 +31,8 @@ _TITLES = {
     504: "No answer in time",
 }
 PROBLEM_JSON = "application/problem+json"
+_NO_TABLE = ("42P01", "3F000")
+_AGAIN_S = 2
 
 
 class Trouble(Exception):
@@ -67,25 +73,47 @@ def on_trouble(request: Request[Any, Any, Any], error: Trouble) -> Response[byte
 
 def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Handles what the framework raises: unknown paths, wrong methods, parameters of the wrong type."""
-    extra: Any = error.extra
+    if error.status_code >= 500:
+        return on_error(request, error)
     problems: list[Problem] = []
-    if isinstance(extra, list):
-        for entry in extra:
+    if isinstance(error.extra, list):
+        for entry in cast("list[Any]", error.extra):
             if isinstance(entry, dict):
-                problems.append(Problem(where=str(entry.get("key", "")), what=str(entry.get("message", ""))))
-    detail = "There is nothing at this path; /schema lists what there is." if error.status_code == 404 else error.detail
+                found = cast("dict[str, Any]", entry)
+                problems.append(Problem(where=str(found.get("key", "")), what=str(found.get("message", ""))))
+    detail = error.detail or _TITLES.get(error.status_code, "Error")
+    if error.status_code == 404:
+        detail = "There is nothing at this path; /schema lists what there is."
+    elif error.status_code == 405:
+        detail = f"{request.method} is not for this path; /schema lists what there is."
+    elif problems:
+        detail = "A parameter does not fit."
     return answer(request, Trouble(error.status_code, detail, problems))
 
 
 def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Handles everything else: servers that are away, and faults of ours, whose text stays in the log."""
+    trouble = known(error)
+    if trouble is None:
+        _log.exception("request_failed", path=request.url.path, exc_info=error)
+        trouble = Trouble(500, "Something went wrong; the log of the service says what.")
+    return answer(request, trouble)
+
+
+def known(error: Exception) -> Trouble | None:
+    """What an error of the servers behind the gateway means to a client. None: it is a fault of ours."""
     match error:
+        case Trouble():
+            return error
         case DatabaseAway():
-            return answer(request, Trouble(503, "Postgres does not answer; executions go on without it.", again_s=2))
+            return Trouble(503, "Postgres does not answer; executions go on without it.", again_s=_AGAIN_S)
+        case REFUSED() if getattr(error, "sqlstate", "") in _NO_TABLE:
+            return Trouble(503, "The tables are not there yet; the projector makes them.", again_s=_AGAIN_S)
+        case EventTooLarge():
+            return Trouble(413, "The message bus does not take a message of this size.")
         case NoResponder():
-            return answer(request, Trouble(503, "The service that answers this is not there.", again_s=2))
+            return Trouble(503, "The service that answers this is not there.", again_s=_AGAIN_S)
         case TimeoutError() | BusError():
-            return answer(request, Trouble(503, "The message bus did not answer in time.", again_s=2))
+            return Trouble(503, "The message bus did not answer in time.", again_s=_AGAIN_S)
         case _:
-            request.logger.exception("request_failed", exc_info=error) if request.logger else None
-            return answer(request, Trouble(500, "Something went wrong; the service's log says what."))
+            return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,10 +19,13 @@ from schemas.events import (
     ExecutionRejected,
     ExecutionResumed,
     ExecutionStarted,
+    QuestionAnswered,
+    QuestionAsked,
 )
 from schemas.gateway import ExecutionView
+from services.gateway.context import Context
 from shared.bus import Bus, Recorded
-from shared.postgres import Database
+from shared.postgres import REFUSED, Database, DatabaseAway
 
 JSON_COLUMNS = frozenset(
     {"input", "result", "error", "usage", "labels", "files", "oracles", "conflicts", "options", "who", "value"}
@@ -56,12 +60,19 @@ def view_of_row(row: Any) -> ExecutionView:
 def view_of_log(execution_id: str, records: list[Recorded]) -> ExecutionView | None:
     """One execution folded from its own events. None: the log does not know it."""
     fields: dict[str, Any] = {}
+    asked: set[str] = set()
     for record in records:
         event = record.data
-        if isinstance(event, Event) and record.type.startswith("execution."):
+        if isinstance(event, Event) and record.type.startswith("execution.") and "ended_at" not in fields:
             fields |= _fields(event, stamp(record.time))
+        elif isinstance(event, QuestionAsked):
+            asked.add(event.question_id)
+        elif isinstance(event, QuestionAnswered):
+            asked.discard(event.question_id)
     if not fields:
         return None
+    if asked and fields.get("status") == "running":
+        fields["status"] = "waiting"
     return msgspec.convert({"id": execution_id, "pattern_name": "", "status": "pending", **fields}, ExecutionView)
 
 
@@ -70,13 +81,19 @@ def _fields(event: Event, at: str) -> dict[str, Any]:
     match event:
         case ExecutionAccepted():
             repo = event.repo.url if event.repo else ""
-            return {"pattern_name": event.pattern, "input": event.input, "repo": repo, "requested_at": at}
+            return {
+                "pattern_name": event.pattern.partition("@")[0],
+                "input": event.input,
+                "repo": repo,
+                "requested_at": at,
+            }
         case ExecutionStarted():
             return {
                 "status": "running",
                 "pattern_name": event.pattern_name,
                 "pattern_version": event.pattern_version,
                 "pattern_digest": event.pattern_digest,
+                "input": event.input,
                 "started_at": at,
             }
         case ExecutionPaused():
@@ -109,14 +126,19 @@ async def history(bus: Bus, execution_id: str) -> list[Recorded]:
     return [record async for record in bus.read(execution_id)]
 
 
-async def execution(database: Database, bus: Bus, execution_id: str) -> ExecutionView | None:
-    """One execution: from its row, or from the log while the projector has not got to it. None: unknown."""
-    async with database.connection() as connection:
-        row = await connection.fetchrow("SELECT * FROM executions WHERE id = $1", execution_id)
+async def execution(context: Context, name: str) -> ExecutionView | None:
+    """One execution as the log has it: its row where that is as current, else folded from its events. None: unknown."""
+    row: Any = None
+    with suppress(DatabaseAway, REFUSED):
+        async with context.database.connection() as connection:
+            row = await connection.fetchrow("SELECT * FROM executions WHERE id = $1", name)
     if row is not None and row["ended_at"] is not None:
         return view_of_row(row)
-    from_log = view_of_log(execution_id, await history(bus, execution_id))
-    return from_log or (None if row is None else view_of_row(row))
+    last = await context.last_seq_of(name)
+    if row is not None and row["last_seq"] >= last:
+        return view_of_row(row)
+    from_log = view_of_log(name, await history(context.bus, name)) if last else None
+    return from_log or context.pending(name)
 
 
 async def page(
@@ -150,7 +172,7 @@ def event_document(record: Recorded) -> dict[str, Any]:
     else:
         try:
             payload = msgspec.json.decode(data.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             payload = {"unreadable": data.payload.decode("utf-8", "replace")}
     return {
         "seq": record.seq,

@@ -4,7 +4,8 @@ Hears: HTTP requests; the log, for clients that stream it (following, a read of 
 
 Says: requests and commands on `parallax.executions.>`, on behalf of its clients, and queries to other services.
 
-Owns: nothing. Lists come from the tables of the projector, single executions and events from the log.
+Owns: nothing. Lists come from the tables of the projector, single executions and events from the log, living agents
+from the registry's etcd.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Generator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,13 +25,15 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import Message, Scope
 
-from services.gateway import catalog, executions, health, streams
-from services.gateway.access import Access
+from services.gateway import bodies, catalog, executions, health, patterns, streams
+from services.gateway.access import LOCAL_HOSTS, Access
 from services.gateway.context import Context
 from services.gateway.problems import Trouble, on_error, on_http, on_trouble
 from shared.bus import Bus
 from shared.config import Settings
+from shared.etcd import Etcd
 from shared.patterns import PatternLibrary
 from shared.postgres import Database
 from shared.service import Service
@@ -43,18 +47,21 @@ _ROUTES: list[Any] = [
     executions.show,
     executions.tasks,
     executions.events,
-    executions.command,
+    executions.cancel,
+    executions.pause,
+    executions.resume,
+    executions.signal,
     executions.replay,
     executions.stats,
     streams.sse,
     streams.ws,
     streams.output,
-    catalog.patterns,
-    catalog.pattern,
-    catalog.versions,
-    catalog.validate,
-    catalog.compile_,
-    catalog.execute,
+    patterns.patterns,
+    patterns.pattern,
+    patterns.versions,
+    patterns.validate,
+    patterns.compile_,
+    patterns.execute,
     catalog.agents,
     catalog.agent,
     catalog.workspaces,
@@ -67,6 +74,11 @@ _ROUTES: list[Any] = [
 
 def application(context: Context, access: Access) -> Litestar:
     """The application: routes under `/api`, health beside it, OpenAPI at `/schema`."""
+
+    async def count(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start":
+            context.count(str(scope.get("method", "")), message["status"])
+
     return Litestar(
         route_handlers=[
             Router("/api", route_handlers=_ROUTES, guards=[access.guard], tags=["api"]),
@@ -75,6 +87,7 @@ def application(context: Context, access: Access) -> Litestar:
             Router("/", route_handlers=[health.metrics], guards=[access.guard]),
         ],
         state=State({"context": context}),
+        before_send=[count],
         exception_handlers={Trouble: on_trouble, HTTPException: on_http, Exception: on_error},
         openapi_config=OpenAPIConfig(
             title="Parallax",
@@ -82,7 +95,10 @@ def application(context: Context, access: Access) -> Litestar:
             description="Ask for executions, follow them, interrupt them, and read what they left.",
             path="/schema",
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
-            components=Components(security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}),
+            components=Components(
+                schemas=bodies.components(),
+                security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")},
+            ),
             security=[{"bearer": []}],
         ),
         logging_config=None,
@@ -101,6 +117,8 @@ class Gateway(Service):
         self._host = parts.hostname or "127.0.0.1"
         self._port = 8080 if parts.port is None else parts.port
         self._database = Database(settings.database_url)
+        self._etcd = Etcd(settings.etcd_endpoints)
+        self._context: Context | None = None
         self._server: uvicorn.Server | None = None
 
     @property
@@ -111,8 +129,9 @@ class Gateway(Service):
 
     async def start(self) -> None:
         """Begins to listen. Raises OSError when the address is taken."""
-        context = Context(self.settings, self.bus, self._database, PatternLibrary(self.settings.patterns_dir))
-        app = application(context, Access(self.settings.api_key, self._host))
+        library = PatternLibrary(self.settings.patterns_dir)
+        self._context = Context(self.settings, self.bus, self._database, library, self._etcd)
+        app = application(self._context, Access(self.settings.api_key, self._host))
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -128,25 +147,31 @@ class Gateway(Service):
             ws_max_size=64 * 1024,
             server_header=False,
         )
-        self._server = uvicorn.Server(config)
-        self._server.install_signal_handlers = lambda: None
-        self.spawn(self._serve(listener), name="http")
+        self._server = _Server(config)
+        self.spawn(self._server.serve(sockets=[listener]), name="http")
         while not self._server.started:
             await asyncio.sleep(0.005)
-        if self._host not in ("127.0.0.1", "localhost", "::1") and not self.settings.api_key:
+        if self._host not in LOCAL_HOSTS and not self.settings.api_key:
             _log.warning("gateway_open_to_the_network", address=self.address, hint="set PARALLAX_API_KEY")
-
-    async def _serve(self, listener: socket.socket) -> None:
-        server = self._server
-        if server is not None:
-            await server.serve(sockets=[listener])
 
     async def stop(self) -> None:
         """Answers what is in hand, ends streams, and closes."""
+        if self._context is not None:
+            self._context.closing.set()
         if self._server is not None:
             self._server.should_exit = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(4.0):
-                    while self._server.started and self._server.server_state.tasks:
+                    while self._server.server_state.connections or self._server.server_state.tasks:
                         await asyncio.sleep(0.02)
+        await self._etcd.close()
         await self._database.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signals: the service's life decides when it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leaves signals alone."""
+        yield

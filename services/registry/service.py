@@ -1,13 +1,14 @@
 """The registry of agents.
 
-Hears: `parallax.agents.register` and `.deregister` (request and reply), `parallax.agents.heartbeat`; its own keys in etcd (a
+Hears: `parallax.agents.register`, `.deregister` and `.heartbeat` (requests that it answers); its own keys in etcd (a
 watch).
 
-Says: `parallax.fleet.<agent_id>.registered|deregistered|lost`; `agent.lost` in the log of the execution that an agent worked
-for.
+Says: `parallax.fleet.<agent_id>.registered|deregistered|lost`; `agent.lost` in the log of the execution that an agent
+worked for.
 
-Owns: one key for each agent in etcd, under a lease that is renewed only because the agent spoke. Any number of registries may
-run at once, and each goes on where another was killed: a second key without a lease says whose loss is still to be told.
+Owns: one key for each agent in etcd, under a lease that is renewed only because the agent spoke. Any number of
+registries may run at once, and each goes on where another was killed: a second key without a lease says whose loss is
+still to be told.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stands between the runtime and one program, and answers for everything the program starts.
 
 Run as a script with nothing but the standard library, so that it starts in some milliseconds:
-`python -I -S keeper.py LIFELINE_FD GRACE_MS PROGRAM ARG…`. It makes itself the parent of all orphans below it (Linux's child
-subreaper), so that a grandchild which left the session, the process group and the environment behind is still found.
+`python -I -S keeper.py LIFELINE_FD GRACE_MS PROGRAM ARG…`. It makes itself the parent of all orphans below it (Linux's
+child subreaper), so that a grandchild which left the session, the process group and the environment behind is found.
 When the program ends, or the runtime does (the lifeline, a pipe, is closed by the kernel), or a SIGTERM comes, all that
 is left of the tree is ended before the keeper itself ends, with the program's exit code or 128 plus its signal.
 """

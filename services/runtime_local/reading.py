@@ -1,9 +1,9 @@
 """Whether a program waits for the end of its standard input.
 
-An agent gets one line and may get another as the answer to a question, so its input stays open; but a program that reads
-all of its input before it begins (`cat`, `json.load(sys.stdin)`) would then wait for ever. Linux tells in which system
-call a process is: one that stays in a read of its standard input, with all that was written read, and has asked nothing,
-wants the end of it.
+An agent gets one line and may get another as the answer to a question, so its input stays open; but a program that
+reads all of its input before it begins (`cat`, `json.load(sys.stdin)`) would then wait for ever. Linux tells in which
+system call a process is: one that stays in a read of its standard input, with all that was written read, and has asked
+nothing, wants the end of it.
 """
 
 from __future__ import annotations

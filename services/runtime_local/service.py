@@ -3,8 +3,8 @@
 Hears: `agent.spawn_requested` (work, from the log); the endings, pauses and resumptions of executions (following, from
 the log); `parallax.agents.<id>.task` and `.control` of its sessions; `parallax.runtimes.local.verify`.
 
-Says: `agent.spawned`, `agent.spawn_failed`, `agent.stopped`, `task.finished`; answers to offers, to the inbox that an offer
-names; `parallax.agents.<id>.output`; `parallax.agents.register|deregister|heartbeat` for its `command` sessions.
+Says: `agent.spawned`, `agent.spawn_failed`, `agent.stopped`, `task.finished`; answers to offers, to the inbox that an
+offer names; `parallax.agents.<id>.output`; `parallax.agents.register|deregister|heartbeat` for its `command` sessions.
 
 Owns: the processes of its agents, and a directory that says which they are, so that the next runtime can end what a
 killed one left behind.
@@ -30,7 +30,7 @@ from services.runtime_local.records import Records, SessionRecord
 from services.runtime_local.sessions import Host, Session, fault, finished
 from services.runtime_local.verifying import Verifications
 from shared import subjects
-from shared.bus import Bus, BusError, Delivery, Recorded, Retry
+from shared.bus import Bus, BusError, Delivery, Recorded, Retry, Served
 from shared.config import Settings
 from shared.enrolment import Enrolment
 from shared.service import Service
@@ -65,7 +65,7 @@ class LocalRuntime(Service):
             frozen=self._frozen.__contains__,
         )
         self._enrolments: dict[str, Enrolment] = {}
-        self._subscriptions: dict[str, list[object]] = {}
+        self._subscriptions: dict[str, list[Served]] = {}
         self._opening: dict[str, asyncio.Lock] = {}
         self._verifications = Verifications(self._frozen.__contains__, self._verification_environment)
         self._following = False
@@ -159,7 +159,9 @@ class LocalRuntime(Service):
             except OSError as error:
                 _log.warning("spawn_failed", agent_id=request.agent_id, error=str(error))
                 if last:
-                    await self._not_opened(session, Failure(code="spawn_failed", message=f"It cannot be started: {error}."))
+                    await self._not_opened(
+                        session, Failure(code="spawn_failed", message=f"It cannot be started: {error}.")
+                    )
                     return
                 raise Retry(1.0) from error
             self.sessions[request.agent_id] = session

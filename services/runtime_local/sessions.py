@@ -199,7 +199,7 @@ class Session:
             )
         except NotFound as error:
             ended = fault(offer, Failure(code="program_not_found", message=str(error), where=offer.role))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the turn has to end as something
             _log.exception("turn_failed", agent_id=self.id, task_id=offer.task_id, exc_info=error)
             ended = fault(offer, Failure(code="task_failed", message=f"The runtime failed: {error!r}"))
         if offer.workspace and not turn.cancelled:

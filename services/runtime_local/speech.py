@@ -7,7 +7,7 @@ here raises: bad UTF-8 is replaced, terminal sequences are taken out, a line tha
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -28,7 +28,7 @@ class Said(Model, frozen=True, kw_only=True):
     type: Literal["progress", "message", "question", "result", "output"]
     text: str = ""
     question: str = ""
-    options: list[str] = []
+    options: list[str] = msgspec.field(default_factory=list[str])
     result: Json = None
     confidence: float | None = None
     note: str = ""
@@ -64,7 +64,8 @@ def understand(line: bytes, *, whole: bool = True) -> Said:
 def _typed(line: _Line) -> Said:
     match line.type:
         case "question":
-            options = [_text(option) for option in line.options] if isinstance(line.options, list) else []
+            given = cast("list[Json]", line.options) if isinstance(line.options, list) else []
+            options = [_text(option) for option in given]
             return Said(type="question", question=_text(line.question or line.text), options=options)
         case "result":
             confidence, note = _confidence(line.confidence)

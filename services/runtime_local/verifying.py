@@ -18,7 +18,7 @@ Environment = Callable[[VerifyOffer, Path], dict[str, str]]
 
 
 class Verifications:
-    """The verifications of one runtime. One that was stopped is not remembered: it is run again when asked for again."""
+    """The verifications of one runtime. One that was stopped is not remembered: it is run again when asked for."""
 
     def __init__(self, frozen: Callable[[str], bool], environment: Environment) -> None:
         self._frozen = frozen
@@ -76,7 +76,8 @@ class Verifications:
                 return VerifyReply(verification_id=offer.verification_id, error=note)
             env = self._environment(offer, place)
             for oracle in offer.oracles:
-                results.append(await run_oracle(oracle, workspace=workspace, env=env, running=running))
+                result = await run_oracle(oracle, workspace=workspace, env=env, running=running)
+                results.append(result)
             reply = VerifyReply(verification_id=offer.verification_id, results=results, error=running.stopped)
             if not running.stopped:
                 self._done[offer.verification_id] = reply

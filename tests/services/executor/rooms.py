@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(nats_url: str, etcd_url: str, place: Path, **settings: Any) -> AsyncIterator[House]:
+async def house(nats_url: str, etcd_url: str, place: Path, **settings: Any) -> AsyncGenerator[House]:
     """A house on real servers, closed at the end whatever happens."""
     bus = await Bus.connect(nats_url, name="test")
     await bus.ensure_streams()
@@ -140,5 +140,3 @@ async def house(nats_url: str, etcd_url: str, place: Path, **settings: Any) -> A
 def command(*lines: str) -> AgentSpec:
     """A role filled by a Python program of these lines."""
     return AgentSpec(kinds=["command"], command=[sys.executable, "-c", "\n".join(lines)])
-
-
