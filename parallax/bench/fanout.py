@@ -10,7 +10,7 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -47,9 +47,8 @@ class FanoutFailed(Exception):
 
 def pattern_text(agents: int) -> str:
     """The pattern for so many agents. JSON is YAML."""
-    pattern: dict[str, Any] = YAML(typ="safe").load(
-        (files("parallax.bench") / "fanout.yaml").read_text(encoding="utf-8")
-    )
+    yaml: Any = YAML(typ="safe")  # ruamel.yaml leaves what it loads untyped
+    pattern: dict[str, Any] = yaml.load((files("parallax.bench") / "fanout.yaml").read_text(encoding="utf-8"))
     fan = pattern["workflow"]["steps"][0]
     fan["steps"] = fan["steps"] * agents
     return msgspec.json.format(msgspec.json.encode(pattern), indent=2).decode()
@@ -62,7 +61,7 @@ def write_pattern(directory: Path, agents: int) -> None:
 
 
 @asynccontextmanager
-async def agent_process(nats_url: str, agents: int) -> AsyncIterator[None]:
+async def agent_process(nats_url: str, agents: int) -> AsyncGenerator[None]:
     """The agents, in a process of their own, from when all are registered until they are no longer needed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "parallax.bench.agents", nats_url, str(agents), stdout=asyncio.subprocess.PIPE

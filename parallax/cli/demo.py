@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +76,7 @@ def demo(crash: bool, keep: bool, data: Path | None, as_json: bool) -> int:
 
 
 @contextmanager
-def _stack(place: Path, *, own: bool, keep: bool, out: Console) -> Iterator[StackRecord]:
+def _stack(place: Path, *, own: bool, keep: bool, out: Console) -> Generator[StackRecord]:
     """The stack in `place`: the one that runs there, else a new one, which goes when the demo does."""
     record = running_stack(place)
     if record is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -43,7 +43,7 @@ def _file(name: str) -> dict[str, Any]:
         raise BadInputError(f"--input @{name}: not JSON: {error or type(error).__name__}") from error
     if not isinstance(value, dict):
         raise BadInputError(f'--input @{name}: a JSON object is wanted, such as {{"task": "…"}}')
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def _value(key: str, text: str, schema: Schema) -> Any:
@@ -58,5 +58,5 @@ def _value(key: str, text: str, schema: Schema) -> Any:
 
 def _wants_text(field: object) -> bool:
     if isinstance(field, Mapping):
-        return _wants_text(field.get("type"))
+        return _wants_text(cast("Mapping[str, Any]", field).get("type"))
     return field == "string"

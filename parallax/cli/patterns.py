@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from compiler.patterns import PatternResult, load_pattern
 from compiler.patterns.diagrams import mermaid
-from parallax.cli.common import BadInputError, emit_json, json_option
+from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 from shared.config import Settings
 from shared.patterns import SUFFIXES, PatternLibrary
@@ -155,9 +155,8 @@ def _find(name: str, directory: Path | None, *, strict: bool = False) -> Compile
         if result.pattern is None:
             for one in result.diagnostics:
                 click.echo(_shown(one), err=True)
-            error = click.ClickException(f"{path} does not compile")
-            error.exit_code = EXIT_ERRORS if strict else EXIT_UNREADABLE
-            raise error
+            message = f"{path} does not compile"
+            raise WorkFailedError(message) if strict else BadInputError(message)
         return result.pattern
     found = PatternLibrary(_directory(directory)).find(name)
     if isinstance(found, CompiledPattern):
@@ -230,9 +229,9 @@ def _section(title: str, lines: list[str]) -> None:
             click.echo(f"  {line}")
 
 
-def _input_line(name: str, rules: Any) -> str:
-    kind = rules.get("type", "any") if isinstance(rules, dict) else "any"
-    words = [kind]
+def _input_line(name: str, declared: object) -> str:
+    rules = cast("dict[str, Any]", declared) if isinstance(declared, dict) else {"type": declared}
+    words = [str(rules.get("type", "any"))]
     if rules.get("required"):
         words.append("required")
     if "default" in rules:
@@ -242,7 +241,8 @@ def _input_line(name: str, rules: Any) -> str:
 
 
 def _role_line(role_id: str, role: Any) -> str:
-    kinds = "/".join(role.get("agentType", ["custom"])) if isinstance(role.get("agentType"), list) else "custom"
+    declared: str | list[str] = role.get("agentType") or "custom"
+    kinds = declared if isinstance(declared, str) else "/".join(declared)
     able = ", ".join(role.get("capabilities", []))
     above = f", reports to {role['reportsTo']}" if role.get("reportsTo") else ""
     return f"{role_id} ({kinds}): {able}{above}"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from parallax.client_events import Event, failure_of
 
@@ -122,7 +122,7 @@ class Progress:
         match verb:
             case "accepted":
                 self.pattern = data["pattern"]
-                repo = data.get("repo") or {}
+                repo: dict[str, Any] = data.get("repo") or {}
                 self.repo, self.base = repo.get("url", ""), repo.get("base", "")
                 return []
             case "started":
@@ -255,7 +255,7 @@ def summary(value: Any, width: int = 72) -> str:
     if isinstance(value, str):
         return shorten(value, width)
     if isinstance(value, Mapping):
-        found: Mapping[str, Any] = value
+        found = cast("Mapping[str, Any]", value)
         for key in _SUMMARY_KEYS:
             if isinstance(found.get(key), str) and found[key].strip():
                 return shorten(found[key], width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.table import Table
@@ -16,7 +16,7 @@ from parallax.cli.listing import list_executions
 from parallax.cli.progress import Progress, shorten, summary
 from parallax.cli.render import STATUS_STYLES, confidence_words, console, print_card, progress_table
 from parallax.client import Client
-from parallax.client_events import Event, status_of
+from parallax.client_events import Data, Event, status_of
 from schemas.events import ENDINGS
 from shared.clock import SYSTEM_CLOCK
 
@@ -60,7 +60,7 @@ def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data:
 def _result_words(entry: dict[str, Any]) -> str:
     error = entry.get("error")
     if isinstance(error, dict):
-        return shorten(str(error.get("message", "")), 60)
+        return shorten(str(cast("dict[str, Any]", error).get("message", "")), 60)
     return summary(entry.get("result"), 60)
 
 
@@ -92,10 +92,10 @@ def show(execution_id: str, as_json: bool, data: Path | None) -> int:
 
 def show_document(progress: Progress, events: list[Event]) -> dict[str, Any]:
     """One execution as JSON: the fields of the gateway's view, and what was done in it."""
-    began = next((event.data for event in events if event.type == "execution.started"), {})
-    accepted = next((event.data for event in events if event.type == "execution.accepted"), {})
+    began = next((event.data for event in events if event.type == "execution.started"), Data())
+    accepted = next((event.data for event in events if event.type == "execution.accepted"), Data())
     ending = next((event for event in events if event.type in ENDINGS), None)
-    end = ending.data if ending is not None else {}
+    end = ending.data if ending is not None else Data()
     now = SYSTEM_CLOCK.now()
     return {
         "id": progress.execution_id,

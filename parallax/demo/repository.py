@@ -12,6 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from dulwich import porcelain
+from dulwich.refs import Ref
 
 _SUFFIX = ".txt"
 _AUTHOR = b"Parcels <parcels@example.invalid>"
@@ -20,11 +21,12 @@ _BRANCH = "main"
 
 def make_repository(path: Path) -> str:
     """Writes the files to `path`, which must not exist yet, and commits them on `main`. Returns the commit's id."""
+    path = path.absolute()  # a relative one would be read from the repository, and nothing be found there
     path.mkdir(parents=True)
     written = _write(files("parallax.demo") / "files", path)
     repository = porcelain.init(str(path), symlinks=False)
     try:
-        repository.refs.set_symbolic_ref(b"HEAD", f"refs/heads/{_BRANCH}".encode())
+        repository.refs.set_symbolic_ref(Ref(b"HEAD"), Ref(f"refs/heads/{_BRANCH}".encode()))
         porcelain.add(repository, [str(file) for file in written])
         commit = porcelain.commit(
             repository, message=b"Parcels, as they have grown", author=_AUTHOR, committer=_AUTHOR, sign=False

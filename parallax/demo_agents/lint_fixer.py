@@ -24,7 +24,7 @@ def work(task: dict[str, Any]) -> tuple[dict[str, Any], float]:
     left = _faults()
     rules = Counter(str(fault.get("code") or "syntax") for fault in before)
     progress(f"{len(before) - len(left)} mended, {len(left)} left")
-    summary = {
+    summary: dict[str, Any] = {
         "summary": f"{len(before) - len(left)} of {len(before)} lint faults mended",
         "found": len(before),
         "left": len(left),

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 SKIPPED = frozenset({".git", ".venv", "venv", "node_modules", "build", "dist", "__pycache__", ".tox", ".mypy_cache"})
 MOST_BYTES = 1_000_000
@@ -21,7 +21,7 @@ def read_task() -> dict[str, Any]:
         fail("a task is expected on standard input, as one line of JSON")
     if not isinstance(task, dict):
         fail("a task is a JSON object")
-    return task
+    return cast("dict[str, Any]", task)
 
 
 def progress(text: str) -> None:

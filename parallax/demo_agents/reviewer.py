@@ -15,6 +15,7 @@ from typing import Any, cast
 from dulwich.diff_tree import tree_changes
 from dulwich.errors import NotGitRepository
 from dulwich.objects import Blob, Commit, ObjectID
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from parallax.demo_agents.protocol import MOST_BYTES, fail, progress, run
@@ -73,16 +74,19 @@ def remarks_on(path: str, old: str | None, new: str | None) -> list[str]:
 
 
 def _names(tree: ast.Module) -> set[str]:
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
 
 
 def _changes(repo: Repo, base: str) -> Iterator[tuple[str, str | None, str | None]]:
     head = cast("Commit", repo[repo.head()])
     begin = _base(repo, base, head)
     for change in tree_changes(repo.object_store, begin.tree if begin is not None else None, head.tree):
-        entry = change.new if change.new is not None and change.new.path is not None else change.old
-        if entry is None or entry.path is None:
+        entry = change.new or change.old
+        if entry is None:
             continue
         old = _text(repo, change.old.sha if change.old is not None else None)
         new = _text(repo, change.new.sha if change.new is not None else None)
@@ -92,7 +96,7 @@ def _changes(repo: Repo, base: str) -> Iterator[tuple[str, str | None, str | Non
 def _base(repo: Repo, base: str, head: Commit) -> Commit | None:
     """The commit that the work began from: the base branch, else the first parent that is not the platform's."""
     for ref in (f"refs/heads/{base}", f"refs/remotes/origin/{base}", base):
-        key = ref.encode("utf-8")
+        key = Ref(ref.encode("utf-8"))
         if base and key in repo.refs:
             return cast("Commit", repo[repo.refs[key]])
     walked = head

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from schemas.base import Failure, Problem
@@ -93,7 +93,7 @@ def _repo(request: ExecutionRequest):
 
 
 @asynccontextmanager
-async def scripted_engine(nats_url: str) -> AsyncIterator[ScriptedEngine]:
+async def scripted_engine(nats_url: str) -> AsyncGenerator[ScriptedEngine]:
     """The engine, at work."""
     bus = await Bus.connect(nats_url, name="scripted")
     await bus.ensure_streams()

@@ -134,7 +134,7 @@ async def test_interrupting_the_waiting_leaves_the_work_and_exits_with_130(paral
     async def is_there() -> bool:
         return (await parallax("show", key, "--json")).code == 0
 
-    await eventually(is_there, within_seconds=15)
+    await eventually(is_there, timeout_s=15)
     process.send_signal(signal.SIGINT)
     out, err = await asyncio.wait_for(process.communicate(), 10)
     assert process.returncode == 130, err.decode()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from parallax.demo import make_repository
@@ -31,7 +32,7 @@ def test_it_is_a_clean_repository_on_main(tmp_path: Path) -> None:
     """One commit on `main`, nothing uncommitted, no file with the suffix it ships with."""
     commit = make_repository(tmp_path / "parcels")
     with Repo(str(tmp_path / "parcels")) as repository:
-        assert repository.refs.get_symrefs()[b"HEAD"] == b"refs/heads/main"
+        assert repository.refs.get_symrefs()[Ref(b"HEAD")] == b"refs/heads/main"
         assert repository.head().decode() == commit
     place = tmp_path / "parcels"
     names = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}

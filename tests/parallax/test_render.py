@@ -17,9 +17,9 @@ def card(events: list[Event], commands: list[str] | None = None) -> str:
     progress = Progress()
     for event in events:
         progress.apply(event)
-    out = Console(file=io.StringIO(), width=110, highlight=False)
-    out.print(final_card(progress, events[-1], commands or []))
-    return out.file.getvalue()
+    stream = io.StringIO()
+    Console(file=stream, width=110, highlight=False).print(final_card(progress, events[-1], commands or []))
+    return stream.getvalue()
 
 
 def test_the_card_has_result_branch_confidence_and_where_it_came_from() -> None:
@@ -69,9 +69,9 @@ def test_markup_in_an_agents_words_is_shown_and_not_obeyed() -> None:
 
 def test_the_table_is_empty_headed_before_anything_happened() -> None:
     """Before the first event it says what it waits for."""
-    out = Console(file=io.StringIO(), width=80)
-    out.print(progress_table(Progress(), BEGIN))
-    assert "waiting for an engine" in out.file.getvalue()
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(progress_table(Progress(), BEGIN))
+    assert "waiting for an engine" in stream.getvalue()
 
 
 def test_no_confidence_is_said_so() -> None:
