@@ -22,7 +22,7 @@ import platform
 import signal
 import traceback
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -57,6 +57,7 @@ _REMEMBERED = 4096
 _SIGN_OF_LIFE_S = 2.0
 _SOON_S = 0.25
 _DRAIN_S = 30.0
+_BLOCKED_S = 2.0
 
 
 class _Running:
@@ -223,16 +224,18 @@ class Agent:
         try:
             ended = await self._result(running)
         except asyncio.CancelledError:
-            if not running.cancelled:
+            current = asyncio.current_task()
+            cancelling = current.uncancel() if current is not None and current.cancelling() else -1
+            if cancelling >= 0 and not running.cancelled:
                 self._running.pop(offer.task_id, None)
                 raise
-            current = asyncio.current_task()
-            if current is not None:
-                current.uncancel()
-            ended = self._fault(offer, "cancelled", running.cancelled)
+            if running.cancelled:
+                ended = self._fault(offer, "cancelled", running.cancelled)
+            else:
+                ended = self._fault(offer, "task_failed", "The handler was cancelled by something of its own.")
         except AgentError as error:
             ended = self._fault(offer, "task_failed", str(error))
-        except Exception as error:  # noqa: BLE001 - whatever the handler raises is the task's failure, not the agent's
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - what a handler raises is the task's failure, not the agent's
             _log.warning("task_failed", task_id=offer.task_id, error=traceback.format_exc(limit=-5))
             ended = self._fault(offer, "task_failed", f"{type(error).__name__}: {error}")
         self._running.pop(offer.task_id, None)
@@ -257,7 +260,7 @@ class Agent:
         else:
             value = await asyncio.to_thread(handler, task)
             if inspect.isawaitable(value):
-                value = await cast("Awaitable[Any]", value)
+                value = await value
         result = value if isinstance(value, Result) else Result(value)
         offer = running.offer
         return TaskResult(
@@ -317,7 +320,7 @@ class Agent:
             attempt=offer.attempt,
             agent_id=self.id,
             question_id=f"{offer.task_id}-{offer.attempt}-{running.questions}",
-            question=question,
+            question=str(question),
             options=[str(option) for option in options],
         )
         waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -348,7 +351,10 @@ class Agent:
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
+            before = loop.time()
             await asyncio.sleep(_SOON_S)
+            if loop.time() - before > _BLOCKED_S:
+                _log.warning("handler_blocks", agent_id=self.id, hint="a handler that blocks must be a plain `def`")
             due = loop.time() - last >= _SIGN_OF_LIFE_S
             last = loop.time() if due else last
             current = {

@@ -26,7 +26,8 @@ class Result:
     __slots__ = ("confidence", "usage", "value")
 
     def __init__(self, value: Any = None, *, confidence: float | None = None, usage: Usage | None = None) -> None:
-        if confidence is not None and (isinstance(confidence, bool) or not 0.0 <= confidence <= 1.0):
+        number = confidence is None or (isinstance(confidence, int | float) and not isinstance(confidence, bool))
+        if not number or (confidence is not None and not 0.0 <= confidence <= 1.0):
             raise AgentError(f"The confidence {confidence!r} is no number from 0 to 1.")
         self.value = value
         self.confidence = None if confidence is None else float(confidence)
@@ -130,6 +131,8 @@ class Task:
 def json_of(value: Any) -> Any:
     """The value as plain JSON data. Raises AgentError with a sentence for what has none."""
     try:
-        return msgspec.to_builtins(value)
+        plain = msgspec.to_builtins(value)
+        msgspec.json.encode(plain)  # a lone surrogate is found only here
+        return plain
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise AgentError(f"The result cannot be written as JSON: {error}.") from error

@@ -144,8 +144,8 @@ class Etcd:
             try:
                 snapshot = await self.range(prefix)
                 yield snapshot
-                pause = 0.05
                 async for change in self._watch_from(prefix, snapshot.revision + 1):
+                    pause = 0.05
                     yield change
             except (EtcdUnavailable, EtcdRefused) as error:
                 _log.info("etcd_watch_waits", prefix=prefix, error=str(error))
@@ -159,18 +159,23 @@ class Etcd:
         rest = b""
         try:
             async with self._client().post(url, data=msgspec.json.encode(body), timeout=timeout) as response:
+                if response.status != 200:
+                    raise EtcdUnavailable(f"the watch was answered with {response.status}")
                 async for chunk in response.content.iter_any():
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         answer: dict[str, Any] = msgspec.json.decode(line) if line.strip() else {}
+                        if answer.get("error"):
+                            raise EtcdRefused(str(answer["error"]))
                         result: dict[str, Any] = answer.get("result") or {}
                         if result.get("canceled"):
                             raise EtcdRefused(str(result.get("cancel_reason", "the watch was cancelled")))
                         for event in result.get("events", []):
                             yield _change(event)
+                raise EtcdUnavailable("the watch was ended")
         except TimeoutError:
-            return
-        except (aiohttp.ClientError, OSError) as error:
+            return  # nothing happened for long: whether etcd is there is found out by asking
+        except (aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
             raise EtcdUnavailable(str(error)) from error
 
     # -- asking -----------------------------------------------------------------------------------------------------

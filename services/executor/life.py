@@ -197,10 +197,10 @@ class Life(Interruptible):
         try:
             while True:
                 done = await self.told_or(waiting, 1.0)
-                if done:
-                    return waiting.result()
                 if self.withdrawn:
                     raise Withdrawn
+                if done:
+                    return waiting.result()
                 if desk.fleet.fitting(request.agent) or not desk.fleet.known:
                     until = self._now() + desk.placing_s
                 if self._now() > until:

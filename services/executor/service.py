@@ -40,7 +40,7 @@ from services.executor.turns import Turn, Turns
 from services.executor.verifying import verify
 from services.executor.views import FOLLOWED, Views
 from shared import subjects
-from shared.bus import Bus, Delivery, Recorded
+from shared.bus import Bus, Delivery, Recorded, Retry
 from shared.config import Settings
 from shared.service import Service
 
@@ -123,7 +123,10 @@ class Executor(Service):
         state = machine.opened(request, self.settings.agent_retries)
         life = Life(self, delivery, state)
         if request.task_id in self._lives:
-            await self._lives[request.task_id].over.wait()
+            other = self._lives[request.task_id]
+            await other.over.wait()
+            if other.state.phase != "ended":  # it failed: to acknowledge now would forget the task
+                raise Retry(0.2)
             return
         self._lives[request.task_id] = life
         try:

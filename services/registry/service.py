@@ -44,12 +44,19 @@ HEARTBEAT_S = 2.0
 _SWEEP_EVERY_S = 5.0
 _QUEUE = "registry"
 
+MAX_REGISTRATION = 64 * 1024
+"""A registration has at most so many bytes: every executor keeps all of them in memory."""
+
 
 class Known(Model, frozen=True, kw_only=True):
-    """The value of the key without a lease. `token` is of this one registration, so that its loss is told once."""
+    """The value of the key without a lease. `token` is of this one registration, so that its loss is told once.
+
+    `announced` is false until the world was told of the registration, which a crash or etcd may delay.
+    """
 
     agent: AgentRegistration
     token: str
+    announced: bool = True
 
 
 class Registry(Service):
@@ -79,23 +86,26 @@ class Registry(Service):
 
     async def _register(self, agent: AgentRegistration) -> RegistrationReply:
         """Puts an agent under a lease of its own, in place of what it had before."""
-        known = Known(agent=agent, token=new_id())
         value = msgspec.json.encode(agent)
+        reason = unfit(agent, len(value))
+        if reason:
+            return RegistrationReply(accepted=False, reason=reason)
         try:
-            lease = await self._etcd.grant(LEASE_S)
             before = await self._etcd.get(agent_key(agent.agent_id))
-            await self._etcd.put_all(
-                [
-                    KeyValue(known_key(agent.agent_id), msgspec.json.encode(known)),
-                    KeyValue(agent_key(agent.agent_id), value, lease=lease),
-                ]
-            )
+            if before is not None and (taken := _taken(agent, before)):
+                return RegistrationReply(accepted=False, reason=taken)
+            earlier = await self._known(agent.agent_id) if before is not None and before.value == value else None
+            told = earlier is not None and earlier.announced
+            known = Known(agent=agent, token=new_id(), announced=told)
+            lease = await self._etcd.grant(LEASE_S)
+            await self._etcd.put_all([_known_item(known), KeyValue(agent_key(agent.agent_id), value, lease=lease)])
+            former = self._leases.get(agent.agent_id, before.lease if before else 0)
+            self._leases[agent.agent_id] = lease
+            if not told:
+                await self._say(agent.agent_id, "registered", AgentRegistered(agent=agent), known.token)
+                await self._etcd.put_all([_known_item(msgspec.structs.replace(known, announced=True))])
         except (EtcdUnavailable, EtcdRefused) as error:
             return RegistrationReply(accepted=False, reason=f"etcd cannot be reached: {error}")
-        former = self._leases.get(agent.agent_id, before.lease if before else 0)
-        self._leases[agent.agent_id] = lease
-        if before is None or before.value != value:
-            await self._say(agent.agent_id, "registered", AgentRegistered(agent=agent), known.token)
         if former and former != lease:
             await self._forget_lease(former)
         _log.info("agent_registered", agent_id=agent.agent_id, kind=agent.kind, capabilities=agent.capabilities)
@@ -216,6 +226,40 @@ class Registry(Service):
 
     async def _say(self, agent_id: str, verb: str, event: Model, token: str) -> None:
         await self.bus.submit(subjects.fleet(agent_id, verb), event, msg_id=f"{agent_id}:{token}:{verb}")
+
+
+def unfit(agent: AgentRegistration, size: int) -> str:
+    """Why a registration cannot be taken, as a sentence; empty when it can.
+
+    Offers are published to an agent's inbox, so nobody may name a subject there that is not the agent's own.
+    """
+    if size > MAX_REGISTRATION:
+        return f"The registration has {size} bytes; {MAX_REGISTRATION} is the limit."
+    own = ("", subjects.agent_task(agent.agent_id))
+    if agent.inbox not in own:
+        return f"The inbox {agent.inbox[:200]!r} is not the agent's own: leave it out, or use {own[1]}."
+    if agent.execution_id and not subjects.is_execution_id(agent.execution_id):
+        return f"The execution {agent.execution_id[:200]!r} cannot be an execution's id."
+    for name in ("role", "session"):
+        text = getattr(agent, name)
+        if text and not subjects.is_token(text):
+            return f"The {name} {text[:200]!r} cannot be one: use letters, digits, - and _."
+    return ""
+
+
+def _taken(agent: AgentRegistration, living: KeyValue) -> str:
+    """Why an id is not to be had: what lives under it works for another execution, or for none."""
+    try:
+        other = msgspec.json.decode(living.value, type=AgentRegistration)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+    if other.execution_id == agent.execution_id:
+        return ""
+    return f"The id {agent.agent_id} belongs to a living agent of {other.execution_id or 'no execution'}."
+
+
+def _known_item(known: Known) -> KeyValue:
+    return KeyValue(known_key(known.agent.agent_id), msgspec.json.encode(known))
 
 
 def _decoded(item: KeyValue) -> Known | None:

@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _NOT_STARTED = 127
 
@@ -52,8 +53,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _adopt_orphans() -> None:
+    _process_control(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _process_control(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _start(argv: list[str], closed: tuple[int, ...]) -> int:
@@ -67,6 +72,7 @@ def _start(argv: list[str], closed: tuple[int, ...]) -> int:
         for end in closed:
             os.close(end)
         os.setsid()
+        _process_control(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.execvp(argv[0], argv)  # noqa: S606 - the very purpose: no shell is wanted here
     except OSError as error:
         os.write(2, f"{argv[0]} cannot be started: {error.strerror}\n".encode())

@@ -28,19 +28,24 @@ class Output:
         self._at = time.monotonic()
         self._left_out = 0
 
-    async def say(self, stream: Stream, text: str, task_id: str = "") -> None:
-        """Publishes a line, or counts it as left out."""
+    async def say(self, stream: Stream, text: str, task_id: str = "") -> bool:
+        """Publishes a line, or counts it as left out. True when it was published."""
         now = time.monotonic()
         self._credit = min(float(_BURST), self._credit + (now - self._at) * _PER_S)
         self._at = now
         if self._credit < 1:
             self._left_out += 1
-            return
+            return False
         self._credit -= 1
+        await self.settle(task_id)
+        await self._publish(stream, text, task_id)
+        return True
+
+    async def settle(self, task_id: str = "") -> None:
+        """Says how many lines were left out, if any were since it was last said."""
         if self._left_out:
             missing, self._left_out = self._left_out, 0
             await self._publish("message", f"({missing} lines were left out)", task_id)
-        await self._publish(stream, text, task_id)
 
     async def _publish(self, stream: Stream, text: str, task_id: str) -> None:
         shown = text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]} … ({len(text)} characters)"

@@ -72,11 +72,12 @@ class Program:
     async def wait(self) -> int:
         """The exit code, once nothing of the program is left and all that it wrote was handed over."""
         code = await self._process.wait()
+        if code < 0:  # the keeper itself was killed: what it kept still runs, and holds the pipes that are read below
+            await asyncio.to_thread(sweep_marked, {self.mark})
         for reader in self._readers:
             await reader
         self.close_input()
         self._close_lifeline()
-        await asyncio.to_thread(sweep_marked, {self.mark}) if code < 0 else None
         return code
 
     async def end(self, *, grace_s: float = GRACE_S) -> None:

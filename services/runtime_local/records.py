@@ -63,11 +63,16 @@ class Records:
 
     def programs(self) -> Iterator[ProgramRecord]:
         """The programs that a former runtime did not see end."""
-        yield from _read_all(self._programs, ProgramRecord)
+        for name, record in _read_all(self._programs, ProgramRecord):
+            yield record or ProgramRecord(mark=name)
 
     def sessions(self) -> Iterator[SessionRecord]:
         """The sessions that a former runtime had."""
-        yield from _read_all(self._sessions, SessionRecord)
+        for name, record in _read_all(self._sessions, SessionRecord):
+            if record is None:
+                self.drop_session(name)
+            else:
+                yield record
 
 
 def _write(file: Path, record: Model) -> None:
@@ -77,10 +82,13 @@ def _write(file: Path, record: Model) -> None:
     draft.replace(file)
 
 
-def _read_all(place: Path, kind: type[Kept]) -> Iterator[Kept]:
+def _read_all(place: Path, kind: type[Kept]) -> Iterator[tuple[str, Kept | None]]:
+    """Each file's name with its record; None for one that cannot be read, as after a power cut."""
     for file in sorted(place.iterdir()):
         if file.name.startswith("."):
             file.unlink(missing_ok=True)
             continue
+        record: Kept | None = None
         with contextlib.suppress(msgspec.MsgspecError, OSError, UnicodeDecodeError):
-            yield msgspec.json.decode(file.read_bytes(), type=kind)
+            record = msgspec.json.decode(file.read_bytes(), type=kind)
+        yield file.name, record

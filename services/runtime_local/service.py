@@ -18,6 +18,7 @@ import os
 from collections import OrderedDict
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -30,7 +31,7 @@ from services.runtime_local.records import Records, SessionRecord
 from services.runtime_local.sessions import Host, Session, fault, finished
 from services.runtime_local.verifying import Verifications
 from shared import subjects
-from shared.bus import Bus, BusError, Delivery, Recorded, Retry, Served
+from shared.bus import Bus, BusError, Delivery, Recorded, Reject, Retry, Served
 from shared.config import Settings
 from shared.enrolment import Enrolment
 from shared.service import Service
@@ -62,11 +63,12 @@ class LocalRuntime(Service):
             root=root,
             environ=dict(os.environ),  # noqa: TID251 - an allow-listed part of it is handed on to programs
             nats_url=settings.nats_url,
+            silence_s=settings.agent_timeout_ms / 1000,
             frozen=self._frozen.__contains__,
         )
         self._enrolments: dict[str, Enrolment] = {}
         self._subscriptions: dict[str, list[Served]] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._verifications = Verifications(self._frozen.__contains__, self._verification_environment)
         self._following = False
         self._over: OrderedDict[str, None] = OrderedDict()
@@ -130,11 +132,11 @@ class LocalRuntime(Service):
         request = delivery.data
         if not isinstance(request, AgentSpawnRequested) or request.runtime != KIND:
             return
-        async with self._opening.setdefault(request.agent_id, asyncio.Lock()):
-            try:
-                await self._open(request, last=delivery.attempt >= _SPAWN_ATTEMPTS)
-            finally:
-                self._opening.pop(request.agent_id, None)
+        if not all(map(subjects.is_token, (request.agent_id, request.role, request.session))):
+            raise Reject(f"{request.agent_id!r} cannot be an agent's id: it would name files and subjects.")
+        lock = self._opening.setdefault(request.agent_id, asyncio.Lock())
+        async with lock:
+            await self._open(request, last=delivery.attempt >= _SPAWN_ATTEMPTS)
 
     async def _open(self, request: AgentSpawnRequested, *, last: bool) -> None:
         """Opens a session, unless its execution is over, it has been stopped since, or it is there already."""

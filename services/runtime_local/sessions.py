@@ -45,6 +45,7 @@ class Host(Model, frozen=True, kw_only=True):
     root: Path
     environ: dict[str, str]
     nats_url: str
+    silence_s: float
     frozen: Callable[[str], bool]
 
 
@@ -162,6 +163,8 @@ class Session:
         ):
             await self.turn.cancel("another attempt was begun")
             await self._settled()
+            await self.offered(offer)  # looks again: the same offer may have come twice meanwhile
+            return
         if self.turn is not None or self.closed:
             await self._host.bus.publish(
                 offer.reply_to,
@@ -181,7 +184,12 @@ class Session:
         own = {"PARALLAX_TASK_ID": offer.task_id, "PARALLAX_ATTEMPT": str(offer.attempt)}
         if workspace is not None:
             own["PARALLAX_WORKSPACE"] = str(workspace)
-        turn = Turn(offer, cwd=workspace or self._place / "work", env=self._environment(own))
+        turn = Turn(
+            offer,
+            cwd=workspace or self._place / "work",
+            env=self._environment(own),
+            silence_s=self._host.silence_s,
+        )
         self.turn = turn
         self._running = asyncio.create_task(self._take(turn, workspace), name=f"turn-{offer.task_id}")
 
@@ -227,7 +235,9 @@ class Session:
             case "cancel":
                 await turn.cancel(word.reason)
             case "answer":
-                await turn.answer(word.value, word.question_id)
+                await turn.answer(
+                    word.value, word.question_id, lambda said: self._host.bus.publish(turn.offer.reply_to, said)
+                )
             case "pause":
                 self.freeze()
             case "resume":

@@ -6,6 +6,7 @@ here raises: bad UTF-8 is replaced, terminal sequences are taken out, a line tha
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Literal, cast
 
@@ -15,6 +16,10 @@ from schemas.base import Json, Model
 
 MAX_TEXT = 64 * 1024
 """So many bytes of the text are kept; the beginning gives way to the end."""
+
+MAX_QUESTION = 8 * 1024
+MAX_OPTIONS = 50
+"""A question and its options are cut to so many characters and so many options: they become a fact of the log."""
 
 MAX_RESULT = 512 * 1024
 """A result has at most so many bytes."""
@@ -57,7 +62,9 @@ def understand(line: bytes, *, whole: bool = True) -> Said:
         try:
             return _typed(_decoder.decode(line))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass
+            lenient = _without_nan(line)
+            if lenient is not None:
+                return lenient
     return Said(type="output", text=clean(line))
 
 
@@ -65,17 +72,30 @@ def _typed(line: _Line) -> Said:
     match line.type:
         case "question":
             given = cast("list[Json]", line.options) if isinstance(line.options, list) else []
-            options = [_text(option) for option in given]
-            return Said(type="question", question=_text(line.question or line.text), options=options)
+            options = [_plain(option)[:MAX_QUESTION] for option in given[:MAX_OPTIONS]]
+            question = _plain(line.question or line.text)[:MAX_QUESTION]
+            return Said(type="question", question=question, options=options)
         case "result":
             confidence, note = _confidence(line.confidence)
             return Said(type="result", result=line.result, confidence=confidence, note=note)
         case _:
-            return Said(type=line.type, text=_TERMINAL.sub("", _text(line.text)))
+            return Said(type=line.type, text=_plain(line.text))
 
 
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _without_nan(line: bytes) -> Said | None:
+    """A line that is JSON but for NaN and Infinity, which Python's own `json` writes: they are read as null."""
+    if b"NaN" not in line and b"Infinity" not in line:
+        return None
+    try:
+        read = json.loads(line, parse_constant=lambda _name: None)
+        said = _typed(msgspec.convert(read, _Line))
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    return msgspec.structs.replace(said, note=said.note or "NaN and Infinity are no JSON and were read as null")
+
+
+def _plain(value: Json) -> str:
+    return _TERMINAL.sub("", value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def _confidence(value: Json) -> tuple[float | None, str]:

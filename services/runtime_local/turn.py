@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -25,11 +28,14 @@ _KILLED = {128 + 9, 128 + 15}
 
 _LOOK_EVERY_S = 0.1
 
+MAX_QUESTIONS = 100
+"""So many questions a turn may ask: each is a fact of the log, and a program that loops must not fill it."""
+
 
 class Turn:
     """A turn that runs, or is about to."""
 
-    def __init__(self, offer: TaskOffer, *, cwd: Path, env: dict[str, str]) -> None:
+    def __init__(self, offer: TaskOffer, *, cwd: Path, env: dict[str, str], silence_s: float = math.inf) -> None:
         self.offer = offer
         self.program: Program | None = None
         self.question: TaskQuestion | None = None
@@ -39,6 +45,11 @@ class Turn:
         self._env = env
         self._said = Transcript()
         self._asked = 0
+        self._unsaid: deque[TaskQuestion] = deque()
+        self._silence_s = silence_s
+        self._heard_at = 0.0
+        self._silent = ""
+        self._refused = ""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -56,31 +67,43 @@ class Turn:
             records.drop_program(record.mark)
             return self._fault("task_failed", f"{self.argv[0]} cannot be started: {error.strerror or error}.")
         self.program = program
-        records.keep_program(msgspec.structs.replace(record, pid=program.pid, identity=program.identity))
-        program.read(
-            lambda line, whole: self._heard(understand(line, whole=whole), output, say),
-            lambda line, _whole: self._complained(clean(line), output),
-        )
-        watching = asyncio.create_task(self._watch_input(program))
+        watching: list[asyncio.Task[None]] = []
         try:
+            records.keep_program(msgspec.structs.replace(record, pid=program.pid, identity=program.identity))
+            program.read(
+                lambda line, whole: self._heard(understand(line, whole=whole), output, say),
+                lambda line, _whole: self._complained(clean(line), output),
+            )
+            watching = [
+                asyncio.create_task(self._watch_input(program)),
+                asyncio.create_task(self._watch_silence(program, frozen)),
+            ]
             if self.cancelled:
                 await program.end()
             await program.write(msgspec.json.encode(_first_line(offer)) + b"\n")
             if frozen():
                 program.freeze()
             code = await program.wait()
+        except BaseException:
+            program.end_soon()  # whatever went wrong here, nothing of the program may stay
+            raise
         finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            for task in watching:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        await output.settle(offer.task_id)
         records.drop_program(record.mark)
         return self._judge(code)
 
-    async def answer(self, value: Json, question_id: str) -> None:
-        """Hands the answer to the program's open question to it, as one line."""
+    async def answer(self, value: Json, question_id: str, say: Say) -> None:
+        """Hands the answer to the program's open question to it, as one line, and asks the next one it has."""
         if self.question is None or question_id not in ("", self.question.question_id) or self.program is None:
             return
-        self.question = None
+        self._heard_at = time.monotonic()
+        self.question = self._unsaid.popleft() if self._unsaid else None
+        if self.question is not None:
+            await say(self.question)
         plain = isinstance(value, str) and "\n" not in value
         await self.program.write((value.encode() if plain else msgspec.json.encode(value)) + b"\n")
 
@@ -92,22 +115,14 @@ class Turn:
 
     async def _heard(self, said: Said, output: Output, say: Say) -> None:
         offer = self.offer
+        self._heard_at = time.monotonic()
         self._said.add(said)
         match said.type:
             case "question":
-                self._asked += 1
-                self.question = TaskQuestion(
-                    task_id=offer.task_id,
-                    attempt=offer.attempt,
-                    agent_id=offer.agent_id,
-                    question_id=f"{offer.task_id}-{offer.attempt}-{self._asked}",
-                    question=said.question,
-                    options=said.options,
-                )
-                await say(self.question)
+                await self._ask(said, say)
             case "progress" | "message":
-                await output.say(said.type, said.text, offer.task_id)
-                if said.type == "progress":
+                published = await output.say(said.type, said.text, offer.task_id)
+                if said.type == "progress" and published:
                     await say(
                         TaskProgress(
                             task_id=offer.task_id, attempt=offer.attempt, agent_id=offer.agent_id, text=said.text[:500]
@@ -119,7 +134,31 @@ class Turn:
                 if said.note:
                     await output.say("message", said.note, offer.task_id)
 
+    async def _ask(self, said: Said, say: Say) -> None:
+        """One question at a time: the next one is said when this one is answered."""
+        offer = self.offer
+        self._asked += 1
+        if self._asked > MAX_QUESTIONS:
+            if not self._refused and self.program is not None:
+                self._refused = f"{self.argv[0]} asked more than {MAX_QUESTIONS} questions in one turn."
+                self.program.end_soon()
+            return
+        question = TaskQuestion(
+            task_id=offer.task_id,
+            attempt=offer.attempt,
+            agent_id=offer.agent_id,
+            question_id=f"{offer.task_id}-{offer.attempt}-{self._asked}",
+            question=said.question,
+            options=said.options,
+        )
+        if self.question is not None:
+            self._unsaid.append(question)
+            return
+        self.question = question
+        await say(question)
+
     async def _complained(self, text: str, output: Output) -> None:
+        self._heard_at = time.monotonic()
         self._said.add_error(text)
         await output.say("stderr", text, self.offer.task_id)
 
@@ -133,10 +172,27 @@ class Turn:
             if seen >= 2:
                 program.close_input()
 
+    async def _watch_silence(self, program: Program, frozen: Callable[[], bool]) -> None:
+        """Ends a program that says nothing for too long. Waiting for an answer, or being frozen, is not silence."""
+        self._heard_at = time.monotonic()
+        step = min(0.5, self._silence_s / 4)
+        while True:
+            await asyncio.sleep(step)
+            if self.question is not None or frozen():
+                self._heard_at = time.monotonic()
+            elif time.monotonic() - self._heard_at >= self._silence_s:
+                self._silent = f"{self.argv[0]} wrote nothing for {self._silence_s:g} s and was ended."
+                await program.end()
+                return
+
     def _judge(self, code: int) -> Ended:
         offer, result = self.offer, self._said.result
         if self.cancelled:
             return self._fault("cancelled", self.cancelled)
+        if self._silent:
+            return self._fault("agent_silent", self._silent)
+        if self._refused:
+            return self._fault("too_many_questions", self._refused)
         if code < 0 or code in _KILLED:
             return self._fault("agent_killed", f"{self.argv[0]} was killed.", interrupted=True)
         if code:
