@@ -1,5 +1,9 @@
 """Members, indexes, iteration, spreading and taking apart. All of them read through a confident container."""
 
+# The values of programs are of any type: looking into a container of them gives values of any type again.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -179,9 +183,7 @@ def rest(taken: list[Any], count: float, threshold: float | None) -> list[Any]:
 def others(taken: dict[str, Any], keys: tuple[str, ...], threshold: float | None) -> dict[str, Any]:
     """The entries not named that are sure enough."""
     return {
-        key: item
-        for key, item in taken.items()
-        if key not in keys and (threshold is None or score(item) >= threshold)
+        key: item for key, item in taken.items() if key not in keys and (threshold is None or score(item) >= threshold)
     }
 
 

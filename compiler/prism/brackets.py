@@ -7,18 +7,50 @@ reserved words where they are only keys, and finds out which `=>` belongs to a m
 
 from __future__ import annotations
 
-from compiler.prism.lexer import KEYWORDS, Tok
 from compiler.prism.options import Limits
 from compiler.prism.source import Source
+from compiler.prism.tokens import KEYWORDS, Tok
 
 _CLOSERS = {"RPAR": "(", "RSQB": "[", "RBRACE": "{", "ICLOSE": "${"}
 _WANTED = {"(": ")", "[": "]", "{": "}", "${": "}"}
 _VALUE_ENDS = frozenset({"NAME", "NUMBER", "STRING", "TRUE", "FALSE", "NULL", "HOLE", "IEND"})
-_BODY_WORDS = frozenset({"ELSE", "DO", "TRY", "FINALLY", "CATCH", "HIGH", "MEDIUM", "LOW", "DEFAULT", "FATARM", "ARROW"})
+_BODY_WORDS = frozenset(
+    {"ELSE", "DO", "TRY", "FINALLY", "CATCH", "HIGH", "MEDIUM", "LOW", "DEFAULT", "FATARM", "ARROW"}
+)
 _STARTS_STATEMENT = frozenset({"SEMI", "LBLOCK", "BREAK", "CONTINUE"})
 _BEGINS_OPERAND = frozenset(
-    "NAME NUMBER STRING TRUE FALSE NULL HOLE ISTART PREFIX MATCH LPAR LARR LPA LPARAMS LET IF FOR RETURN FUNCTION "
-    "ASYNC UNCERTAIN DO TRY IN AGENTS BREAK CONTINUE THROW IMPORT EXPORT".split()
+    [
+        "NAME",
+        "NUMBER",
+        "STRING",
+        "TRUE",
+        "FALSE",
+        "NULL",
+        "HOLE",
+        "ISTART",
+        "PREFIX",
+        "MATCH",
+        "LPAR",
+        "LARR",
+        "LPA",
+        "LPARAMS",
+        "LET",
+        "IF",
+        "FOR",
+        "RETURN",
+        "FUNCTION",
+        "ASYNC",
+        "UNCERTAIN",
+        "DO",
+        "TRY",
+        "IN",
+        "AGENTS",
+        "BREAK",
+        "CONTINUE",
+        "THROW",
+        "IMPORT",
+        "EXPORT",
+    ]
 )
 _TEXTS = frozenset({"NAME", "STRING", "ITEXT", "NUMBER"})
 _OPENERS = frozenset({"LPAR", "LARR", "LBRACE", "IOPEN"})
@@ -43,7 +75,9 @@ def pair(tokens: list[Tok], source: Source, limits: Limits) -> dict[int, int]:
             if opener.value != _CLOSERS[kind]:
                 line, column = source.locate(opener.pos)
                 message = f"Expected '{_WANTED[opener.value]}', found '{token.value}'"
-                raise source.error("ParseError", message, token.pos, hint=f"'{opener.value}' was opened at {line}:{column}")
+                raise source.error(
+                    "ParseError", message, token.pos, hint=f"'{opener.value}' was opened at {line}:{column}"
+                )
             pairs[stack.pop()] = index
     if stack:
         opener = tokens[stack[-1]]
@@ -130,11 +164,11 @@ class Classifier:
 
     def _header(self, kind: str, previous: Tok | None) -> None:
         pending = self.levels[-1].pending
-        if kind == "WHILE" and "DO" in pending and not (previous is not None and previous.type == "DO"):
-            if not self.body_next:
-                while pending.pop() != "DO":
-                    pass
-                return
+        first_of_body = self.body_next or (previous is not None and previous.type == "DO")
+        if kind == "WHILE" and "DO" in pending and not first_of_body:
+            while pending.pop() != "DO":
+                pass
+            return
         if kind == "FOR":
             self.levels[-1].semis = 0
         pending.append(kind)
@@ -149,9 +183,7 @@ class Classifier:
         if kind == "ARROW" and level.arm in ("pattern", "guard"):
             token.type = "FATARM"
             level.arm = "body"
-        elif kind == "IF" and level.arm == "pattern":
-            level.arm = "guard"
-        elif kind == "ATTACH" and level.arm == "pattern":
+        elif (kind == "IF" and level.arm == "pattern") or (kind == "ATTACH" and level.arm == "pattern"):
             level.arm = "guard"
         elif kind in ("COMMA", "SEMI") and level.arm == "body":
             level.arm = "pattern"
@@ -214,7 +246,9 @@ class Classifier:
         before = previous.type if previous is not None else ""
         if before == "LET":
             return True
-        return self.levels[-1].kind in ("LPA", "LPO", "PARAMS") and before not in ("EQ", "ATTACH") and not self.value_ended
+        return (
+            self.levels[-1].kind in ("LPA", "LPO", "PARAMS") and before not in ("EQ", "ATTACH") and not self.value_ended
+        )
 
     def _in_match_pattern(self, previous: Tok | None) -> bool:
         before = previous.type if previous is not None else ""
@@ -246,7 +280,7 @@ class Classifier:
 
     def _after_value(self, index: int, before: str, level: _Level) -> str:
         pending = level.pending
-        header_done = self.value_ended or before in ("RPAR",)
+        header_done = self.value_ended or before == "RPAR"
         if pending and pending[-1] == "FOR" and before == "SEMI" and level.semis >= 2:
             header_done = True
         if pending and header_done and pending[-1] != "DO":
@@ -264,7 +298,9 @@ class Classifier:
         first, second = self._type(index + 1), self._type(index + 2)
         if first in ("RBRACE", "ELLIPSIS"):
             return "LOBJ"
-        word = first in ("NAME", "STRING") or (index + 1 < len(self.tokens) and self.tokens[index + 1].value in KEYWORDS)
+        word = first in ("NAME", "STRING") or (
+            index + 1 < len(self.tokens) and self.tokens[index + 1].value in KEYWORDS
+        )
         if word and (second == "COLON" or (first == "NAME" and second == "COMMA")):
             return "LOBJ"
         return "LBLOCK"

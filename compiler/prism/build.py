@@ -26,7 +26,9 @@ Method = Callable[[Children], Any]
 class BuildError(Exception):
     """The tokens fit the grammar, but not the language."""
 
-    def __init__(self, message: str, pos: int, *, kind: Kind = "ParseError", code: str = "syntax", hint: str = "") -> None:
+    def __init__(
+        self, message: str, pos: int, *, kind: Kind = "ParseError", code: str = "syntax", hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
         self.message = message
@@ -110,10 +112,7 @@ def _object_pattern(c: Children) -> t.ObjectPattern:
 
 
 def _split_rest(items: Children, pos: int) -> tuple[Children, t.Bind | None]:
-    if items and isinstance(items[-1], _Rest):
-        rest = items.pop().bind
-    else:
-        rest = None
+    rest = items.pop().bind if items and isinstance(items[-1], _Rest) else None
     if any(isinstance(item, _Rest) for item in items):
         raise BuildError("Rest element must be last", pos, hint="nothing may follow ...name")
     return items, rest
@@ -127,7 +126,12 @@ def _function(c: Children, annotation: Any, *, is_async: bool) -> t.Function:
     return t.Function(c[0].pos, c[1].value, c[3], annotation, c[-1], is_async)
 
 
-def _no_newline_list(c: Children, item: Any) -> Children:
+def _for(token: Any, head: tuple[Any, Any, Any], body: Any, branches: dict[str, t.Block] | None = None) -> t.For:
+    start, test, update = head
+    return t.For(token.pos, start, test, update, body, branches)
+
+
+def _append(c: Children, item: Any) -> Children:
     c[0].append(item)
     return c[0]
 
@@ -156,9 +160,9 @@ def _import(c: Children, *, default: Any = None, namespace: Any = None, specs: l
 _LISTS: dict[str, Method] = {
     "start": lambda c: c[0],
     "new_list": lambda c: [],
-    "add_to_list": lambda c: _no_newline_list(c, c[1]),
-    "add_after_comma": lambda c: _no_newline_list(c, c[2]),
-    "add_none": lambda c: _no_newline_list(c, None),
+    "add_to_list": lambda c: _append(c, c[1]),
+    "add_after_comma": lambda c: _append(c, c[2]),
+    "add_none": lambda c: _append(c, None),
     "list_of": lambda c: [c[0]],
     "list_of_none": lambda c: [None],
     "first": lambda c: c[0],
@@ -176,13 +180,13 @@ _STATEMENTS: dict[str, Method] = {
     "throw_value": lambda c: t.Throw(c[0].pos, c[1]),
     "uncertain_if": lambda c: t.UncertainIf(c[0].pos, c[3], dict(c[6])),
     "uncertain_while": lambda c: t.While(c[0].pos, c[2], None, dict(c[4])),
-    "uncertain_for": lambda c: t.For(c[0].pos, *c[2], None, dict(c[4])),
+    "uncertain_for": lambda c: _for(c[0], c[2], None, dict(c[4])),
     "add_branch": _add_branch,
     "if_then": lambda c: t.If(c[0].pos, c[2], c[4], None),
     "if_else": lambda c: t.If(c[0].pos, c[2], c[4], c[6]),
     "for_in": lambda c: t.ForIn(c[0].pos, c[1].value, None, c[3], c[4]),
     "for_index_in": lambda c: t.ForIn(c[0].pos, c[1].value, c[3].value, c[5], c[6]),
-    "for_loop": lambda c: t.For(c[0].pos, *c[1], c[2]),
+    "for_loop": lambda c: _for(c[0], c[1], c[2]),
     "forhead": lambda c: (c[0], c[2], c[4]),
     "while_loop": lambda c: t.While(c[0].pos, c[1], c[2]),
     "do_while": lambda c: t.DoWhile(c[0].pos, c[1], c[3]),
@@ -284,8 +288,8 @@ _EXPRESSIONS: dict[str, Method] = {
     "entry": _entry,
     "match": lambda c: t.Match(c[0].pos, c[1], c[3]),
     "interpolation": lambda c: t.Interpolation(c[0].pos, c[1], c[0].value),
-    "add_text": lambda c: _no_newline_list(c, c[1].value),
-    "add_part": lambda c: _no_newline_list(c, c[2]),
+    "add_text": lambda c: _append(c, c[1].value),
+    "add_part": lambda c: _append(c, c[2]),
 }
 
 

@@ -20,7 +20,9 @@ _LEAVES = frozenset({float, bool, type(None), int})
 def live_size(frames: Iterable[FrameType | None], roots: Iterable[Any], limit: int) -> int:
     """Estimated bytes reachable from the current frames, the given ones and the roots; stops counting at the limit."""
     stack: list[Any] = list(roots)
-    for frame in (sys._getframe(1), *frames):  # noqa: SLF001 - the frames are what is to be measured
+    current = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the frames are to be measured
+    for innermost in (current, *frames):
+        frame = innermost
         while frame is not None:
             if not frame.f_code.co_filename.endswith("machine.py"):
                 stack.extend(frame.f_locals.values())
@@ -33,7 +35,7 @@ def _measure(stack: list[Any], limit: int) -> int:
     total = 0
     while stack and total <= limit:
         value = stack.pop()
-        kind = type(value)
+        kind = cast("type[Any]", type(value))
         if kind in _LEAVES or id(value) in seen:
             continue
         if kind is str:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import ast
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 LOAD = ast.Load()
 STORE = ast.Store()
-AT: dict[str, int] = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
+
+
+class _Place(TypedDict):
+    lineno: int
+    col_offset: int
+    end_lineno: int
+    end_col_offset: int
+
+
+AT: _Place = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
 
 Expr = ast.expr
 Stmt = ast.stmt
@@ -209,8 +218,7 @@ def define(function: str, params: list[str], defaults: list[str], body: list[Stm
         end_lineno=line,
         end_col_offset=0,
     )
-    if hasattr(made, "type_params"):
-        made.type_params = []
+    made.__dict__["type_params"] = []  # asked for since Python 3.12, where a node without it does not compile
     return made
 
 

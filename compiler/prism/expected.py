@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.prism.lexer import KEYWORDS, Tok
+from compiler.prism.tokens import KEYWORDS, Tok
 
 Rows = list[dict[str, int]]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.emit import Expr, Stmt
-from compiler.prism.generate import Generator
 from compiler.prism.patterns import take_apart
 
+if TYPE_CHECKING:
+    from compiler.prism.bodies import BodyGenerator
 
-def function_value(outer: Generator, key: Any, params: t.Params, body: Any, name: str, code: str = "") -> Expr:
+
+def function_value(outer: BodyGenerator, key: Any, params: t.Params, body: Any, name: str, code: str = "") -> Expr:
     """Emit the Python function of a lambda or declaration; the expression makes the Prism function from it."""
     outer.names.counter += 1
     code = code or f"f{outer.names.counter}"
@@ -21,11 +23,9 @@ def function_value(outer: Generator, key: Any, params: t.Params, body: Any, name
     return e.call("r_fn", e.name("R"), e.name(code), arity, rest, e.const(name), is_lambda, pos=key.pos)
 
 
-def _definition(outer: Generator, key: Any, params: t.Params, body: Any, code: str) -> Stmt:
-    from compiler.prism.statements import StatementGenerator  # noqa: PLC0415 - functions hold statements
-
+def _definition(outer: BodyGenerator, key: Any, params: t.Params, body: Any, code: str) -> Stmt:
     func = outer.names.funcs[id(key)]
-    inner = StatementGenerator(outer.names, outer.options, func)
+    inner = type(outer)(outer.names, outer.options, func)
     names = ["d"]
     inner.out.extend(e.enter())
     declared: set[str] = set()

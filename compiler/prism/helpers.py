@@ -1,4 +1,4 @@
-"""The names generated code may use, and nothing else: it runs with these as its globals and without Python's builtins."""
+"""The names generated code may use: it runs with these as its globals, and without Python's builtins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _constant(name: str) -> None:
 
 
 def _redeclared(name: str) -> None:
-    raise Raised(f"Variable '{name}' already declared in this scope", code="redeclared", hint="drop the let to assign it")
+    raise Raised(
+        f"Variable '{name}' already declared in this scope", code="redeclared", hint="drop the let to assign it"
+    )
 
 
 def _unassignable(runtime: Runtime, name: str) -> None:

@@ -8,36 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, ClassVar
-
-from msgspec import Struct
 
 from compiler.prism.options import Limits
 from compiler.prism.source import Source
-
-KEYWORDS = {
-    word: word.upper()
-    for word in (
-        "if else uncertain high medium low default in context agents function return true false null for while break "
-        "continue typeof instanceof import export from as async await try catch finally do match throw"
-    ).split()
-} | {"Agent": "AGENT", "fn": "FUNCTION", "let": "LET", "const": "LET", "undefined": "NULL", "_": "HOLE"}
-"""Reserved words and the token each one is."""
-
-_OPERATORS = (
-    "~||> ~>= ~?? ~?> ~&& ~@> ~|> ~|| ~+= ~-= ~*= ~/= ~== ~!= ~<= ~> ~? ~+ ~- ~* ~/ ~< ~. ~~ "
-    "=== !== == != => = <= <~ < >= > && || |> ?? ?. ? ... . += -= *= /= %= ** + -> - * / % ! ( ) [ ] { } , : ;"
-).split()
-
-TYPES = dict.fromkeys(_OPERATORS, "BINOP") | {
-    "|>": "PIPE", "~|>": "PIPE", "~?>": "PIPE", "?": "QMARK", "~?": "QMARK", "~>": "ATTACH", "=>": "ARROW", "=": "EQ",
-    "~+=": "AUG", "~-=": "AUG", "~*=": "AUG", "~/=": "AUG", "+=": "AUG", "-=": "AUG", "*=": "AUG", "/=": "AUG",
-    "%=": "AUG", "<~": "PREFIX", "!": "PREFIX", ".": "DOT", "?.": "DOT", "~.": "DOT", "**": "POW", "-": "MINUS",
-    "->": "THIN", "...": "ELLIPSIS", "(": "LPAR", ")": "RPAR", "[": "LARR", "]": "RSQB", "{": "LBRACE", "}": "RBRACE",
-    ",": "COMMA", ":": "COLON", ";": "SEMI",
-}  # fmt: skip
-TYPES |= {"typeof": "PREFIX", "await": "PREFIX", "instanceof": "BINOP"}
-KEYWORDS |= {"typeof": "PREFIX", "await": "PREFIX", "instanceof": "BINOP"}
+from compiler.prism.tokens import KEYWORDS, OPERATORS, TYPES, Tok
 
 _MASTER = re.compile(
     r"""(?P<skip>[ \t\r\n]+|//[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/)"""
@@ -45,35 +19,11 @@ _MASTER = re.compile(
     r"""|(?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"""
     r"""|(?P<string>"[^"\\\n$]*"|'[^'\\\n$]*')"""
     r"""|(?P<open>/\*|```|["'])"""
-    r"""|(?P<op>""" + "|".join(re.escape(op) for op in _OPERATORS) + ")"
+    r"""|(?P<op>""" + "|".join(re.escape(op) for op in OPERATORS) + ")"
 )
 _PLAIN = {'"': re.compile(r'[^"\\\n$]+'), "'": re.compile(r"[^'\\\n$]+"), "```": re.compile(r"[^`$]+")}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "$": "$"}
 _UNICODE = re.compile(r"\{([0-9A-Fa-f]{1,6})\}")
-
-
-class Tok(Struct):
-    """A token: its type for the grammar, its value, and where it stands in the text."""
-
-    type: str
-    value: Any
-    pos: int
-    end: int
-
-    line: ClassVar[int] = 0
-    column: ClassVar[int] = 0
-    end_line: ClassVar[int] = 0
-    end_column: ClassVar[int] = 0
-
-    @property
-    def start_pos(self) -> int:
-        """The name the parser library knows the offset by."""
-        return self.pos
-
-    @property
-    def end_pos(self) -> int:
-        """The name the parser library knows the end by."""
-        return self.end
 
 
 class _Quoted:
@@ -126,21 +76,29 @@ class _Lexer:
                     pos = self._brace(op, start, pos)
                 else:
                     add(Tok(types[op], op, start, pos))
-            elif group == "number":
-                add(Tok("NUMBER", self._number(found.group(), start), start, pos))
-            elif group == "string":
-                add(Tok("STRING", text[start + 1 : pos - 1], start, pos))
             else:
-                pos = self._begin(found.group(), start)
+                pos = self._literal(group, found.group(), start, pos)
             if len(tokens) > limit:
                 message = f"The program has more than {limit} tokens"
                 raise self.source.error("LimitError", message, start, code="tokens_exceeded", hint="split it up")
         if self.open:
             self._unterminated(self.open[0].quote, self.open[0].start)
 
+    def _literal(self, group: str | None, found: str, start: int, end: int) -> int:
+        """A number, a string, or whatever begins here."""
+        if group == "number":
+            self.tokens.append(Tok("NUMBER", self._number(found, start), start, end))
+        elif group == "string":
+            self.tokens.append(Tok("STRING", found[1:-1], start, end))
+        else:
+            return self._begin(found, start)
+        return end
+
     def _begin(self, opener: str, start: int) -> int:
         if opener == "/*":
-            raise self.source.error("LexError", "Unterminated comment", start, code="unterminated", hint="close it with */")
+            raise self.source.error(
+                "LexError", "Unterminated comment", start, code="unterminated", hint="close it with */"
+            )
         return self._string(opener, start, start + len(opener), started=False)
 
     def _brace(self, op: str, start: int, pos: int) -> int:
@@ -152,7 +110,9 @@ class _Lexer:
         else:
             self.open.pop()
             if self.tokens[-1].type == "IOPEN":
-                raise self.source.error("ParseError", "Empty interpolation expression", start, hint="write ${expression}")
+                raise self.source.error(
+                    "ParseError", "Empty interpolation expression", start, hint="write ${expression}"
+                )
             self.tokens.append(Tok("ICLOSE", "}", start, pos))
             return self._string(quoted.quote, quoted.start, pos, started=True)
         self.tokens.append(Tok(TYPES[op], op, start, pos))
@@ -160,10 +120,29 @@ class _Lexer:
 
     def _string(self, quote: str, start: int, pos: int, *, started: bool) -> int:
         """Read a string from `pos` to its end or to the next `${`; `started` when parts of it were read before."""
-        text, size, width = self.text, len(self.text), len(quote)
-        plain, raw = _PLAIN[quote], quote == "```"
         parts: list[str] = []
-        part_start = pos
+        end = self._read_text(quote, start, pos, parts)
+        opens = self.text[end] == "$"
+        value = "".join(parts)
+        if opens and not started:
+            self.tokens.append(Tok("ISTART", quote, start, start + len(quote)))
+        if (opens or started) and value:
+            self.tokens.append(Tok("ITEXT", value, pos, end))
+        if opens:
+            self.tokens.append(Tok("IOPEN", "${", end, end + 2))
+            self.open.append(_Quoted(quote, start))
+            return end + 2
+        after = end + len(quote)
+        if started:
+            self.tokens.append(Tok("IEND", quote, end, after))
+        else:
+            self.tokens.append(Tok("STRING", value, start, after))
+        return after
+
+    def _read_text(self, quote: str, start: int, pos: int, parts: list[str]) -> int:
+        """Gather the text up to the closing quote or the next `${`; where that stands."""
+        text, size = self.text, len(self.text)
+        plain, raw = _PLAIN[quote], quote == "```"
         while True:
             found = plain.match(text, pos)
             if found is not None:
@@ -171,43 +150,25 @@ class _Lexer:
                 pos = found.end()
             if pos >= size:
                 self._unterminated(quote, start)
+            if text.startswith((quote, "${"), pos):
+                return pos
             char = text[pos]
-            if text.startswith(quote, pos):
-                break
-            if char == "$" and text.startswith("${", pos):
-                if not started:
-                    self.tokens.append(Tok("ISTART", quote, start, start + width))
-                if parts:
-                    self.tokens.append(Tok("ITEXT", "".join(parts), part_start, pos))
-                self.tokens.append(Tok("IOPEN", "${", pos, pos + 2))
-                self.open.append(_Quoted(quote, start))
-                return pos + 2
             if char == "\n" and not raw:
-                raise self.source.error(
-                    "LexError", f"Unexpected newline in string at line {self.source.locate(start)[0]}", start,
-                    code="newline_in_string", hint="a string of several lines stands between ``` and ```",
-                )  # fmt: skip
+                self._newline_inside(start)
             if char == "\\" and not raw:
                 piece, pos = self._escape(pos)
                 parts.append(piece)
             else:
                 parts.append(char)
                 pos += 1
-        end = pos + width
-        value = "".join(parts)
-        if started:
-            if value:
-                self.tokens.append(Tok("ITEXT", value, part_start, pos))
-            self.tokens.append(Tok("IEND", quote, pos, end))
-        else:
-            self.tokens.append(Tok("STRING", value, start, end))
-        return end
 
     def _escape(self, pos: int) -> tuple[str, int]:
         char = self.text[pos + 1 : pos + 2]
         if not char:
             line = self.source.locate(pos)[0]
-            raise self.source.error("LexError", f"Unterminated escape sequence at line {line}", pos, code="unterminated")
+            raise self.source.error(
+                "LexError", f"Unterminated escape sequence at line {line}", pos, code="unterminated"
+            )
         if char in _ESCAPES:
             return _ESCAPES[char], pos + 2
         if char == "u":
@@ -230,10 +191,12 @@ class _Lexer:
     def _refuse_newline(self, start: int, end: int) -> None:
         quoted = self.open[-1]
         if quoted.quote != "```" and "\n" in self.text[start:end]:
-            line = self.source.locate(quoted.start)[0]
-            raise self.source.error(
-                "LexError", f"Unexpected newline in string at line {line}", quoted.start, code="newline_in_string"
-            )
+            self._newline_inside(quoted.start)
+
+    def _newline_inside(self, start: int) -> None:
+        message = f"Unexpected newline in string at line {self.source.locate(start)[0]}"
+        hint = "a string of several lines stands between ``` and ```"
+        raise self.source.error("LexError", message, start, code="newline_in_string", hint=hint)
 
     def _unterminated(self, quote: str, start: int) -> None:
         line, column = self.source.locate(start)
@@ -245,5 +208,10 @@ class _Lexer:
         line, column = self.source.locate(pos)
         char = self.text[pos]
         message = f"Unexpected character '{char}' at line {line}, column {column - 1}"
-        hints = {"&": "write && for and", "|": "write || for or", "~": "there is no prefix ~", "`": "use ``` or a quote"}
+        hints = {
+            "&": "write && for and",
+            "|": "write || for or",
+            "~": "there is no prefix ~",
+            "`": "use ``` or a quote",
+        }
         return self.source.error("LexError", message, pos, code="unexpected_character", hint=hints.get(char, ""))

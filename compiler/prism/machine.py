@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -233,6 +234,7 @@ class Machine:
 
     def _drive(self) -> None:
         hub = self._hub
+        assert hub is not None
         while self._ending is None:
             if self._sliced is not None:
                 task, self._sliced = self._sliced, None
@@ -276,7 +278,7 @@ class Machine:
             value = self._runtime.run_entry()
         except Killed:
             return
-        except (Exception, LimitHit) as failure:
+        except (Exception, LimitHit) as failure:  # noqa: BLE001 - whatever it is becomes the end of this run
             self._end("failed", wrap_failure(failure, self.program))
         else:
             self.exports = self._runtime.entry_exports()
@@ -302,7 +304,7 @@ class Machine:
             return
         except Raised as failure:
             result = BranchResult(task.index, "failed", error=failure)
-        except (Exception, LimitHit) as failure:
+        except (Exception, LimitHit) as failure:  # noqa: BLE001 - whatever it is becomes the end of this run
             self._end("failed", wrap_failure(failure, self.program))
             return
         self._settle(group, result)
@@ -339,10 +341,8 @@ class Machine:
             return
         current = self._current
         task.glet.parent = getcurrent()
-        try:
+        with suppress(Stop):
             task.glet.throw(Killed)
-        except Stop:
-            pass
         self._current = current
 
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.emit import Expr
 
 if TYPE_CHECKING:
-    from compiler.prism.generate import Generator
-    from compiler.prism.statements import StatementGenerator
+    from compiler.prism.bodies import BodyGenerator
 
 
-def match_value(gen: Generator, node: t.Match) -> Expr:
+def match_value(gen: BodyGenerator, node: t.Match) -> Expr:
     """Emit the statements of a match; the expression is its value."""
     result = gen.temp()
     gen.out.append(e.set_name(result, e.const(None)))
-    emit_match(cast("StatementGenerator", gen), node, result)
+    emit_match(gen, node, result)
     return e.name(result)
 
 
-def emit_match(gen: StatementGenerator, node: t.Match, want: str) -> None:
+def emit_match(gen: BodyGenerator, node: t.Match, want: str) -> None:
     """A match whose value goes to `want` (a temporary, or "return")."""
     subject = gen.spill_always(gen.expr(node.subject))
     done = gen.temp()
@@ -35,7 +34,7 @@ def emit_match(gen: StatementGenerator, node: t.Match, want: str) -> None:
             gen.out.append(e.when(e.negate(e.name(done)), lines))
 
 
-def _arm(gen: StatementGenerator, arm: t.Arm, subject: Expr, want: str, done: str) -> None:
+def _arm(gen: BodyGenerator, arm: t.Arm, subject: Expr, want: str, done: str) -> None:
     scope = gen.names.scopes[id(arm)]
     for var in scope.names.values():
         if var.boxed:
@@ -56,7 +55,7 @@ def _arm(gen: StatementGenerator, arm: t.Arm, subject: Expr, want: str, done: st
     _nest(gen, tests, body)
 
 
-def _nest(gen: StatementGenerator, tests: list[Callable[[], Expr]], body: Callable[[], None]) -> None:
+def _nest(gen: BodyGenerator, tests: list[Callable[[], Expr]], body: Callable[[], None]) -> None:
     """Nested ifs: a test may need statements of its own, which must not run before the tests in front of it."""
     ready: list[Expr] = []
     for i, make in enumerate(tests):
@@ -81,7 +80,7 @@ def _nest(gen: StatementGenerator, tests: list[Callable[[], Expr]], body: Callab
         gen.out.extend(lines)
 
 
-def pattern_tests(gen: Generator, pattern: Any, value: Expr) -> list[Callable[[], Expr]]:
+def pattern_tests(gen: BodyGenerator, pattern: Any, value: Expr) -> list[Callable[[], Expr]]:
     """Tests, in order, that hold when the pattern fits; they bind its names."""
     if isinstance(pattern, t.Wild):
         return []
@@ -95,7 +94,7 @@ def pattern_tests(gen: Generator, pattern: Any, value: Expr) -> list[Callable[[]
     return _object_tests(gen, pattern, value)
 
 
-def _array_tests(gen: Generator, pattern: t.ArrayPattern, value: Expr) -> list[Callable[[], Expr]]:
+def _array_tests(gen: BodyGenerator, pattern: t.ArrayPattern, value: Expr) -> list[Callable[[], Expr]]:
     parts = gen.temp()
     count, has_rest = e.const(len(pattern.items)), e.const(pattern.rest is not None)
     taken = e.call("r_match_array", value, count, has_rest, pos=pattern.pos)
@@ -111,7 +110,7 @@ def _array_tests(gen: Generator, pattern: t.ArrayPattern, value: Expr) -> list[C
     return tests
 
 
-def _object_tests(gen: Generator, pattern: t.ObjectPattern, value: Expr) -> list[Callable[[], Expr]]:
+def _object_tests(gen: BodyGenerator, pattern: t.ObjectPattern, value: Expr) -> list[Callable[[], Expr]]:
     parts = gen.temp()
     keys = e.tuple_of([e.const(prop.key) for prop in pattern.props])
     taken = e.call("r_match_object", value, keys, pos=pattern.pos)
@@ -125,7 +124,7 @@ def _object_tests(gen: Generator, pattern: t.ObjectPattern, value: Expr) -> list
     return tests
 
 
-def _part_tests(gen: Generator, item: Any, part: Expr) -> list[Callable[[], Expr]]:
+def _part_tests(gen: BodyGenerator, item: Any, part: Expr) -> list[Callable[[], Expr]]:
     if item.threshold is None and isinstance(item.target, t.Bind | t.Wild | t.Literal):
         return pattern_tests(gen, item.target, part)
     temp = gen.temp()

@@ -6,14 +6,15 @@ Paths are relative to the importing file and never leave the root the loader sta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from compiler.prism import emit as e
 from compiler.prism import tree as t
+from compiler.prism.binding import binds
 from compiler.prism.scope import Ref
 
 if TYPE_CHECKING:
-    from compiler.prism.statements import StatementGenerator, Want
+    from compiler.prism.bodies import BodyGenerator, Want
 
 Loader = Callable[[str], str | None] | Mapping[str, str]
 
@@ -23,9 +24,10 @@ class Library:
 
     def __init__(self, loader: Loader) -> None:
         if isinstance(loader, Mapping):
-            texts = {clean(path): text for path, text in loader.items()}
+            given = cast("Mapping[str, str]", loader)
+            texts = {clean(path): text for path, text in given.items()}
             self._load: Callable[[str], str | None] = texts.get
-            self.rooted = any(path.startswith("/") for path in loader)
+            self.rooted = any(path.startswith("/") for path in given)
         else:
             self._load = loader
             self.rooted = False
@@ -74,17 +76,17 @@ def candidates(base: str) -> list[str]:
 # -- code ------------------------------------------------------------------------------------------------------
 
 
-def _load(gen: StatementGenerator, node: Any) -> e.Expr:
+def _load(gen: BodyGenerator, node: Any) -> e.Expr:
     path = gen.names.paths[node.path]
     return gen.spill_always(e.call("r_import", e.name("R"), e.name("d"), e.const(path), pos=node.pos))
 
 
-def _pick(gen: StatementGenerator, module: e.Expr, name: str, node: Any) -> e.Expr:
+def _pick(gen: BodyGenerator, module: e.Expr, name: str, node: Any) -> e.Expr:
     shown = gen.names.shown[node.path]
     return e.call("r_imported", module, e.const(name), e.const(shown), pos=node.pos)
 
 
-def emit_import(gen: StatementGenerator, node: t.Import) -> None:
+def emit_import(gen: BodyGenerator, node: t.Import) -> None:
     """Run the module at its first import and bind what is asked for."""
     module = _load(gen, node)
     decls = gen.names.decls
@@ -96,7 +98,7 @@ def emit_import(gen: StatementGenerator, node: t.Import) -> None:
         gen.write(decls[id(spec)], _pick(gen, module, spec.name, node))
 
 
-def emit_export(gen: StatementGenerator, node: t.Export, want: Want) -> None:
+def emit_export(gen: BodyGenerator, node: t.Export, want: Want) -> None:
     """Put values among the exports as they are now."""
     if node.statement is not None:
         gen.statement(node.statement, want)
@@ -120,7 +122,7 @@ def emit_export(gen: StatementGenerator, node: t.Export, want: Want) -> None:
     gen.constant(0.0, want)
 
 
-def _before_return(gen: StatementGenerator) -> int:
+def _before_return(gen: BodyGenerator) -> int:
     """Exports of the last statement go in front of the return that ends the program."""
     ends = bool(gen.out) and isinstance(gen.out[-1], e.ast.Return)
     return len(gen.out) - 1 if ends else len(gen.out)
@@ -130,9 +132,7 @@ def _put(name: str, value: e.Expr) -> e.Stmt:
     return e.do(e.call("r_export", e.name("E"), e.const(name), value))
 
 
-def _exported(gen: StatementGenerator, statement: Any) -> list[tuple[str, e.Expr]]:
-    from compiler.prism.resolve import binds  # noqa: PLC0415 - the resolver does not know the generator
-
+def _exported(gen: BodyGenerator, statement: Any) -> list[tuple[str, e.Expr]]:
     names = gen.names
     if isinstance(statement, t.Let):
         pairs = [(bind.name, names.decls[id(bind)]) for bind in binds(statement.target) if id(bind) in names.decls]

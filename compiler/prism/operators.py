@@ -1,5 +1,9 @@
 """What operators do when their operands are not two plain numbers."""
 
+# The values of programs are of any type: looking into a container of them gives values of any type again.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import math
@@ -137,7 +141,10 @@ def instance_of(_runtime: Any, left: Any, right: Any) -> Any:
     """`value instanceof "kind"`."""
     name = bare(right)
     if kind_of(name) == "function":
-        raise Raised("instanceof with constructor functions not yet supported", hint='write the kind as a string, as in x instanceof "number"')
+        raise Raised(
+            "instanceof with constructor functions not yet supported",
+            hint='write the kind as a string, as in x instanceof "number"',
+        )
     if type(name) is not str:
         raise Raised("Invalid right operand for operator instanceof", hint="it must be a string")
     wanted = name.lower()

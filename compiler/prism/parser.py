@@ -13,9 +13,10 @@ from compiler.prism.brackets import Classifier, pair
 from compiler.prism.build import BuildError, builder_methods
 from compiler.prism.errors import PrismError
 from compiler.prism.expected import describe
-from compiler.prism.lexer import Tok, tokenize
+from compiler.prism.lexer import tokenize
 from compiler.prism.options import Limits
 from compiler.prism.source import Source
+from compiler.prism.tokens import Tok
 
 Rule = tuple[str, int, Callable[[list[Any]], Any] | None]
 States = list[dict[str, int]]
@@ -49,7 +50,7 @@ def parse_source(source: Source, limits: Limits) -> t.Program:
 def read_tokens(source: Source, limits: Limits) -> list[Tok]:
     """The classified tokens of a text."""
     size = len(source.text)
-    if size > limits.source or size < limits.source < size * 4 and _size(source.text) > limits.source:
+    if size > limits.source or (size < limits.source < size * 4 and _size(source.text) > limits.source):
         message = f"The program is larger than {limits.source} bytes"
         raise PrismError("LimitError", message, code="source_too_large", hint="split it up", file=source.name)
     tokens = tokenize(source, limits)

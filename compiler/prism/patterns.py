@@ -9,10 +9,10 @@ from compiler.prism import tree as t
 from compiler.prism.emit import Expr
 
 if TYPE_CHECKING:
-    from compiler.prism.generate import Generator
+    from compiler.prism.bodies import BodyGenerator
 
 
-def take_apart(gen: Generator, target: Any, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
+def take_apart(gen: BodyGenerator, target: Any, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
     """Bind or assign everything in a pattern. `threshold`: values less confident than that become null."""
     if isinstance(target, t.Bind):
         _give(gen, target, value, declare=declare)
@@ -22,14 +22,14 @@ def take_apart(gen: Generator, target: Any, value: Expr, threshold: Expr | None,
         _object(gen, target, value, threshold, declare=declare)
 
 
-def _give(gen: Generator, bind: t.Bind, value: Expr, *, declare: bool) -> None:
+def _give(gen: BodyGenerator, bind: t.Bind, value: Expr, *, declare: bool) -> None:
     if declare:
         gen.write(gen.names.decls[id(bind)], value)
     else:
         gen.assign(gen.names.refs[id(bind)], value, bind.pos)
 
 
-def _filtered(gen: Generator, value: Expr, threshold: Expr | None, own: Any, pos: int) -> Expr:
+def _filtered(gen: BodyGenerator, value: Expr, threshold: Expr | None, own: Any, pos: int) -> Expr:
     if threshold is not None:
         value = e.call("r_above", value, threshold, pos=pos)
     if own is not None:
@@ -38,7 +38,7 @@ def _filtered(gen: Generator, value: Expr, threshold: Expr | None, own: Any, pos
     return value
 
 
-def _array(gen: Generator, target: t.ArrayPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
+def _array(gen: BodyGenerator, target: t.ArrayPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
     count = e.const(len(target.items))
     parts = gen.spill(e.call("r_parts", value, count, pos=target.pos))
     for i, item in enumerate(target.items):
@@ -51,7 +51,7 @@ def _array(gen: Generator, target: t.ArrayPattern, value: Expr, threshold: Expr 
         _give(gen, target.rest, e.call("r_rest", parts, count, limit, pos=target.rest.pos), declare=declare)
 
 
-def _object(gen: Generator, target: t.ObjectPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
+def _object(gen: BodyGenerator, target: t.ObjectPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
     parts = gen.spill(e.call("r_fields", value, pos=target.pos))
     for prop in target.props:
         part = e.call("r_field", parts, e.const(prop.key))

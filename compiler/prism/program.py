@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from compiler.prism import emit as e
 from compiler.prism import tree as t
+from compiler.prism.binding import binds
 from compiler.prism.build import BuildError
 from compiler.prism.errors import PrismError
 from compiler.prism.helpers import HELPERS
@@ -76,8 +77,9 @@ class Program:
         by_name = {f"prism:{path}": unit for path, unit in self.units.items()}
         while traceback is not None:
             unit = by_name.get(traceback.tb_frame.f_code.co_filename)
-            if unit is not None and traceback.tb_lineno is not None:
-                found, offset = unit, traceback.tb_lineno - 1
+            line = cast("int | None", traceback.tb_lineno)  # an instruction may belong to no line
+            if unit is not None and line is not None:
+                found, offset = unit, line - 1
             traceback = traceback.tb_next
         return found, offset
 
@@ -252,8 +254,6 @@ def _wrapped(failure: PrismError, path: str) -> PrismError:
 
 def exported_names(unit: Unit) -> Iterable[str]:
     """Names a file exports, as far as its text tells."""
-    from compiler.prism.resolve import binds  # noqa: PLC0415 - only for this listing
-
     for node in unit.tree.body:
         if not isinstance(node, t.Export):
             continue

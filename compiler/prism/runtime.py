@@ -8,7 +8,7 @@ by an estimate for each value made, and when the estimate is used up a census of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from compiler.prism.census import live_size
 from compiler.prism.errors import EffectFailed, LimitHit, PrismError, Raised, Stop
@@ -53,7 +53,9 @@ class Runtime:
             try:
                 self.globals[name] = from_json(value)
             except ValueError as problem:
-                raise PrismError("RuntimeError", f"The input '{name}' cannot be used: {problem}", code="bad_input") from None
+                raise PrismError(
+                    "RuntimeError", f"The input '{name}' cannot be used: {problem}", code="bad_input"
+                ) from None
         for name, function in host.items():
             self.globals[name] = Native(name, self._host(name, function), self)
 
@@ -66,7 +68,9 @@ class Runtime:
             try:
                 return from_json(result)
             except ValueError as problem:
-                raise Raised(f"{name}() returned something the language has no place for: {problem}", code="host") from None
+                raise Raised(
+                    f"{name}() returned something the language has no place for: {problem}", code="host"
+                ) from None
 
         return run
 
@@ -85,7 +89,9 @@ class Runtime:
         """The slice of steps is used up."""
         used = self.steps_used()
         if used > self._limit:
-            raise LimitHit("steps_exceeded", f"The program takes more than {self._limit} steps", "is there an endless loop?")
+            raise LimitHit(
+                "steps_exceeded", f"The program takes more than {self._limit} steps", "is there an endless loop?"
+            )
         self._base = used
         self._chunk = min(self._slice or self._limit, self._limit - used)
         self.left = self._chunk
@@ -160,7 +166,7 @@ class Runtime:
 
     def call(self, depth: int, function: Any, args: Sequence[Any]) -> Any:
         """Call any value with arguments."""
-        kind = type(function)
+        kind = cast("type[Any]", type(function))
         if kind is Fn:
             count = len(args)
             if function.arity == count:
@@ -175,8 +181,8 @@ class Runtime:
             return function.run(self, depth, args)
         if kind is Confident:
             result = self.call(depth, function.value, args)
-            if type(result) is Confident:
-                return Confident(result.value, result.confidence * function.confidence)
+            if isinstance(result, Confident):
+                return Confident(bare(result), result.confidence * function.confidence)
             return Confident(result, function.confidence)
         raise Raised(f"Cannot call non-function value: {kind_of(function)}", code="not_a_function")
 
@@ -195,11 +201,17 @@ class Runtime:
         what = "Lambda" if function.is_lambda else "Function"
         least = "at least " if rest else ""
         message = f"{what} expects {least}{function.required} arguments, got {count}"
-        raise Raised(message, code="wrong_arguments", hint=f"in the call of {function.name}" if not function.is_lambda else "")
+        raise Raised(
+            message, code="wrong_arguments", hint=f"in the call of {function.name}" if not function.is_lambda else ""
+        )
 
     def callee(self, function: Any, _count: int) -> Callable[..., Any]:
         """Something that can be called as generated code calls functions: with the depth left, then the arguments."""
-        return lambda depth, *args: self.call(depth + 1, function, args)
+
+        def run(depth: int, *args: Any) -> Any:
+            return self.call(depth + 1, function, args)
+
+        return run
 
     def call_back(self, function: Any, args: Sequence[Any]) -> Any:
         """A host function calls a value of the program."""

@@ -17,8 +17,9 @@ UNCHECKED_KINDS = frozenset({"param", "hole", "loop", "catch", "match"})
 class Var:
     """One variable."""
 
-    __slots__ = ("annotated", "assigned", "boxed", "captured", "const", "declared", "defs", "func", "hoisted", "in_loop", "kind",
-                 "name", "needs_init", "number", "params", "pos", "py", "ready", "soft", "used")  # fmt: skip
+    __slots__ = ("annotated", "assigned", "boxed", "captured", "const", "declared", "defs", "func", "hoisted",
+                 "in_loop", "kind", "name", "needs_init", "number", "params", "pos", "py", "ready", "soft",
+                 "used")  # fmt: skip
 
     def __init__(self, name: str, py: str, kind: str, func: Func, pos: int, *, const: bool, soft: bool) -> None:
         self.name = name

@@ -4,6 +4,10 @@ number float, string str, boolean bool, null None, array list, object dict (both
 `Confident`, function `Fn` or `Native`. A confident value is flat: it never holds another one.
 """
 
+# The values of programs are of any type: looking into a container of them gives values of any type again.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownLambdaType=false
+
 from __future__ import annotations
 
 import math
@@ -75,7 +79,9 @@ class Native:
 
     __slots__ = ("name", "run", "runtime")
 
-    def __init__(self, name: str, run: Callable[[Any, int, Sequence[Any]], Any], runtime: Runtime | None = None) -> None:
+    def __init__(
+        self, name: str, run: Callable[[Any, int, Sequence[Any]], Any], runtime: Runtime | None = None
+    ) -> None:
         self.name = name
         self.run = run
         self.runtime = runtime
@@ -233,21 +239,23 @@ def same(left: Any, right: Any, charge: Callable[[int], None] | None = None, dep
         return left == right
     if kind is Confident:
         return left.confidence == right.confidence and same(left.value, right.value, charge, depth)
+    return _same_inside(left, right, charge, depth)
+
+
+def _same_inside(left: Any, right: Any, charge: Callable[[int], None] | None, depth: int) -> bool:
+    """As `same`, of two containers of one kind; functions are equal to nothing but themselves."""
+    kind = type(left)
+    if kind is not list and kind is not dict:
+        return False
     if depth > MAX_NESTING:
         raise Raised("Values are nested too deeply to be compared", code="nested_value")
+    if len(left) != len(right):
+        return False
+    if charge is not None:
+        charge(len(left))
     if kind is list:
-        if len(left) != len(right):
-            return False
-        if charge is not None:
-            charge(len(left))
         return all(same(a, b, charge, depth + 1) for a, b in zip(left, right, strict=True))
-    if kind is dict:
-        if len(left) != len(right):
-            return False
-        if charge is not None:
-            charge(len(left))
-        return all(key in right and same(item, right[key], charge, depth + 1) for key, item in left.items())
-    return False
+    return all(key in right and same(item, right[key], charge, depth + 1) for key, item in left.items())
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,117 @@
+"""Where the values of statements go, and the bodies that hold statements.
+
+`want` says where the value of a statement goes: None (nobody asks), "return" (it is the value of the function), or the
+name of a temporary.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from compiler.prism import emit as e
+from compiler.prism import tree as t
+from compiler.prism.emit import Expr, Stmt
+from compiler.prism.functions import function_value
+from compiler.prism.generate import Generator
+from compiler.prism.matching import emit_match, match_value
+from compiler.prism.scope import Ref
+
+ZERO, NULL = 0.0, None
+Want = str | None
+
+
+class BodyGenerator(Generator):
+    """Statement lists of one Python function."""
+
+    @abstractmethod
+    def statement(self, node: Any, want: Want) -> None:
+        """One statement."""
+
+    def make_lambda(self, node: t.Lambda) -> Expr:
+        return function_value(self, node, node.params, node.body, "lambda")
+
+    def make_match(self, node: t.Match) -> Expr:
+        return match_value(self, node)
+
+    # -- values of statements ----------------------------------------------------------------------------------
+
+    def give(self, value: Expr, want: Want) -> None:
+        """Send a value where it is wanted; evaluated also when nobody wants it."""
+        if want is None:
+            self.out.append(e.do(value))
+        elif want == "return":
+            self.out.append(e.give(value))
+        else:
+            self.out.append(e.set_name(want, value))
+
+    def constant(self, value: float | None, want: Want) -> None:
+        """A value that needs no evaluation."""
+        if want is not None:
+            self.give(e.const(value), want)
+
+    def value(self, node: Any, want: Want) -> None:
+        """An expression whose value is wanted."""
+        if isinstance(node, t.Match):
+            self.constant(NULL, want) if want not in (None, "return") else None
+            emit_match(self, node, want or self.temp())
+            if want == "return":
+                self.constant(NULL, want)
+        else:
+            self.give(self.expr(node), want)
+
+    def spill_always(self, value: Expr) -> Expr:
+        """Evaluate into a temporary, also a constant."""
+        temp = self.temp()
+        self.out.append(e.set_name(temp, value))
+        return e.name(temp)
+
+    def body(self, statements: list[Any], want: Want) -> None:
+        """Statements in order; the last one that has a value is the value."""
+        valued = [i for i, node in enumerate(statements) if not isinstance(node, t.Empty)]
+        final = valued[-1] if valued else -1
+        for i, node in enumerate(statements):
+            self.statement(node, want if i == final else None)
+        if final < 0:
+            self.constant(ZERO, want)
+
+    def block(self, node: Any, want: Want) -> None:
+        """A body with a scope of its own: a block, or a single statement."""
+        for var in self.names.scopes[id(node)].names.values():
+            self.create(var)
+        self.body(node.body if isinstance(node, t.Block) else [node], want)
+
+    def inner(self, node: Any, want: Want) -> list[Stmt]:
+        """The statements of a body."""
+        return self.collect(lambda: self.block(node, want))
+
+    def assign(self, ref: Ref, value: Expr, pos: int) -> None:
+        """Assign a variable that exists already, or fail as the language says."""
+        var = ref.var
+        if var.kind == "global":
+            self.out.append(e.do(value))
+            unknown = e.call("r_unassignable", e.name("R"), e.const(var.name), pos=pos)
+            self.out.append(e.do(unknown))
+        elif var.const:
+            self.out.append(e.do(value))
+            self.out.append(e.do(e.call("r_constant", e.const(var.name), pos=pos)))
+        elif ref.check and not (self.options.legacy and var.soft):
+            held = self.spill_always(value)
+            current = e.item(e.name(var.py), 0) if var.boxed else e.name(var.py)
+            early = e.do(e.call("r_early", e.const(var.name), pos=pos))
+            self.out.append(e.when(e.same(current, e.name("U")), [early]))
+            self.write(var, held)
+        else:
+            self.write(var, value)
+
+    def bands(self, score: Expr, branches: dict[str, t.Block], want: Want, otherwise: Callable[[], None]) -> None:
+        default = branches.get("default")
+
+        def lines(band: str) -> list[Stmt]:
+            chosen = branches.get(band, default)
+            return self.collect(otherwise) if chosen is None else self.inner(chosen, want)
+
+        high = e.compare(score, e.ast.GtE(), e.const(self.options.high))
+        medium = e.compare(score, e.ast.GtE(), e.const(self.options.medium))
+        self.out.append(e.when(high, lines("high"), [e.when(medium, lines("medium"), lines("low"))]))
