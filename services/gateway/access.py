@@ -1,8 +1,8 @@
 """Who may use the gateway: bearer keys when there are any, and local callers when there are none.
 
-Without keys the gateway listens on loopback for the user of the machine. A page in that user's browser could still reach
-it, under a host name of its own or across origins (WebSockets and plain posts need no permission for that), so requests
-for foreign hosts and from foreign origins are refused.
+Without keys the gateway listens on loopback for the user of the machine. A page in that user's browser could still
+reach it, under a host name of its own or across origins (WebSockets and plain posts need no permission for that), so
+requests for foreign hosts and from foreign origins are refused.
 """
 
 from __future__ import annotations

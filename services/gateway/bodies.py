@@ -56,10 +56,17 @@ async def json_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and media != "application/json":
         raise Trouble(415, f"The body is {media or 'of no stated type'}; send application/json.")
+    return _decoded(body or b"{}", kind)
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    """Malformed JSON is 400, and JSON that does not fit is 422, wherever in the body the one or the other begins."""
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        raise Trouble(422, "The body does not fit.", [problem_of(error)]) from error
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError as error:
+            msgspec.json.decode(body)  # what is wrong with the type may stand before what is no JSON at all
+            raise Trouble(422, "The body does not fit.", [problem_of(error)]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Trouble(400, f"The body is not JSON: {reason}.") from error

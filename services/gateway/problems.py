@@ -77,7 +77,7 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
         return on_error(request, error)
     problems: list[Problem] = []
     if isinstance(error.extra, list):
-        for entry in cast("list[Any]", error.extra):
+        for entry in error.extra:
             if isinstance(entry, dict):
                 found = cast("dict[str, Any]", entry)
                 problems.append(Problem(where=str(found.get("key", "")), what=str(found.get("message", ""))))
@@ -86,8 +86,8 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
         detail = "There is nothing at this path; /schema lists what there is."
     elif error.status_code == 405:
         detail = f"{request.method} is not for this path; /schema lists what there is."
-    elif problems:
-        detail = "A parameter does not fit."
+    elif problems:  # only parameters come here; bodies are read by `json_body`
+        return answer(request, Trouble(422, "A parameter does not fit.", problems))
     return answer(request, Trouble(error.status_code, detail, problems))
 
 

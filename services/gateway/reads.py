@@ -147,7 +147,8 @@ async def page(
     """Executions, newest first, and where the next page begins."""
     async with database.connection() as connection:
         rows = await connection.fetch(
-            "SELECT * FROM executions WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR pattern_name = $2)"
+            "SELECT * FROM executions WHERE ($1::text IS NULL OR status = $1)"
+            " AND ($2::text IS NULL OR pattern_name = $2)"
             " AND ($3::bigint IS NULL OR first_seq < $3) ORDER BY first_seq DESC LIMIT $4",
             status,
             pattern,

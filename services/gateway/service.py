@@ -77,7 +77,7 @@ def application(context: Context, access: Access) -> Litestar:
 
     async def count(message: Message, scope: Scope) -> None:
         if message["type"] == "http.response.start":
-            context.count(str(scope.get("method", "")), message["status"])
+            context.count(str(scope["method"]) if "method" in scope else "", message["status"])
 
     return Litestar(
         route_handlers=[
@@ -119,7 +119,7 @@ class Gateway(Service):
         self._database = Database(settings.database_url)
         self._etcd = Etcd(settings.etcd_endpoints)
         self._context: Context | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: _Server | None = None
 
     @property
     def address(self) -> str:
@@ -148,11 +148,18 @@ class Gateway(Service):
             server_header=False,
         )
         self._server = _Server(config)
-        self.spawn(self._server.serve(sockets=[listener]), name="http")
-        while not self._server.started:
-            await asyncio.sleep(0.005)
+        self.spawn(self._serve(self._server, listener), name="http")
+        await self._server.begun.wait()
         if self._host not in LOCAL_HOSTS and not self.settings.api_key:
             _log.warning("gateway_open_to_the_network", address=self.address, hint="set PARALLAX_API_KEY")
+
+    async def _serve(self, server: _Server, listener: socket.socket) -> None:
+        with listener:
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                server.begun.set()
+                server.over.set()
 
     async def stop(self) -> None:
         """Answers what is in hand, ends streams, and closes."""
@@ -162,14 +169,22 @@ class Gateway(Service):
             self._server.should_exit = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(4.0):
-                    while self._server.server_state.connections or self._server.server_state.tasks:
-                        await asyncio.sleep(0.02)
+                    await self._server.over.wait()
         await self._etcd.close()
         await self._database.close()
 
 
 class _Server(uvicorn.Server):
     """uvicorn without its own signals: the service's life decides when it ends."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.begun, self.over = asyncio.Event(), asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to listen, and says so."""
+        await super().startup(sockets)
+        self.begun.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from shared.service import run_service
-
 from services.workspace.service import WorkspaceService
+from shared.service import run_service
 
 if __name__ == "__main__":
     run_service(WorkspaceService)
