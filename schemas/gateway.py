@@ -38,6 +38,12 @@ class PatternRunBody(Model, frozen=True, kw_only=True):
     execution_id: str = ""
 
 
+class Retry(Model, frozen=True, kw_only=True):
+    """The body of `POST /api/executions/{id}/retry`: the id of the new execution, where the client wants to choose."""
+
+    idempotency_key: str = msgspec.field(name="idempotency-key", default="")
+
+
 class PatternText(Model, frozen=True, kw_only=True):
     """A pattern's text. Without it the pattern of that name in the library is meant."""
 

@@ -13,13 +13,13 @@ from litestar.params import PathParameter, QueryParameter
 
 from schemas.base import Problem
 from schemas.commands import Cancel, Pause, Resume, Signal
-from schemas.gateway import AnswerBody, ExecutionBody, PatternRunBody, PatternText, ProblemDocument
+from schemas.gateway import AnswerBody, ExecutionBody, PatternRunBody, PatternText, ProblemDocument, Retry
 from services.gateway.problems import Trouble
 
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 1024 * 1024
-BODIES = (ExecutionBody, PatternRunBody, PatternText, AnswerBody, Cancel, Pause, Resume, Signal, ProblemDocument)
+BODIES = (ExecutionBody, PatternRunBody, PatternText, AnswerBody, Cancel, Pause, Resume, Signal, Retry, ProblemDocument)
 """Every type that a body may have."""
 
 _DURATION = re.compile(r"^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h)?$")

@@ -24,8 +24,15 @@ from schemas.commands import (
     Resume,
     Signal,
 )
-from schemas.events import ENDINGS
-from schemas.gateway import CommandTaken, ExecutionBody, ExecutionCreated, ExecutionOptions, ExecutionView
+from schemas.events import ENDINGS, ExecutionAccepted
+from schemas.gateway import (
+    CommandTaken,
+    ExecutionBody,
+    ExecutionCreated,
+    ExecutionOptions,
+    ExecutionView,
+    Retry,
+)
 from services.gateway.bodies import After, Name, Wait, json_body, page_of, problem_of, seconds, takes
 from services.gateway.context import Context, context_of, execution_id, refused
 from services.gateway.problems import Trouble, not_found
@@ -55,25 +62,36 @@ async def submit(
 ) -> Response[ExecutionCreated] | Response[ExecutionView]:
     """Hands a request on to the bus and tells what became of it."""
     patience = 0.0 if wait is None else min(seconds(wait, "wait"), _MOST_WAIT_S)
-    name = key or body.idempotency_key or body.execution_id or new_id()
-    if not subjects.is_execution_id(name):
-        hint = "Use letters, digits, - and _, at most 64 characters."
-        problem = Problem(where="idempotency-key", what=f"{name[:100]!r} cannot be the id of an execution.", hint=hint)
-        raise Trouble(422, "The idempotency key cannot be used.", [problem])
+    name = _fit(key or body.idempotency_key or body.execution_id or new_id())
     request = ExecutionRequest(
         pattern=body.pattern, input=body.input, repo=body.repo, execution_id=name, options=_options(body.options)
     )
-    reply = await context.submit(subjects.REQUEST, request)
-    if reply is not None and reply.status == "rejected":
-        raise refused(reply)
-    if reply is None:
-        context.stored(
-            ExecutionView(id=name, pattern_name=body.pattern.partition("@")[0], status="pending", input=body.input)
-        )
+    created = await _ask_for(context, request)
     if patience:
         view = await _ended(context, name, patience)
         if view is not None:
             return Response(view, status_code=200)
+    return created
+
+
+def _fit(key: str) -> str:
+    """An idempotency key that can be an execution's id. Raises Trouble 422."""
+    if subjects.is_execution_id(key):
+        return key
+    hint = "Use letters, digits, - and _, at most 64 characters."
+    problem = Problem(where="idempotency-key", what=f"{key[:100]!r} cannot be the id of an execution.", hint=hint)
+    raise Trouble(422, "The idempotency key cannot be used.", [problem])
+
+
+async def _ask_for(context: Context, request: ExecutionRequest) -> Response[ExecutionCreated]:
+    """Stores a request and answers 202. Raises Trouble when the engine says no."""
+    name = request.execution_id
+    reply = await context.submit(subjects.REQUEST, request)
+    if reply is not None and reply.status == "rejected":
+        raise refused(reply)
+    if reply is None:
+        pattern = request.pattern.partition("@")[0]
+        context.stored(ExecutionView(id=name, pattern_name=pattern, status="pending", input=request.input))
     status = "pending" if reply is None else "accepted"
     created = ExecutionCreated(id=name, status=status, events_url=f"/api/executions/{name}/events")
     return Response(created, status_code=202, headers={"location": f"/api/executions/{name}"})
@@ -190,6 +208,34 @@ def _command(verb: str, kind: type[Model], summary: str, text: str) -> HTTPRoute
         operation_class=takes(kind, required=needs_body),
     )
     return route(handler)
+
+
+@post(
+    "/executions/{name:str}/retry",
+    status_code=202,
+    summary="Ask for an ended execution's work again",
+    operation_class=takes(Retry, required=False),
+)
+async def retry(request: Request[Any, Any, Any], state: State, name: Name) -> Response[ExecutionCreated]:
+    """A new execution with the pattern, input, repository and options of one that has ended. 409 while it has not."""
+    context = context_of(state)
+    execution_id(name)
+    body = await json_body(request, Retry)
+    await context.must_know(name)
+    records = await history(context.bus, name)
+    accepted = next((one.data for one in records if isinstance(one.data, ExecutionAccepted)), None)
+    if accepted is None:
+        raise Trouble(409, f"The execution {name!r} was never taken on; send a request that can be.")
+    if not any(one.type in ENDINGS for one in records):
+        raise Trouble(409, f"The execution {name!r} has not ended; cancel it, or wait for its end.")
+    again = ExecutionRequest(
+        pattern=accepted.pattern,
+        input=accepted.input,
+        repo=accepted.repo,
+        execution_id=_fit(request.headers.get("idempotency-key", "") or body.idempotency_key or new_id()),
+        options=accepted.options,
+    )
+    return await _ask_for(context, again)
 
 
 def taken(name: str, reply: CommandReply | None) -> CommandTaken:

@@ -16,7 +16,7 @@ from shared.postgres import REFUSED, DatabaseAway
 
 _log = structlog.get_logger(__name__)
 
-_TITLES = {
+TITLES = {
     400: "The request cannot be read",
     401: "A key is needed",
     403: "Not from there",
@@ -30,6 +30,7 @@ _TITLES = {
     503: "A server is away",
     504: "No answer in time",
 }
+"""What each status means here."""
 PROBLEM_JSON = "application/problem+json"
 _NO_TABLE = ("42P01", "3F000")
 _AGAIN_S = 2
@@ -54,7 +55,7 @@ def not_found(what: str, name: str) -> Trouble:
 def answer(request: Request[Any, Any, Any], trouble: Trouble) -> Response[bytes]:
     """A problem document as a response."""
     document = ProblemDocument(
-        title=_TITLES.get(trouble.status, "Error"),
+        title=TITLES.get(trouble.status, "Error"),
         status=trouble.status,
         detail=trouble.detail,
         instance=request.url.path,
@@ -81,7 +82,7 @@ def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[b
             if isinstance(entry, dict):
                 found = cast("dict[str, Any]", entry)
                 problems.append(Problem(where=str(found.get("key", "")), what=str(found.get("message", ""))))
-    detail = error.detail or _TITLES.get(error.status_code, "Error")
+    detail = error.detail or TITLES.get(error.status_code, "Error")
     if error.status_code == 404:
         detail = "There is nothing at this path; /schema lists what there is."
     elif error.status_code == 405:

@@ -23,13 +23,13 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
-from services.gateway import bodies, catalog, executions, health, patterns, streams
+from services.gateway import catalog, executions, health, patterns, streams
 from services.gateway.access import LOCAL_HOSTS, Access
 from services.gateway.context import Context
+from services.gateway.description import DescriptionPlugin
 from services.gateway.problems import Trouble, on_error, on_http, on_trouble
 from shared.bus import Bus
 from shared.config import Settings
@@ -51,6 +51,7 @@ _ROUTES: list[Any] = [
     executions.pause,
     executions.resume,
     executions.signal,
+    executions.retry,
     executions.replay,
     executions.stats,
     streams.sse,
@@ -94,9 +95,8 @@ def application(context: Context, access: Access) -> Litestar:
             version=VERSION,
             description="Ask for executions, follow them, interrupt them, and read what they left.",
             path="/schema",
-            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+            render_plugins=[DescriptionPlugin(keyed=access.keyed)],
             components=Components(
-                schemas=bodies.components(),
                 security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")},
             ),
             security=[{"bearer": []}],

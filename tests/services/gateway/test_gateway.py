@@ -4,113 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import websockets
 
 from schemas.base import Problem
 from schemas.commands import CommandReply
-from schemas.events import ExecutionAccepted, ExecutionCompleted, ExecutionStarted, SignalReceived
-from schemas.projections import ProjectorAnswer, ProjectorQuery
+from schemas.events import ExecutionCompleted
 from services.gateway.service import Gateway
-from services.projector.service import Projector
-from shared import subjects
-from shared.bus import Bus, Delivery, NoResponder
+from shared.bus import Bus
 from shared.config import load
-from shared.testing import eventually
-
-PATTERN = """
-export const pattern = {name: "noop", version: "1.0.0", workspace: {enabled: false}}
-1
-"""
-
-
-class House:
-    """A gateway, a projector, a bus, and answers for requests."""
-
-    def __init__(self, gateway: Gateway, bus: Bus) -> None:
-        self.url = gateway.address
-        self.gateway = gateway
-        self.bus = bus
-        self.heard: list[Delivery] = []
-        self.reply = CommandReply(execution_id="x", status="accepted")
-
-    async def handle(self, delivery: Delivery) -> None:
-        """Answers a request or a command as an engine would."""
-        self.heard.append(delivery)
-        if delivery.reply_to:
-            await self.bus.publish(delivery.reply_to, self.reply)
-
-    async def tell(self, name: str, ending: bool = True) -> None:
-        """The log of a short execution."""
-        await self.bus.append(ExecutionAccepted(execution_id=name, pattern="noop", request_digest="d", engine="e"))
-        await self.bus.append(
-            ExecutionStarted(
-                execution_id=name,
-                engine="e",
-                epoch=1,
-                pattern_name="noop",
-                pattern_version="1.0.0",
-                pattern_format="prism",
-                pattern_digest="d",
-                program="1",
-                program_digest="d",
-            )
-        )
-        if ending:
-            await self.bus.append(ExecutionCompleted(execution_id=name, result={"n": 1}, confidence=0.5))
-
-
-async def projections(bus: Bus) -> bool:
-    """Whether the projector leads, and so has made its tables."""
-    try:
-        await bus.request(subjects.QUERY_PROJECTOR, ProjectorQuery(), ProjectorAnswer)
-    except NoResponder:
-        return False
-    return True
-
-
-@pytest.fixture
-async def house(nats_url: str, postgres_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    """A gateway at work."""
-    (tmp_path / "noop.prism").write_text(PATTERN, encoding="utf-8")
-    settings = load(
-        {
-            "PARALLAX_NATS_URL": nats_url,
-            "PARALLAX_DATABASE_URL": postgres_url,
-            "PARALLAX_PATTERNS_DIR": str(tmp_path),
-            "PARALLAX_API_URL": "http://127.0.0.1:0",
-        }
-    )
-    bus = await Bus.connect(settings, name="gateway")
-    await bus.ensure_streams()
-    projector = Projector(settings, bus)
-    gateway = Gateway(settings, bus)
-    await projector.begin()
-    await gateway.begin()
-    await eventually(lambda: projections(bus), timeout_s=20)
-    place = House(gateway, bus)
-    worker = await bus.work(
-        durable=f"test-{uuid.uuid4().hex[:8]}",
-        stream="requests",
-        filters=[subjects.REQUEST, *(subjects.command("*", verb) for verb in subjects.COMMAND_VERBS)],
-        handler=place.handle,
-    )
-    yield place
-    await worker.stop()
-    await gateway.halt()
-    await projector.halt()
-    await bus.close()
-
-
-def fresh() -> str:
-    """An execution id of this test's own."""
-    return f"g{uuid.uuid4().hex[:12]}"
+from tests.services.gateway.house import PATTERN, House, fresh
 
 
 async def test_a_request_over_http_reaches_the_bus(house: House) -> None:
@@ -227,61 +132,6 @@ async def test_lists_are_paged(house: House) -> None:
     assert [name for name in seen if name in names][:5] == names[::-1] or set(names) <= set(seen)
 
 
-async def read_sse(client: httpx.AsyncClient, path: str, headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """The events of a stream until its end."""
-    found: list[dict[str, Any]] = []
-    async with client.stream("GET", path, headers=headers or {}, timeout=20) as answer:
-        assert answer.status_code == 200
-        async for line in answer.aiter_lines():
-            if line == "event: end":
-                return found
-            if line.startswith("data: "):
-                found.append(json.loads(line[6:]))
-    raise AssertionError("the stream broke off")
-
-
-async def test_a_stream_has_history_and_live_without_a_gap(house: House) -> None:
-    """Events that are appended while the stream begins are all there, once, in order; it ends with the execution."""
-    name = fresh()
-    await house.tell(name, ending=False)
-
-    async def write() -> None:
-        for number in range(300):
-            await house.bus.append(SignalReceived(execution_id=name, number=number, name="n"))
-        await house.bus.append(ExecutionCompleted(execution_id=name))
-
-    async with httpx.AsyncClient(base_url=house.url) as client, asyncio.TaskGroup() as group:
-        group.create_task(write())
-        await asyncio.sleep(0.02)
-        reading = group.create_task(read_sse(client, f"/api/executions/{name}/events/stream"))
-    found = reading.result()
-    assert [one["data"]["number"] for one in found if one["type"] == "signal.received"] == list(range(300))
-    assert found[-1]["type"] == "execution.completed"
-
-
-async def test_a_stream_resumes_after_the_last_event_id(house: House) -> None:
-    """A client that comes back names the last event it had, and gets the next one."""
-    name = fresh()
-    await house.tell(name)
-    async with httpx.AsyncClient(base_url=house.url) as client:
-        path = f"/api/executions/{name}/events/stream"
-        whole = await read_sse(client, path)
-        rest = await read_sse(client, path, {"last-event-id": str(whole[0]["seq"])})
-        nothing = await read_sse(client, path, {"last-event-id": str(whole[-1]["seq"])})
-    assert rest == whole[1:]
-    assert nothing == []
-
-
-async def test_a_websocket_says_the_same(house: House) -> None:
-    """One document a message, closed with 1000 after the ending."""
-    name = fresh()
-    await house.tell(name)
-    async with websockets.connect(f"{house.url.replace('http', 'ws')}/api/executions/{name}/stream") as socket:
-        kinds = [json.loads(message)["type"] async for message in socket]
-    assert kinds == ["execution.accepted", "execution.started", "execution.completed"]
-    assert socket.close_code == 1000
-
-
 async def test_patterns_are_listed_checked_and_compiled(house: House) -> None:
     """A text with a fault is answered with its diagnostics."""
     async with httpx.AsyncClient(base_url=house.url) as client:
@@ -305,14 +155,6 @@ async def test_health_and_numbers(house: House) -> None:
         answer = await client.get("/metrics")
         assert answer.status_code == 200
         assert "parallax_log_last_sequence" in answer.text
-
-
-async def test_the_interface_describes_itself(house: House) -> None:
-    """OpenAPI 3.1 at /schema, with every path."""
-    async with httpx.AsyncClient(base_url=house.url) as client:
-        document = (await client.get("/schema")).json()
-    assert document["openapi"].startswith("3.1")
-    assert {"/api/executions", "/api/executions/{name}/events/stream", "/health/ready"} <= set(document["paths"])
 
 
 async def test_a_foreign_host_name_is_refused_without_keys(house: House) -> None:
