@@ -25,6 +25,9 @@ MAX_LINE = 1024 * 1024
 
 _CHUNK = 64 * 1024
 
+_LOOK_EVERY_S = 0.25
+_PIPES_S = 3.0
+
 LineHandler = Callable[[bytes, bool], Awaitable[None] | None]
 """Takes one line without its end, and whether it is whole (False: a piece of a longer one)."""
 
@@ -71,24 +74,49 @@ class Program:
 
     async def wait(self) -> int:
         """The exit code, once nothing of the program is left and all that it wrote was handed over."""
-        code = await self._process.wait()
-        if code < 0:  # the keeper itself was killed: what it kept still runs, and holds the pipes that are read below
-            await asyncio.to_thread(sweep_marked, {self.mark})
-        for reader in self._readers:
-            await reader
+        code = await self._exited()
+        if self._readers:
+            _, stuck = await asyncio.wait(self._readers, timeout=None if code >= 0 else _PIPES_S)
+            for reader in stuck:
+                reader.cancel()
+            for reader in self._readers:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reader
         self.close_input()
         self._close_lifeline()
         return code
+
+    async def _exited(self) -> int:
+        """The exit code of the keeper, which ends after all that it keeps.
+
+        A keeper that was killed left processes that run on and hold the pipes, for which asyncio's own `wait` waits:
+        they are found by their mark. One that has thrown away its mark as well is given up after some seconds.
+        """
+        waiting = asyncio.create_task(self._process.wait())
+        orphaned = 0
+        while orphaned * _LOOK_EVERY_S < _PIPES_S:
+            done, _ = await asyncio.wait({waiting}, timeout=_LOOK_EVERY_S)
+            if done:
+                break
+            if (self._process.returncode or 0) < 0:
+                orphaned += 1
+                await asyncio.to_thread(sweep_marked, {self.mark})
+        code = self._process.returncode
+        if not waiting.done():
+            waiting.cancel()
+        if code is not None and code < 0:
+            await asyncio.to_thread(sweep_marked, {self.mark})
+        return code if code is not None else await waiting
 
     async def end(self, *, grace_s: float = GRACE_S) -> None:
         """Ends the program and everything it started: politely first, then not. Returns when nothing is left."""
         self.end_soon()
         if self._process.returncode is None:
             try:
-                await asyncio.wait_for(asyncio.shield(self._process.wait()), grace_s + GRACE_S)
+                await asyncio.wait_for(self._exited(), grace_s + GRACE_S)
             except TimeoutError:
                 self._close_lifeline()
-                await self._process.wait()
+                await self._exited()
 
     def end_soon(self) -> None:
         """Asks the keeper to end the program and everything it started, and does not wait for it."""
