@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.base import ExecutionId, Json, Millis, Model, Problem, Score
+from schemas.base import ExecutionId, Json, Millis, Model, Problem
 
 
 class Repository(Model, frozen=True, kw_only=True):
@@ -105,10 +105,3 @@ class ReplayReport(Model, frozen=True, kw_only=True):
     identical: bool
     first_difference: Json = None
     error: str = ""
-
-
-class Verdict(Model, frozen=True, kw_only=True):
-    """A score in [0, 1] and the words that go with it."""
-
-    score: Score | None = None
-    note: str = ""

@@ -29,7 +29,7 @@ class ForwardedCommand(Model, frozen=True, kw_only=True):
     execution_id: ExecutionId
     verb: CommandVerb
     number: int
-    body: msgspec.Raw = msgspec.Raw(b"{}")
+    body: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
 
 
 class OpenExecution(Model, frozen=True, kw_only=True):
@@ -45,9 +45,3 @@ class OpenExecutions(Model, frozen=True, kw_only=True):
 
     position: int
     open: dict[str, OpenExecution] = {}
-
-
-class PatternQuery(Model, frozen=True, kw_only=True):
-    """The body of `parallax.queries.patterns`: one pattern by name or `name@range`, or all when the name is empty."""
-
-    name: str = ""

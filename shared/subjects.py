@@ -143,9 +143,6 @@ def engine_command(engine_id: str) -> str:
 QUERY_REPLAY = "parallax.queries.replay"
 """`ReplayQuery` → `ReplayReport`, answered by an engine."""
 
-QUERY_PATTERNS = "parallax.queries.patterns"
-"""`PatternQuery` → patterns, answered by an engine."""
-
 QUERY_WORKSPACE = "parallax.queries.workspace"
 """`WorkspaceQuery` → `WorkspaceAnswer`, answered by the workspace service."""
 
