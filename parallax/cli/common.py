@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -84,6 +87,32 @@ def settings_for(data: str | Path | None = None, *, need_running: bool = True) -
     from shared.config import Settings
 
     return Settings.load(environ_for(data, need_running=need_running))
+
+
+def program() -> str:
+    """How this very program is typed from where the caller is, ready to be pasted into a shell."""
+    beside = Path(sys.executable).parent / "parallax"
+    found = shutil.which("parallax")
+    if not os.access(beside, os.X_OK):
+        return "parallax" if found else shlex.join([sys.executable, "-m", "parallax"])
+    if found and Path(found).resolve() == beside.resolve():
+        return "parallax"
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
+
+
+def shown_path(path: Path) -> str:
+    """A path as it is typed in a shell, with `~` for the home directory."""
+    with contextlib.suppress(ValueError, RuntimeError):
+        inside = str(path.relative_to(Path.home()))
+        if shlex.quote(inside) == inside:
+            return f"~/{inside}"
+    return shlex.quote(str(path))
+
+
+def data_words(data: Path | None) -> str:
+    """` --data DIR` for a command that has to mean the same stack as this one; nothing where it does by itself."""
+    return "" if data is None else f" --data {shown_path(data.absolute())}"
 
 
 def emit_json(document: object) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -17,9 +16,18 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option, run_async
+from parallax.cli.card import print_card
+from parallax.cli.common import (
+    BadInputError,
+    WorkFailedError,
+    data_words,
+    emit_json,
+    json_option,
+    program,
+    run_async,
+)
 from parallax.cli.executions import end_document, further
-from parallax.cli.render import LiveView, console, diff_view, print_card
+from parallax.cli.render import LiveView, console, print_commands, print_diff
 from parallax.client import connect
 from parallax.client_errors import ParallaxError
 from parallax.client_events import Event
@@ -159,7 +167,7 @@ def _epilogue(out: Console, story: Story) -> None:
     assert story.ending is not None, "the story is told to its end"
     if story.diff:
         out.print()
-        out.print(diff_view(out, story.diff.rstrip("\n")))
+        print_diff(out, story.diff)
         out.print()
     print_card(out, story.view.progress, story.ending)
     if story.replay is not None:
@@ -174,15 +182,11 @@ def _epilogue(out: Console, story: Story) -> None:
 
 def _farewell(out: Console, story: Story, place: Path, *, kept: bool, seconds: float) -> None:
     assert story.ending is not None, "the story is told to its end"
-    program = "parallax" if shutil.which("parallax") else f"{sys.executable} -m parallax"
-    where = f"--data {place}"
+    typed, where = program(), data_words(place)
     out.print(f"\nAll of it took {seconds:.1f} s. To look further:", style="dim")
-    if not kept:
-        out.print(f"  {program} up --detach {where}", style="cyan")
-    for command in further(story.ending.execution_id, story.ending):
-        out.print(f"  {command.replace('parallax', program, 1)} {where}", style="cyan")
-    if kept:
-        out.print(f"  {program} down {where}", style="cyan")
+    commands = further(story.ending.execution_id, story.ending, place)
+    start, end = f"{typed} up --detach{where}", f"{typed} down{where}"
+    print_commands(out, [*commands, end] if kept else [start, *commands, end])
 
 
 def _document(story: Story, place: Path, seconds: float) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 import click
 import msgspec
 
+from parallax.cli.card import print_card
 from parallax.cli.clients import describe, known, say, talk
-from parallax.cli.common import BadInputError, data_option, emit_json, json_option, settings_for
+from parallax.cli.common import BadInputError, data_option, data_words, emit_json, json_option, program, settings_for
 from parallax.cli.inputs import read_inputs
 from parallax.cli.progress import Progress
-from parallax.cli.render import LiveView, console, print_card
+from parallax.cli.render import LiveView, console
 from parallax.client import Client
 from parallax.client_errors import ParallaxError, RequestRejected
 from parallax.client_events import Event
@@ -63,7 +64,7 @@ def run(
         if detach:
             emit_json({"execution_id": execution.id, "status": "accepted"}) if as_json else click.echo(execution.id)
             return 0
-        return await follow_to_end(execution, as_json=as_json, stream=watch)
+        return await follow_to_end(execution, as_json=as_json, stream=watch, data=data)
 
     return talk(data, work, as_json=as_json)
 
@@ -76,7 +77,7 @@ def _input_schema(pattern: str, data: Path | None) -> Mapping[str, Any]:
     return found.input if found is not None else {}
 
 
-async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool) -> int:
+async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool, data: Path | None = None) -> int:
     """Shows an execution until it ends. Returns the exit code that its end deserves."""
     out = console()
     view = LiveView(out)
@@ -94,23 +95,24 @@ async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool) ->
                     view.show(event)
                     ending = event
     except asyncio.CancelledError:
-        say(f"Still running: {execution.id}. `parallax events {execution.id} --follow` goes on watching,")
-        say(f"`parallax cancel {execution.id}` ends it.")
+        typed = f"{program()} {{}} {execution.id}{data_words(data)}"
+        say(f"Still running: {execution.id}. `{typed.format('events --follow')}` goes on watching,")
+        say(f"`{typed.format('cancel')}` ends it.")
         raise
     assert ending is not None, "events() ends with the ending"
     if as_json:
         emit_json(end_document(view.progress, ending))
     else:
-        print_card(out, view.progress, ending, further(execution.id, ending))
+        print_card(out, view.progress, ending, further(execution.id, ending, data))
     return 0 if ending.type == "execution.completed" else 2 if ending.type == "execution.rejected" else 1
 
 
-def further(execution_id: str, ending: Event) -> list[str]:
-    """Commands that show more of an execution that has ended."""
-    commands = [f"parallax show {execution_id}", f"parallax events {execution_id}"]
-    if ending.data.get("branch"):
-        commands.append(f"parallax workspaces diff {execution_id}")
-    return [*commands, f"parallax replay {execution_id}"]
+def further(execution_id: str, ending: Event, data: Path | None = None) -> list[str]:
+    """Commands that show more of an execution that has ended; they work as they stand, from this directory."""
+    if ending.type == "execution.rejected":
+        return []
+    names = ["show", "events", *(["workspaces diff"] if ending.data.get("branch") else []), "replay"]
+    return [f"{program()} {name} {execution_id}{data_words(data)}" for name in names]
 
 
 def event_document(event: Event) -> dict[str, Any]:

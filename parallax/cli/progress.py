@@ -5,7 +5,9 @@ Pure, so that the live view, the plain lines and `parallax show` tell the same s
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +18,7 @@ from parallax.client_events import Event, failure_of
 State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
 
 _OPEN: tuple[State, ...] = ("waiting", "running", "asking")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
 
 
@@ -33,6 +36,10 @@ class Row:
     note: str = ""
     attempt: int = 1
     agent_id: str = ""
+    verdict: str = ""
+    """What a reviewer said: approve, revise, reject."""
+    of: str = ""
+    """Of a verification: the key of the row that it judges."""
 
     def seconds(self, now: datetime) -> float | None:
         """How long it took, or has taken until `now`. None before it began."""
@@ -91,6 +98,10 @@ class Progress:
     def open_rows(self) -> list[Row]:
         """What is not finished."""
         return [row for row in self.rows.values() if row.state in _OPEN]
+
+    def judged(self, key: str) -> list[Row]:
+        """The verifications of one piece of work that have ended."""
+        return [row for row in self.rows.values() if row.of == key and row.ended is not None]
 
     # -- folds ------------------------------------------------------------------------------------------------------
 
@@ -171,7 +182,10 @@ class Progress:
                 row.note = failure_of(data).message
                 return self._line(event, row.who, f"will be tried again: {shorten(row.note, 90)}", "waiting")
             case "task.completed":
-                row = self._finish(event, key, "done", summary(data.get("result")), data.get("confidence"))
+                verdict, critique = verdict_of(data.get("result"))
+                note = f"{verdict}: {critique}".rstrip(": ") if verdict else summary(data.get("result"))
+                row = self._finish(event, key, "done", note, data.get("confidence"))
+                row.verdict = verdict
                 sure = "" if row.confidence is None else f", confidence {row.confidence:.2f}"
                 return self._line(event, row.who, f"did {row.what}{sure}: {row.note}".rstrip(": "), "done")
             case "task.failed":
@@ -217,12 +231,13 @@ class Progress:
         if event.type == "verification.requested":
             runs = ", ".join(_command(oracle) for oracle in data.get("oracles", []))
             row = self._start(event, key, "verify", runs or "verify")
+            row.of = str(data.get("task_id", ""))
             return self._line(event, "verify", f"runs {row.what}", "running")
         score = data.get("score")
         passed = bool(data.get("passed"))
         note = "passed" if passed else "no evidence" if score is None else "did not pass"
-        counts = _test_counts(data.get("oracles", []))
-        row = self._finish(event, key, "done" if passed else "failed", f"{note}{counts}", score)
+        row = self._finish(event, key, "done" if passed else "failed", note + _found(data.get("oracles", [])), score)
+        row.of = row.of or str(data.get("task_id", ""))
         return self._line(event, "verify", f"{row.what}: {row.note}", row.state)
 
     def _question(self, event: Event) -> list[Line]:
@@ -245,9 +260,14 @@ class Progress:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """The first line of a text, cut to `width` characters."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """The first line of a text, cut to `width` characters, with nothing in it that a terminal would obey."""
+    line = visible(next((line.strip() for line in text.splitlines() if line.strip()), ""))
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def visible(text: str) -> str:
+    """The text without control characters but line feeds: what agents say must not steer the terminal."""
+    return _CONTROL.sub("�", text.replace("\t", "    "))
 
 
 def summary(value: Any, width: int = 72) -> str:
@@ -268,14 +288,32 @@ def _files(files: list[str]) -> str:
     return f"{len(files)} file{'s' if len(files) > 1 else ''}: {shorten(', '.join(files), 60)}"
 
 
+def verdict_of(value: Any) -> tuple[str, str]:
+    """A reviewer's verdict and critique, in a line each; empty where the result is none."""
+    found: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    said = [found.get(name) for name in ("verdict", "critique")]
+    verdict, critique = (shorten(text, 120) if isinstance(text, str) else "" for text in said)
+    return (verdict, critique) if verdict else ("", "")
+
+
+_INTERPRETER = re.compile(r"^\S*python[\d.]*( -[A-Za-ln-z]+)* -m (?=\S)")
+
+
 def _command(oracle: Mapping[str, Any]) -> str:
+    """What an oracle runs, without its options: `python -B -m pytest -q` is pytest."""
     run: str | list[str] = oracle.get("run", "")
-    return shorten(run if isinstance(run, str) else " ".join(run), 40) or str(oracle.get("type", "oracle"))
+    words = _INTERPRETER.sub("", run if isinstance(run, str) else " ".join(run)).split()
+    named = list(itertools.takewhile(lambda word: not word.startswith("-"), words)) or words[:1]
+    return shorten(" ".join(named), 40) or str(oracle.get("type", "oracle"))
 
 
-def _test_counts(oracles: list[Mapping[str, Any]]) -> str:
-    passed = sum(oracle.get("tests_passed") or 0 for oracle in oracles)
-    failed = sum(oracle.get("tests_failed") or 0 for oracle in oracles)
-    skipped = sum(oracle.get("tests_skipped") or 0 for oracle in oracles)
-    parts = [f"{n} {word}" for n, word in ((passed, "passed"), (failed, "failed"), (skipped, "skipped")) if n]
+_COUNTED = ("passed", "failed", "skipped")
+
+
+def _found(oracles: list[Mapping[str, Any]]) -> str:
+    """What oracles found, in brackets: exit codes that are known, tests that were counted."""
+    codes = [oracle["exit_code"] for oracle in oracles if oracle.get("exit_code") is not None]
+    parts = [f"exit code {', '.join(map(str, codes))}"] if codes else []
+    counts = {word: sum(oracle.get(f"tests_{word}") or 0 for oracle in oracles) for word in _COUNTED}
+    parts += [f"{number} {word}" for word, number in counts.items() if number]
     return f" ({', '.join(parts)})" if parts else ""

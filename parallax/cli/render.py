@@ -1,4 +1,4 @@
-"""An execution on a terminal: a live table while it runs, a card at its end; plain lines where there is no terminal."""
+"""An execution on a terminal: a live table while it runs; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
-from rich.box import ROUNDED
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.panel import Panel
 from rich.spinner import Spinner
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from parallax.cli.progress import Line, Progress, Row, State, shorten, summary
-from parallax.client_events import Data, Event, failure_of
+from parallax.cli.progress import Line, Progress, Row, State, visible
+from parallax.client_events import Event
 from shared.clock import SYSTEM_CLOCK
 
 _MARKS: dict[State, tuple[str, str]] = {
@@ -37,13 +34,6 @@ STATUS_STYLES = {
     "paused": "yellow",
     "running": "cyan",
     "waiting": "magenta",
-}
-_SOURCES = {
-    "self_report": "reported by the agents themselves, uncalibrated",
-    "verification": "earned by verification",
-    "review": "given by a reviewer",
-    "aggregate": "aggregated over the team",
-    "program": "computed by the pattern",
 }
 
 
@@ -95,15 +85,15 @@ def plain_line(line: Line) -> Text:
     return Text.assemble(f"{line.at:7.2f}s  ", (mark, style), f" {line.who:<12} {line.what}")
 
 
-def progress_table(progress: Progress, now: datetime, title: str = "") -> RenderableType:
-    """Who does what, for how long, with what confidence."""
+def progress_table(progress: Progress, now: datetime, title: str = "", *, expand: bool = True) -> RenderableType:
+    """Who does what, for how long, with what confidence; over the whole width with `expand`."""
     head = Text.assemble(
         (title or progress.pattern or "waiting for an engine", "bold"),
         ("  " + progress.execution_id, "dim"),
         ("  " + progress.status, STATUS_STYLES.get(progress.status, "")),
         (f"  {progress.seconds(now):.1f} s", "dim"),
     )
-    table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
+    table = Table(box=None, show_header=False, padding=(0, 1), expand=expand)
     table.add_column(width=1)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(no_wrap=True, overflow="ellipsis")
@@ -132,90 +122,40 @@ def _cells(row: Row, now: datetime, *, paused: bool) -> tuple[RenderableType, ..
     )
 
 
+def confidence_style(score: float) -> str:
+    """The colour of a confidence."""
+    return "green" if score >= 0.8 else "yellow" if score >= 0.5 else "red"
+
+
 def confidence_text(score: float) -> Text:
     """A confidence as a number and a bar of five."""
-    style = "green" if score >= 0.8 else "yellow" if score >= 0.5 else "red"
+    style = confidence_style(score)
     filled = round(score * 5)
     return Text.assemble((f"{score:.2f} ", style), ("▰" * filled, style), ("▱" * (5 - filled), "dim"))
 
 
-def confidence_words(confidence: float | None, source: str, *, calibrated: bool = False) -> str:
-    """A confidence and where it came from, in words."""
-    if confidence is None:
-        return "none given"
-    words = _SOURCES.get(source, source) or "of unknown origin"
-    return f"{confidence:.2f}, {words}{', calibrated' if calibrated else ''}"
+def put(out: Console, what: RenderableType) -> None:
+    """Prints something laid out in columns; where no terminal is, without the blanks that fill a line."""
+    if out.is_terminal:
+        out.print(what)
+        return
+    with out.capture() as taken:
+        out.print(what)
+    for line in taken.get().splitlines():
+        out.print(Text(line.rstrip()))
 
 
-def print_card(out: Console, progress: Progress, ending: Event, commands: Iterable[str] = ()) -> None:
-    """Writes the card of `final_card`; without a frame where there is no terminal."""
-    out.print(final_card(progress, ending, commands, framed=out.is_terminal))
+_DIFF_STYLES = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
 
 
-def final_card(
-    progress: Progress, ending: Event, commands: Iterable[str] = (), *, framed: bool = True
-) -> RenderableType:
-    """The end of an execution: what came of it, where it is, how sure it is, and how to look further."""
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column()
-    for name, text in card_rows(progress, ending):
-        rows.add_row(name, Text(text))
-    parts: list[RenderableType] = [rows]
-    further = list(commands)
-    if further:
-        parts += ["", *(Text("  " + command, style="cyan") for command in further)]
-    style = STATUS_STYLES.get(progress.status, "")
-    title = Text(progress.status, style=style)
-    if not framed:
-        return Group("", title, *parts)
-    return Panel(Group(*parts), title=title, title_align="left", box=ROUNDED, padding=(0, 1))
+def print_diff(out: Console, text: str) -> None:
+    """Writes a diff, coloured on a terminal. Lines are left whole: the terminal folds what is too long for it."""
+    for line in text.rstrip("\n").split("\n"):
+        style = next((style for lead, style in _DIFF_STYLES if line.startswith(lead)), "")
+        out.print(Text(visible(line), style=style), soft_wrap=True)
 
 
-def card_rows(progress: Progress, ending: Event) -> list[tuple[str, str]]:
-    """What the card says, as name and text."""
-    data = ending.data
-    found = [("execution", f"{progress.execution_id}  ({progress.pattern})")]
-    match ending.type:
-        case "execution.completed":
-            found.append(("result", summary(data.get("result"), 400) or "nothing"))
-            words = confidence_words(
-                data.get("confidence"), data.get("confidence_source", ""), calibrated=data.get("calibrated", False)
-            )
-            found.append(("confidence", words))
-        case "execution.cancelled":
-            by = f" (by {data['by']})" if data.get("by") else ""
-            found.append(("reason", f"{data.get('reason') or 'none given'}{by}"))
-        case "execution.rejected":
-            found += [("error", _problem(problem)) for problem in data.get("errors", [])]
-        case _:
-            failure = failure_of(data)
-            found.append(("error", f"{failure.message} [{failure.code}]"))
-    found += _where(data, progress)
-    tasks = sum(1 for key, row in progress.rows.items() if row.agent_id and not key.startswith(("verify", "integrate")))
-    found.append(("took", f"{progress.seconds(ending.time):.2f} s, {tasks} tasks, {progress.events} events"))
-    return found
-
-
-def _where(data: Data, progress: Progress) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    if data.get("branch"):
-        found.append(("branch", f"{data['branch']}  {str(data.get('commit', ''))[:10]}".rstrip()))
-    if progress.files:
-        found.append(("files", shorten(", ".join(progress.files), 120)))
-    if data.get("pr_url"):
-        found.append(("pull request", data["pr_url"]))
-    return found
-
-
-def _problem(problem: dict[str, Any]) -> str:
-    where = f"{problem['where']}: " if problem.get("where") else ""
-    hint = f"  {problem['hint']}" if problem.get("hint") else ""
-    return f"{where}{problem.get('what', '')}{hint}"
-
-
-def diff_view(out: Console, text: str) -> RenderableType:
-    """A diff, coloured on a terminal."""
-    if not out.is_terminal:
-        return Text(text)
-    return Syntax(text, "diff", theme="ansi_dark", background_color="default", word_wrap=False)
+def print_commands(out: Console, commands: Iterable[str]) -> None:
+    """Writes commands, a line each and whole, so that they can be copied from a narrow terminal too."""
+    for command in commands:
+        out.print(Text(f"  {command}", style="cyan"), soft_wrap=True)

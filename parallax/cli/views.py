@@ -9,12 +9,13 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from parallax.cli.card import confidence_words, print_card
 from parallax.cli.clients import known, talk
 from parallax.cli.common import data_option, emit_json, json_option, settings_for
 from parallax.cli.executions import event_document
 from parallax.cli.listing import list_executions
-from parallax.cli.progress import Progress, shorten, summary
-from parallax.cli.render import STATUS_STYLES, confidence_words, console, print_card, progress_table
+from parallax.cli.progress import Progress, shorten, summary, visible
+from parallax.cli.render import STATUS_STYLES, console, progress_table, put
 from parallax.client import Client
 from parallax.client_events import Data, Event, status_of
 from schemas.events import ENDINGS
@@ -51,7 +52,7 @@ def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data:
                 str(entry.get("requested_at", ""))[:19].replace("T", " "),
                 _result_words(entry),
             )
-        console().print(table)
+        put(console(), table)
         return 0
 
     return talk(data, work, as_json=as_json)
@@ -81,7 +82,7 @@ def show(execution_id: str, as_json: bool, data: Path | None) -> int:
             emit_json(show_document(progress, events))
             return 0
         out = console()
-        out.print(progress_table(progress, SYSTEM_CLOCK.now()))
+        put(out, progress_table(progress, SYSTEM_CLOCK.now(), expand=out.is_terminal))
         ending = next((event for event in events if event.type in ENDINGS), None)
         if ending is not None:
             print_card(out, progress, ending)
@@ -192,7 +193,7 @@ def logs(execution_id: str, agent: str | None, follow: bool, as_json: bool, data
                 emit_json(line)
             else:
                 style = "red" if line.stream == "stderr" else ""
-                out.print(Text.assemble((f"{session:<16} ", "bold"), (line.text.rstrip("\n"), style)))
+                out.print(Text.assemble((f"{session:<16} ", "bold"), (visible(line.text.rstrip("\n")), style)))
         return 0
 
     return talk(data, work, as_json=as_json)

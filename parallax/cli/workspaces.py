@@ -9,7 +9,7 @@ from rich.table import Table
 
 from parallax.cli.clients import say, talk
 from parallax.cli.common import data_option, emit_json, json_option
-from parallax.cli.render import console
+from parallax.cli.render import console, print_diff
 from parallax.client import Client
 from parallax.client_errors import Refused, UnknownExecution
 from schemas.workspaces import WorkspaceAnswer, WorkspaceDiff, WorkspaceQuery, WorkspaceView
@@ -167,7 +167,7 @@ def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | 
         if as_json and first is not None:
             emit_json({**_numbers(first), "text": text})
         elif text:
-            click.echo(text, nl=False)
+            print_diff(out, text) if (out := console()).is_terminal else click.echo(text, nl=False)
         else:
             say("Nothing was changed.")
         return 0

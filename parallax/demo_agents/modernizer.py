@@ -54,7 +54,7 @@ def work(task: dict[str, Any]) -> tuple[dict[str, Any], float]:
             changes += [f"{name}:{edit.line}: {edit.why}" for edit in edits]
             progress(f"{name}: {len(edits)} idioms rewritten")
     summary = {
-        "summary": f"{len(changes)} outdated idioms rewritten in {len(files)} files",
+        "summary": f"{len(changes)} outdated idioms rewritten, {len(files)} files read",
         "changes": changes,
         "unreadable": unreadable,
     }

@@ -30,8 +30,11 @@ def environ(home: Path) -> dict[str, str]:
     return {"PATH": path, "HOME": str(home), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "USER": "ada"}
 
 
-def script_of(page: Path) -> str:
-    """The page as one shell script: named blocks become files, `sh` blocks are typed where they stand."""
+def script_of(page: Path, *, without: tuple[str, ...] = ()) -> str:
+    """The page as one shell script: named blocks become files, `sh` blocks are typed where they stand.
+
+    Blocks that begin with one of `without` are tested elsewhere.
+    """
     named = [block for block in blocks(page) if block.name]
     lines = ["set -eu"]
     patterns = [block for block in named if block.name.startswith("patterns/")]
@@ -42,7 +45,7 @@ def script_of(page: Path) -> str:
     for block in blocks(page):
         if block.name and (late or block not in patterns):
             lines += _file(block.name, block.text)
-        elif block.language == "sh" and not block.name:
+        elif block.language == "sh" and not block.name and not block.text.startswith(without):
             lines += [f"echo '--- {page.name}:{block.line}'", block.text]
     return "\n".join(lines)
 
@@ -64,6 +67,20 @@ async def typed(script: str, directory: Path, settings: dict[str, str]) -> str:
     out, _ = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
     assert process.returncode == 0, out.decode()
     return out.decode()
+
+
+@pytest.mark.stack
+async def test_the_tour_of_the_readme_runs_as_it_is_written(tmp_path: Path) -> None:
+    """The team tidies the repository, the tests are the evidence, and a killed engine changes nothing."""
+    settings = environ(tmp_path / "home")
+    try:
+        said = await typed(script_of(ROOT / "README.md", without=("scripts/demo",)), tmp_path, settings)
+    finally:
+        await typed("parallax down", tmp_path, settings)
+    assert "pytest passed (exit code 0, 5 passed)" in said
+    assert "tour: identical" in said
+    assert "killed: identical" in said
+    assert said.count("execution.completed") == 1, "the one that was followed to its end"
 
 
 @pytest.mark.stack

@@ -6,8 +6,9 @@ import io
 
 from rich.console import Console
 
+from parallax.cli.card import confidence_words, print_card
 from parallax.cli.progress import Progress
-from parallax.cli.render import LiveView, confidence_words, console, final_card, progress_table
+from parallax.cli.render import LiveView, console, progress_table
 from parallax.client_events import Event
 from tests.parallax.lives import BEGIN, cancelled_life, completed_life, failed_life, rejected_life
 
@@ -18,7 +19,7 @@ def card(events: list[Event], commands: list[str] | None = None) -> str:
     for event in events:
         progress.apply(event)
     stream = io.StringIO()
-    Console(file=stream, width=110, highlight=False).print(final_card(progress, events[-1], commands or []))
+    print_card(Console(file=stream, width=110, highlight=False), progress, events[-1], commands or [])
     return stream.getvalue()
 
 
