@@ -127,6 +127,11 @@ class Gateway(Service):
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams are being served."""
+        return 0 if self._context is None else self._context.counters.streams
+
     async def start(self) -> None:
         """Begins to listen. Raises OSError when the address is taken."""
         library = PatternLibrary(self.settings.patterns_dir)

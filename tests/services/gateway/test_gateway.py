@@ -13,6 +13,7 @@ from schemas.base import Problem
 from schemas.commands import CommandReply
 from schemas.events import ExecutionCompleted
 from services.gateway.service import Gateway
+from shared import subjects
 from shared.bus import Bus
 from shared.config import load
 from tests.services.gateway.house import PATTERN, House, fresh
@@ -189,5 +190,53 @@ async def test_keys_are_asked_for_when_there_are_any(nats_url: str, postgres_url
             assert codes == [401, 401, 401, 200, 200]
             assert (await client.get("/health/live")).status_code == 200
     finally:
+        await gateway.halt()
+        await bus.close()
+
+
+async def test_an_ended_execution_can_be_asked_for_again(house: House) -> None:
+    """A retry is a new execution with the same request; one that still runs is refused."""
+    name, again = fresh(), fresh()
+    await house.tell(name, ending=False)
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        early = await client.post(f"/api/executions/{name}/retry")
+        assert (early.status_code, early.json()["status"]) == (409, 409)
+        await house.bus.append(ExecutionCompleted(execution_id=name))
+        late = await client.post(f"/api/executions/{name}/retry", headers={"idempotency-key": again})
+        assert (late.status_code, late.json()["id"]) == (202, again)
+    body = next(json.loads(one.payload) for one in house.heard if again in one.payload.decode())
+    assert body["pattern"] == "noop"
+
+
+async def test_executions_go_on_without_postgres(nats_url: str, tmp_path: Path) -> None:
+    """Lists answer 503 and say when to come back; requests are taken, and events and executions come from the log."""
+    environment = {
+        "PARALLAX_NATS_URL": nats_url,
+        "PARALLAX_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
+        "PARALLAX_PATTERNS_DIR": str(tmp_path),
+        "PARALLAX_API_URL": "http://127.0.0.1:0",
+    }
+    settings = load(environment)
+    bus = await Bus.connect(settings, name="gateway")
+    await bus.ensure_streams()
+    gateway = Gateway(settings, bus)
+    await gateway.begin()
+    house = House(gateway, bus)
+    name = fresh()
+    worker = await bus.work(durable=f"test-{name}", stream="requests", filters=[subjects.REQUEST], handler=house.handle)
+    try:
+        await house.tell(name)
+        async with httpx.AsyncClient(base_url=gateway.address) as client:
+            away = await client.get("/api/executions")
+            assert (away.status_code, away.headers["retry-after"]) == (503, "2")
+            assert away.headers["content-type"] == "application/problem+json"
+            assert (await client.get(f"/api/executions/{name}")).json()["status"] == "completed"
+            events = (await client.get(f"/api/executions/{name}/events")).json()["events"]
+            assert [one["type"] for one in events][-1] == "execution.completed"
+            assert (await client.post("/api/executions", json={"pattern": "noop"})).status_code == 202
+            assert (await client.get("/health/ready")).status_code == 503
+            assert (await client.get("/health/live")).status_code == 200
+    finally:
+        await worker.stop()
         await gateway.halt()
         await bus.close()

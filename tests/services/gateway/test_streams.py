@@ -6,9 +6,11 @@ import asyncio
 import json
 
 import httpx
+import pytest
 import websockets
 
 from schemas.events import ExecutionCompleted, SignalReceived
+from shared.testing import eventually
 from tests.services.gateway.house import House, fresh, read_sse
 
 
@@ -52,3 +54,75 @@ async def test_a_websocket_says_the_same(house: House) -> None:
         kinds = [json.loads(message)["type"] async for message in socket]
     assert kinds == ["execution.accepted", "execution.started", "execution.completed"]
     assert socket.close_code == 1000
+
+
+async def test_a_client_that_comes_back_at_any_position_misses_nothing(house: House) -> None:
+    """From every sequence of an execution's log the rest follows: no event is missing, none comes twice."""
+    name = fresh()
+    await house.tell(name, ending=False)
+    for number in range(20):
+        await house.bus.append(SignalReceived(execution_id=name, number=number, name="n"))
+    await house.bus.append(ExecutionCompleted(execution_id=name))
+    path = f"/api/executions/{name}/events/stream"
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        whole = await read_sse(client, path)
+        for place, event in enumerate(whole):
+            assert await read_sse(client, path, {"last-event-id": str(event["seq"])}) == whole[place + 1 :]
+            assert await read_sse(client, f"{path}?after={event['seq']}") == whole[place + 1 :]
+            url = f"{house.url.replace('http', 'ws')}/api/executions/{name}/stream?after={event['seq']}"
+            async with websockets.connect(url) as socket:
+                assert [json.loads(message) async for message in socket] == whole[place + 1 :]
+
+
+async def test_a_slow_reader_holds_up_nobody(house: House) -> None:
+    """A client that reads nothing of ten thousand events costs a bounded memory, and others get all of them."""
+    name = fresh()
+    await house.tell(name, ending=False)
+    reader, writer = await asyncio.open_connection(*house.url.removeprefix("http://").split(":"), limit=1024)
+    writer.write(f"GET /api/executions/{name}/events/stream HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    for start in range(0, 10_000, 500):
+        events = [SignalReceived(execution_id=name, number=start + one, name="n" * 200) for one in range(500)]
+        await asyncio.gather(*(house.bus.append(event) for event in events))
+    await house.bus.append(ExecutionCompleted(execution_id=name))
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        found = await read_sse(client, f"/api/executions/{name}/events/stream")
+    numbers = [one["data"]["number"] for one in found if one["type"] == "signal.received"]
+    assert sorted(numbers) == list(range(10_000))
+    assert [one["seq"] for one in found] == sorted({one["seq"] for one in found})
+    slow = await asyncio.wait_for(reader.read(1 << 20), 5)
+    while b"event: end" not in slow:
+        part = await asyncio.wait_for(reader.read(1 << 20), 20)
+        assert part, "the stream broke off"
+        slow = slow[-100:] + part
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_streams_are_closed_behind_clients_that_go(house: House) -> None:
+    """A client that breaks off leaves nothing behind in the gateway."""
+    name = fresh()
+    await house.tell(name, ending=False)
+    host, port = house.url.removeprefix("http://").split(":")
+    for _ in range(5):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET /api/executions/{name}/events/stream HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        await reader.readuntil(b"execution.started")
+        writer.transport.abort()
+    async with websockets.connect(f"{house.url.replace('http', 'ws')}/api/executions/{name}/stream") as socket:
+        await socket.recv()
+        socket.transport.abort()
+    await eventually(lambda: house.gateway.open_streams == 0)
+
+
+async def test_a_websocket_of_nobody_is_closed_with_a_reason(house: House) -> None:
+    """1008 with a sentence for an unknown execution and for an odd position."""
+    base = house.url.replace("http", "ws")
+    name = fresh()
+    await house.tell(name)
+    for path in ("/api/executions/nobody/stream", f"/api/executions/{name}/stream?after=x"):
+        async with websockets.connect(base + path) as socket:
+            with pytest.raises(websockets.ConnectionClosedError):
+                await socket.recv()
+        assert socket.close_code == 1008
+        assert socket.close_reason
