@@ -19,6 +19,7 @@ MAX_OUTPUT = 16 * 1024
 
 _SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=")
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed|deselected)\b")
+_UNITTEST = re.compile(r"^Ran (\d+) tests? in .*\n+(?:OK|FAILED)\b(.*)$", re.MULTILINE)
 _SUMMARY = re.compile(r"^=*\s*(?:\d+ (?:passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?)(?:, )?)+")
 
 
@@ -119,7 +120,7 @@ class _Tail:
 
 def judge(oracle: Oracle, code: int, output: str, *, name: str = "", duration_ms: int = 0) -> OracleResult:
     """What an exit code and an output are worth. Skipped tests count against a pass: they prove nothing."""
-    counts = test_counts(output)
+    counts = counts_of(output)
     score: float | None = oracle.pass_confidence if code == 0 else oracle.fail_confidence
     note = ""
     if oracle.score_pattern:
@@ -135,7 +136,7 @@ def judge(oracle: Oracle, code: int, output: str, *, name: str = "", duration_ms
         type=oracle.type,
         name=name,
         score=score,
-        passed=code == 0 and score is not None,
+        passed=code == 0 and score is not None and not (counts is not None and counts[0] == 0 < counts[2]),
         exit_code=code,
         duration_ms=duration_ms,
         tests_passed=counts[0] if counts else None,
@@ -146,8 +147,13 @@ def judge(oracle: Oracle, code: int, output: str, *, name: str = "", duration_ms
     )
 
 
-def test_counts(output: str) -> tuple[int, int, int] | None:
-    """The last summary like pytest's in an output: how many tests passed, failed and were skipped."""
+def counts_of(output: str) -> tuple[int, int, int] | None:
+    """The last summary like pytest's or unittest's: how many tests passed, failed and were skipped."""
+    told = list(_UNITTEST.finditer(output))
+    if told:
+        found = {kind: int(number) for kind, number in re.findall(r"(\w+)=(\d+)", told[-1].group(2))}
+        failed, skipped = found.get("failures", 0) + found.get("errors", 0), found.get("skipped", 0)
+        return max(0, int(told[-1].group(1)) - failed - skipped), failed, skipped
     for line in reversed(output.splitlines()):
         if not _SUMMARY.match(line.strip()):
             continue

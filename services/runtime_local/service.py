@@ -96,6 +96,8 @@ class LocalRuntime(Service):
         async with asyncio.TaskGroup() as group:
             for session in list(self.sessions.values()):
                 group.create_task(self._let_go(session, "the runtime was stopped", interrupted=True))
+        if self._short:  # sessions whose executions ended just now
+            await asyncio.wait(set(self._short))
 
     async def _clean_up(self) -> None:
         for program in list(self._records.programs()):
