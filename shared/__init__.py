@@ -1,1 +1,1 @@
-"""The plumbing that every room above uses: subjects, the bus, the stores, settings, logging, and the life of a service."""
+"""The plumbing of every room above: subjects, the bus, the stores, settings, logging, and the life of a service."""

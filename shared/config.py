@@ -12,13 +12,15 @@ import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
 PREFIX = "PARALLAX_"
+_LONGEST_SHOWN = 100
 
 
 class BadSettings(Exception):
@@ -71,11 +73,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The settings of this process; see `load`."""
         return load(environ)
 
+    def secrets(self) -> list[str]:
+        """What no line, no error and no event may show: keys, and passwords in URLs."""
+        found = [self.github_private_key, *(key.strip() for key in self.api_key.split(","))]
+        for url in (*self.nats_url.split(","), self.database_url, self.redis_url, *self.etcd_endpoints):
+            with suppress(ValueError):
+                parts = urlsplit(url)
+                found += [unquote(parts.password or ""), parts.password or ""]
+                found += [value for name, value in parse_qsl(parts.query) if "pass" in name.lower()]
+        return sorted({secret for secret in found if secret}, key=len, reverse=True)
 
-class _Field(NamedTuple):
+    def __repr__(self) -> str:
+        """All settings, with every secret left out."""
+        secrets = self.secrets()
+        shown: list[str] = []
+        for name in self.__struct_fields__:
+            text = repr(getattr(self, name))
+            for secret in secrets:
+                text = text.replace(repr(secret)[1:-1], "…")
+            shown.append(f"{name}={text}")
+        return f"Settings({', '.join(shown)})"
+
+
+class Field(NamedTuple):
+    """One setting: the attribute it fills, what is expected of its text, how that is read, and what it is for."""
+
     attribute: str
     expected: str
     parse: Callable[[str], object]
+    meaning: str
 
 
 def _text(value: str) -> str:
@@ -84,13 +110,15 @@ def _text(value: str) -> str:
     return value.strip()
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
+def _url(*schemes: str, host: bool = True) -> Callable[[str], str]:
     def parse(value: str) -> str:
-        parts = urlsplit(value.strip())
-        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+        value = value.strip()
+        parts = urlsplit(value)
+        named = parts.hostname if host else parts.netloc or parts.path
+        if parts.scheme not in schemes or not named or any(letter <= " " for letter in value):
             raise ValueError
-        _ = parts.port
-        return value.strip()
+        _ = parts.port  # raises ValueError when it is no port
+        return value
 
     return parse
 
@@ -153,45 +181,121 @@ def _log_level(value: str) -> str:
 _HTTP = _url("http", "https")
 _MILLIS = "a whole number of milliseconds from 1"
 _AN_HTTP_URL = "an http:// or https:// URL"
+_FROM_ONE = "a whole number from 1"
+_A_SWITCH = "true or false"
 
-FIELDS: dict[str, _Field] = {
-    "PARALLAX_NATS_URL": _Field("nats_url", "nats:// or tls:// URLs, separated by commas", _urls("nats", "tls")),
-    "PARALLAX_DATABASE_URL": _Field("database_url", "a postgresql:// URL", _url("postgresql", "postgres")),
-    "PARALLAX_ETCD_ENDPOINTS": _Field(
-        "etcd_endpoints", "host:port or http(s):// URLs, separated by commas", _endpoints
+FIELDS: dict[str, Field] = {
+    "PARALLAX_NATS_URL": Field(
+        "nats_url",
+        "nats:// or tls:// URLs, separated by commas",
+        _urls("nats", "tls"),
+        "The NATS servers, with JetStream.",
     ),
-    "PARALLAX_REDIS_URL": _Field("redis_url", "a redis:// URL", _url("redis", "rediss", "unix")),
-    "PARALLAX_PATTERNS_DIR": _Field("patterns_dir", "a directory", _path),
-    "PARALLAX_WORKSPACES_DIR": _Field("workspaces_dir", "a directory", _path),
-    "PARALLAX_LOCAL_RUNTIME_URL": _Field("local_runtime_url", _AN_HTTP_URL, _HTTP),
-    "PARALLAX_DOCKER_RUNTIME_URL": _Field("docker_runtime_url", _AN_HTTP_URL, _HTTP),
-    "PARALLAX_K8S_RUNTIME_URL": _Field("k8s_runtime_url", _AN_HTTP_URL, _HTTP),
-    "PARALLAX_GITHUB_APP_ID": _Field("github_app_id", "the id of a GitHub App", _text),
-    "PARALLAX_GITHUB_PRIVATE_KEY": _Field("github_private_key", "a private key in PEM", _text),
-    "PARALLAX_GITHUB_PRIVATE_KEY_PATH": _Field("github_private_key_path", "a file with a private key in PEM", _path),
-    "PARALLAX_GITHUB_BASE_URL": _Field("github_base_url", _AN_HTTP_URL, _HTTP),
-    "PARALLAX_EXECUTION_ENGINE": _Field("execution_engine", "true or false", _switch),
-    "PARALLAX_AGENT_TIMEOUT": _Field("agent_timeout_ms", _MILLIS, _whole(1)),
-    "PARALLAX_AGENT_RETRIES": _Field("agent_retries", "a whole number from 0 to 100", _whole(0, 100)),
-    "PARALLAX_MAX_CONCURRENCY": _Field("max_concurrency", "a whole number from 1", _whole(1)),
-    "PARALLAX_CB_FAILURE_THRESHOLD": _Field("cb_failure_threshold", "a whole number from 1", _whole(1)),
-    "PARALLAX_CB_RESET_TIMEOUT": _Field("cb_reset_timeout_ms", _MILLIS, _whole(1)),
-    "PARALLAX_RATE_LIMIT_MAX": _Field("rate_limit_max", "a whole number from 1", _whole(1)),
-    "PARALLAX_RATE_LIMIT_WINDOW": _Field("rate_limit_window_ms", _MILLIS, _whole(1)),
-    "PARALLAX_CACHE_ENABLED": _Field("cache_enabled", "true or false", _switch),
-    "PARALLAX_CACHE_TTL": _Field("cache_ttl_s", "a whole number of seconds from 0", _whole(0)),
-    "PARALLAX_CACHE_CONFIDENCE_THRESHOLD": _Field("cache_confidence_threshold", "a number from 0 to 1", _score),
-    "PARALLAX_CACHE_MAX_ENTRIES": _Field("cache_max_entries", "a whole number from 1", _whole(1)),
-    "PARALLAX_TRACING_ENABLED": _Field("tracing_enabled", "true or false", _switch),
-    "PARALLAX_JAEGER_ENDPOINT": _Field("jaeger_endpoint", _AN_HTTP_URL, _HTTP),
-    "PARALLAX_API_URL": _Field("api_url", _AN_HTTP_URL, _HTTP),
-    "PARALLAX_API_KEY": _Field("api_key", "a key", _text),
-    "PARALLAX_DATA": _Field("data", "a directory", _path),
-    "PARALLAX_REQUIRE": _Field("require", "words, separated by commas", _words),
-    "PARALLAX_LOG_LEVEL": _Field("log_level", "debug, info, warning or error", _log_level),
-    "PARALLAX_NOTIFY_FD": _Field("notify_fd", "the number of an open file descriptor", _whole(0)),
+    "PARALLAX_DATABASE_URL": Field(
+        "database_url",
+        "a postgresql:// URL",
+        _url("postgresql", "postgres", host=False),
+        "The Postgres that holds the projections.",
+    ),
+    "PARALLAX_ETCD_ENDPOINTS": Field(
+        "etcd_endpoints",
+        "host:port or http(s):// URLs, separated by commas",
+        _endpoints,
+        "The etcd that holds the registry of agents.",
+    ),
+    "PARALLAX_REDIS_URL": Field(
+        "redis_url",
+        "a redis:// URL",
+        _url("redis", "rediss", "unix", host=False),
+        "A Redis for caches; without one they are in JetStream.",
+    ),
+    "PARALLAX_PATTERNS_DIR": Field(
+        "patterns_dir", "a directory", _path, "Where patterns are looked for, beside the shipped ones."
+    ),
+    "PARALLAX_WORKSPACES_DIR": Field("workspaces_dir", "a directory", _path, "Where clones and worktrees are kept."),
+    "PARALLAX_LOCAL_RUNTIME_URL": Field(
+        "local_runtime_url", _AN_HTTP_URL, _HTTP, "Health and diagnostics of the local runtime."
+    ),
+    "PARALLAX_DOCKER_RUNTIME_URL": Field(
+        "docker_runtime_url", _AN_HTTP_URL, _HTTP, "Health and diagnostics of the Docker runtime."
+    ),
+    "PARALLAX_K8S_RUNTIME_URL": Field(
+        "k8s_runtime_url", _AN_HTTP_URL, _HTTP, "Health and diagnostics of the Kubernetes runtime."
+    ),
+    "PARALLAX_GITHUB_APP_ID": Field(
+        "github_app_id", "the id of a GitHub App", _text, "The GitHub App that pushes and opens pull requests."
+    ),
+    "PARALLAX_GITHUB_PRIVATE_KEY": Field(
+        "github_private_key", "a private key in PEM", _text, "The private key of the GitHub App. Never shown."
+    ),
+    "PARALLAX_GITHUB_PRIVATE_KEY_PATH": Field(
+        "github_private_key_path",
+        "a file with a private key in PEM",
+        _path,
+        "A file that holds the private key instead.",
+    ),
+    "PARALLAX_GITHUB_BASE_URL": Field(
+        "github_base_url", _AN_HTTP_URL, _HTTP, "The REST API of GitHub, or of a GitHub Enterprise."
+    ),
+    "PARALLAX_EXECUTION_ENGINE": Field("execution_engine", _A_SWITCH, _switch, "Whether executions are run at all."),
+    "PARALLAX_AGENT_TIMEOUT": Field(
+        "agent_timeout_ms", _MILLIS, _whole(1), "How long an agent may be silent in a turn."
+    ),
+    "PARALLAX_AGENT_RETRIES": Field(
+        "agent_retries", "a whole number from 0 to 100", _whole(0, 100), "How often a failed task is tried again."
+    ),
+    "PARALLAX_MAX_CONCURRENCY": Field(
+        "max_concurrency", _FROM_ONE, _whole(1), "How many tasks one execution may have at once."
+    ),
+    "PARALLAX_CB_FAILURE_THRESHOLD": Field(
+        "cb_failure_threshold", _FROM_ONE, _whole(1), "How many failures in a row open an agent's circuit breaker."
+    ),
+    "PARALLAX_CB_RESET_TIMEOUT": Field(
+        "cb_reset_timeout_ms", _MILLIS, _whole(1), "How long a circuit breaker stays open."
+    ),
+    "PARALLAX_RATE_LIMIT_MAX": Field(
+        "rate_limit_max", _FROM_ONE, _whole(1), "How many turns an agent may begin in one window."
+    ),
+    "PARALLAX_RATE_LIMIT_WINDOW": Field("rate_limit_window_ms", _MILLIS, _whole(1), "The window of that limit."),
+    "PARALLAX_CACHE_ENABLED": Field(
+        "cache_enabled", _A_SWITCH, _switch, "Whether results of equal tasks are used again."
+    ),
+    "PARALLAX_CACHE_TTL": Field(
+        "cache_ttl_s", "a whole number of seconds from 0", _whole(0), "How long a cached result lives."
+    ),
+    "PARALLAX_CACHE_CONFIDENCE_THRESHOLD": Field(
+        "cache_confidence_threshold", "a number from 0 to 1", _score, "Results below this confidence are not cached."
+    ),
+    "PARALLAX_CACHE_MAX_ENTRIES": Field("cache_max_entries", _FROM_ONE, _whole(1), "How many results are cached."),
+    "PARALLAX_TRACING_ENABLED": Field("tracing_enabled", _A_SWITCH, _switch, "Whether spans are exported."),
+    "PARALLAX_JAEGER_ENDPOINT": Field(
+        "jaeger_endpoint", _AN_HTTP_URL, _HTTP, "Where spans go; its host takes OTLP too."
+    ),
+    "PARALLAX_API_URL": Field("api_url", _AN_HTTP_URL, _HTTP, "Where the gateway listens, and where clients find it."),
+    "PARALLAX_API_KEY": Field(
+        "api_key", "a key, or keys separated by commas", _text, "The key that HTTP clients have to show. Never shown."
+    ),
+    "PARALLAX_DATA": Field("data", "a directory", _path, "The data directory of the embedded stack that is meant."),
+    "PARALLAX_REQUIRE": Field(
+        "require", "words, separated by commas", _words, "For tests: parts whose absence is a failure and not a skip."
+    ),
+    "PARALLAX_LOG_LEVEL": Field(
+        "log_level", "debug, info, warning or error", _log_level, "The least serious lines that are logged."
+    ),
+    "PARALLAX_NOTIFY_FD": Field(
+        "notify_fd",
+        "the number of an open file descriptor",
+        _whole(0),
+        "Where a service says that it is ready; set by `parallax up`.",
+    ),
 }
 """Every setting by its name in the environment."""
+
+AGENT_NAMES = frozenset(
+    f"PARALLAX_{name}"
+    for name in ("AGENT_ID", "ATTEMPT", "EXECUTION_ID", "ROLE", "SESSION", "TASK_ID", "TURN_MARK", "WORKSPACE")
+)
+"""What a runtime tells an agent about its turn. No settings; a command that an agent types passes over them."""
 
 CONFIG_FILE = "PARALLAX_CONFIG"
 """Names a TOML file that holds settings."""
@@ -206,7 +310,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     problems: list[str] = []
     given = _from_file(environ.get(CONFIG_FILE, ""), problems)
     for name, value in environ.items():
-        if name.startswith(PREFIX) and name != CONFIG_FILE and value != "":
+        if name.startswith(PREFIX) and name != CONFIG_FILE and name not in AGENT_NAMES and value != "":
             given[name] = value
     values: dict[str, object] = {}
     for name, text in given.items():
@@ -257,11 +361,11 @@ def _full(name: str) -> str:
 
 
 def _unknown(name: str) -> str:
-
     near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.75)
     return f"{name} is no setting{f'; did you mean {near[0]}?' if near else '.'}"
 
 
 def _shown(name: str, text: str) -> str:
-    secret = any(word in name for word in ("KEY", "URL", "TOKEN", "SECRET"))
-    return "set to something else" if secret and ("@" in text or "KEY" in name) else repr(text)
+    if "KEY" in name or ("@" in text or "?" in text):
+        return "set to something else"
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -95,7 +94,7 @@ class Service:
                 await self.stop()
         except TimeoutError:
             _log.warning("stop_took_too_long", grace_s=grace_s)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a service fails with, its tasks are ended
             _log.exception("stop_failed", exc_info=error)
         tasks = [*self._eternal, *self._short]
         for task in tasks:
@@ -129,7 +128,7 @@ def run_service(kind: type[Service]) -> None:
     """Runs a service until it is asked to leave. Ends the process: 0 left in order, 1 failed, 2 bad settings."""
     settings = settings_or_exit()
     log.configure(kind.name, settings.log_level)
-    for secret in secrets_of(settings):
+    for secret in settings.secrets():
         log.add_secret(secret)
     sys.exit(uvloop.run(_life(kind, settings)))
 
@@ -142,15 +141,6 @@ def settings_or_exit() -> Settings:
         for problem in bad.problems:
             sys.stderr.write(f"{problem}\n")
         sys.exit(2)
-
-
-def secrets_of(settings: Settings) -> list[str]:
-    """What no log line may show."""
-    passwords: list[str] = []
-    for url in (*settings.nats_url.split(","), settings.database_url, settings.redis_url, *settings.etcd_endpoints):
-        with suppress(ValueError):
-            passwords.append(urlsplit(url).password or "")
-    return [secret for secret in (settings.api_key, settings.github_private_key, *passwords) if secret]
 
 
 async def _life(kind: type[Service], settings: Settings) -> int:
@@ -175,7 +165,7 @@ async def _life(kind: type[Service], settings: Settings) -> int:
     except UnfitServer as error:
         _log.critical("unfit_server", error=str(error))
         sys.stderr.write(f"{error}\n")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the boundary: everything becomes a log line and exit 1
         _log.critical("service_failed", error=str(error), exc_info=error)
     finally:
         if service is not None:

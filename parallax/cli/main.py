@@ -121,6 +121,7 @@ def root() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line; the exit code. No traceback ever reaches the person who typed it."""
     try:
+        _check_settings(arguments)
         outcome = root.main(args=list(arguments), prog_name="parallax", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -134,6 +135,14 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 -- the boundary: everything becomes a sentence and an exit code
         return _explain(error)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _check_settings(arguments: Sequence[str]) -> None:
+    """Refuses bad settings whatever the command; help is given all the same. Raises BadSettings."""
+    if any(name.startswith("PARALLAX_") for name in os.environ) and not {"-h", "--help", "--version"} & set(arguments):
+        from shared.config import load
+
+        load()
 
 
 def _innermost(error: BaseException) -> BaseException:
