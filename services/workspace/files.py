@@ -25,8 +25,12 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 @contextmanager
 def opened(path: Path) -> Generator[int]:
-    """A descriptor of a directory of the platform's own."""
-    descriptor = os.open(path, _DIRECTORY_FLAGS)
+    """A descriptor of a directory of the platform's own, or of a worktree, made accessible if need be."""
+    try:
+        descriptor = os.open(path, _DIRECTORY_FLAGS)
+    except PermissionError:
+        path.chmod(0o700)
+        descriptor = os.open(path, _DIRECTORY_FLAGS)
     try:
         yield descriptor
     finally:
@@ -46,10 +50,19 @@ def open_directory(parent: int, name: bytes) -> int | None:
         raise
 
 
+def _make_writable(directory: int) -> None:
+    """Gives a directory the rights back that an agent may have taken from it. One of somebody else's stays as it is."""
+    mode = stat.S_IMODE(os.fstat(directory).st_mode)
+    if mode & 0o700 != 0o700:
+        with suppress(PermissionError):
+            os.fchmod(directory, mode | 0o700)
+
+
 class Places:
     """The directories of a worktree as files are visited in the order of their paths: one chain of descriptors."""
 
     def __init__(self, root: int) -> None:
+        _make_writable(root)
         self._root = root
         self._chain: list[tuple[bytes, int]] = []
 
@@ -88,6 +101,7 @@ class Places:
                 descriptor = open_directory(parent, name)
             if descriptor is None:
                 return None
+            _make_writable(descriptor)
             self._chain.append((name, descriptor))
         return self._chain[-1][1] if self._chain else self._root
 

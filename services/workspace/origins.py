@@ -171,6 +171,8 @@ class Clones:
         path = self._root / f"{origin.digest}.git"
         clone = _opened(path)
         try:
+            if origin.kind == "path":
+                _check_whole(origin)
             client, where = client_for(origin)
             answer = client.get_refs(where.encode())
             refs = {name: sha for name, sha in answer.refs.items() if sha is not None and not name.endswith(b"^{}")}
@@ -266,6 +268,17 @@ def _check_local(location: str) -> None:
     above = next((parent for parent in path.parents if (parent / ".git").exists()), None)
     hint = f"It lies inside the repository {above}: give that." if above else "Make it one with `git init`."
     raise WorkspaceProblem("repository_not_found", f"{location} is not a git repository. {hint}", where="repo")
+
+
+def _check_whole(origin: Origin) -> None:
+    with Repo(origin.location) as theirs:
+        if theirs.get_shallow():
+            raise WorkspaceProblem(
+                "shallow_repository",
+                f"{origin.shown} lacks its history (it is a shallow clone). Run `git fetch --unshallow` in it, or give "
+                "the repository that it was cloned from.",
+                where="repo",
+            )
 
 
 def _explained(origin: Origin, error: Exception) -> Exception:
