@@ -100,7 +100,7 @@ async def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
 async def test_the_how_to_pages_run_as_they_are_written(tmp_path: Path) -> None:
     """Each page's commands do what the page says, one after another on one stack."""
     settings = environ(tmp_path / "home")
-    pages = ["any-nats-client.md", "your-own-repository.md", "watch-interrupt-replay.md"]
+    pages = ["any-nats-client.md", "http.md", "your-own-repository.md", "watch-interrupt-replay.md"]
     patterns = tmp_path / "patterns"
     patterns.mkdir()
     async with embedded(data=tmp_path / "data", env={"PARALLAX_PATTERNS_DIR": str(patterns)}) as stack:
@@ -109,6 +109,7 @@ async def test_the_how_to_pages_run_as_they_are_written(tmp_path: Path) -> None:
         for page in pages:
             said[page] = await typed(script_of(ROOT / "docs" / "how-to" / page), tmp_path, settings)
     assert "result:" in said["any-nats-client.md"]
+    assert "replay: True" in said["http.md"]
     assert "parallax/tidy-pushed/result" in said["your-own-repository.md"]
     assert "no longer needed" in said["watch-interrupt-replay.md"]
     assert '"identical":true' in said["watch-interrupt-replay.md"]
