@@ -27,7 +27,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from parallax.agent_task import AgentError, Result, Task, json_of
+from parallax.agent_task import AgentError, Result, Task, call, json_of
 from parallax.client_address import find_nats
 from schemas.agents import (
     AgentRegistration,
@@ -235,7 +235,9 @@ class Agent:
                 ended = self._fault(offer, "task_failed", "The handler was cancelled by something of its own.")
         except AgentError as error:
             ended = self._fault(offer, "task_failed", str(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - what a handler raises is the task's failure, not the agent's
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - what a handler raises is the task's failure, not the agent's
             _log.warning("task_failed", task_id=offer.task_id, error=traceback.format_exc(limit=-5))
             ended = self._fault(offer, "task_failed", f"{type(error).__name__}: {error}")
         self._running.pop(offer.task_id, None)
@@ -258,7 +260,7 @@ class Agent:
         if inspect.iscoroutinefunction(handler):
             value = await handler(task)
         else:
-            value = await asyncio.to_thread(handler, task)
+            value = await asyncio.to_thread(call, handler, task)
             if inspect.isawaitable(value):
                 value = await value
         result = value if isinstance(value, Result) else Result(value)

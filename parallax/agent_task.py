@@ -26,8 +26,9 @@ class Result:
     __slots__ = ("confidence", "usage", "value")
 
     def __init__(self, value: Any = None, *, confidence: float | None = None, usage: Usage | None = None) -> None:
-        number = confidence is None or (isinstance(confidence, int | float) and not isinstance(confidence, bool))
-        if not number or (confidence is not None and not 0.0 <= confidence <= 1.0):
+        given: object = confidence  # what a caller without a type checker hands over may be anything
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        if given is not None and not (number and 0.0 <= given <= 1.0):
             raise AgentError(f"The confidence {confidence!r} is no number from 0 to 1.")
         self.value = value
         self.confidence = None if confidence is None else float(confidence)
@@ -126,6 +127,14 @@ class Task:
             return await self._ask(question, list(options))
 
         return asyncio.run_coroutine_threadsafe(asking(), self._loop).result()
+
+
+def call(handler: Callable[[Task], Any], task: Task) -> Any:
+    """Calls a handler in a thread of its own. A StopIteration cannot leave a thread, and would never be heard of."""
+    try:
+        return handler(task)
+    except StopIteration as error:
+        raise RuntimeError(f"StopIteration: {error}") from error
 
 
 def json_of(value: Any) -> Any:

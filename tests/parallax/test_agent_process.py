@@ -1,0 +1,127 @@
+"""Agents as processes of their own: how they begin, survive a server that is killed, and leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parallax.agent import Task
+from parallax.stack.binaries import server_account
+from parallax.stack.servers import Nats, free_ports, spawn
+from schemas.agents import (
+    TaskAccepted,
+)
+from shared.testing import eventually
+from tests.parallax.agent_room import room, running
+
+
+async def test_an_agent_reconnects_after_a_server_was_killed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """kill -9 of nats-server in the middle of a task: the task's end is heard on the next one, and further tasks."""
+    place = tmp_path_factory.mktemp("nats")
+    for directory in (place, place.parent, place.parent.parent):
+        directory.chmod(0o711)
+    port, monitor = free_ports(2)
+    server = Nats(place / "data", server_account(), port=port, monitor_port=monitor)
+    server.prepare()
+
+    def start() -> Any:
+        return spawn(server, server_account(), log=place / "log", environ={"TZ": "UTC"})
+
+    process = start()
+    go = asyncio.Event()
+
+    async def work(_task: Task) -> str:
+        await go.wait()
+        return "alive"
+
+    try:
+        await eventually(lambda: asyncio.to_thread(server.is_ready), timeout_s=10)
+        async with room(server.url) as here, running(server.url, work) as agent:
+            offer = await here.offer(agent.id)
+            await eventually(lambda: here.about(offer, TaskAccepted))
+            process.kill()
+            await asyncio.to_thread(process.wait)
+            go.set()
+            process = start()
+            assert (await here.ended(offer)).result == "alive"
+            assert (await here.result(agent.id)).result == "alive"
+    finally:
+        process.kill()
+        process.wait()
+
+
+SNIPPET = """
+import parallax
+
+agent = parallax.Agent("reviewer-1", capabilities=["code_review"])
+
+@agent.task
+async def review(task: parallax.Task) -> parallax.Result:
+    return parallax.Result({"verdict": "approve"}, confidence=0.8)
+
+agent.run()
+"""
+
+
+def program(source: str, **env: str) -> subprocess.Popen[str]:
+    """A program of a user's, as a process."""
+    here = str(Path(__file__).resolve().parents[2])
+    return subprocess.Popen(
+        [sys.executable, "-c", source],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": here, "HOME": "/nonexistent", **env},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def test_the_documented_program_works_as_written(nats_url: str) -> None:
+    """It registers with its capabilities, does a task, and ends with 0 on SIGTERM, once what it has is done."""
+    async with room(nats_url) as here:
+        process = program(SNIPPET, PARALLAX_NATS_URL=nats_url)
+        try:
+            found = await eventually(lambda: here.registrations, timeout_s=15)
+            assert (found[0].agent_id, found[0].capabilities, found[0].pid) == (
+                "reviewer-1", ["code_review"], process.pid
+            )  # fmt: skip
+            ended = await here.result("reviewer-1")
+            assert (ended.result, ended.confidence) == ({"verdict": "approve"}, 0.8)
+            process.send_signal(signal.SIGTERM)
+            _, words = await asyncio.to_thread(process.communicate, timeout=10)
+            assert (process.returncode, words) == (0, "")
+            assert [word.agent_id for word in here.departures] == ["reviewer-1"]
+        finally:
+            process.kill()
+            process.wait()
+
+
+STUBBORN = """
+import time, parallax
+agent = parallax.Agent("stubborn", url={url!r})
+@agent.task
+def work(task): time.sleep(300)
+agent.run()
+"""
+
+
+async def test_a_second_signal_ends_the_process_at_once(nats_url: str) -> None:
+    """Nobody is locked out by a handler that does not end."""
+    async with room(nats_url) as here:
+        process = program(STUBBORN.format(url=nats_url))
+        try:
+            await eventually(lambda: here.registrations, timeout_s=15)
+            offer = await here.offer("stubborn")
+            await eventually(lambda: here.about(offer, TaskAccepted))
+            process.send_signal(signal.SIGTERM)
+            await eventually(lambda: here.departures, timeout_s=10)
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.wait, 10) == -signal.SIGTERM
+        finally:
+            process.kill()
+            await asyncio.to_thread(process.communicate)
