@@ -26,11 +26,6 @@ class Access:
         self._keys = [key.strip().encode() for key in keys.split(",") if key.strip()]
         self._local = host in LOCAL_HOSTS
 
-    @property
-    def keyed(self) -> bool:
-        """Whether clients need a key."""
-        return bool(self._keys)
-
     def guard(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         """Lets a request pass or raises Trouble 401 or 403."""
         if not self._keys:

@@ -10,14 +10,16 @@ from copy import deepcopy
 from typing import Any
 
 import msgspec
-from litestar import Request
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar import Request, Response, get
+from litestar.datastructures import State
 
 from services.gateway.bodies import components
+from services.gateway.context import context_of
 from services.gateway.problems import PROBLEM_JSON, TITLES
 
 Document = dict[str, Any]
 
+_MEDIA_TYPE = "application/vnd.oai.openapi+json"
 _STREAMS = ("/events/stream", "/output")
 _LONG = ("/replay", "/workspaces/{id}", "/diff")
 _PURE = ("/validate", "/compile")
@@ -26,19 +28,11 @@ _PATTERNS = {"wait": r"^\d{1,12}(\.\d{1,6})?(ms|s|m|h)?$", "session": r"^[A-Za-z
 _ID_PARAMETERS = {"agent_id": "id", "question_id": "id", "name": "id"}
 
 
-class DescriptionPlugin(JsonRenderPlugin):
-    """Serves the completed document."""
-
-    def __init__(self, *, keyed: bool) -> None:
-        super().__init__(path=["/", "/openapi.json"])
-        self._keyed = keyed
-        self._bytes = b""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: Document) -> bytes:
-        """The document as JSON."""
-        if not self._bytes:
-            self._bytes = msgspec.json.encode(described(openapi_schema, keyed=self._keyed))
-        return self._bytes
+@get(["/schema", "/schema/openapi.json"], include_in_schema=False)
+async def schema(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+    """The OpenAPI document."""
+    document = described(request.app.openapi_schema.to_schema(), keyed=bool(context_of(state).settings.api_key))
+    return Response(msgspec.json.encode(document), media_type=_MEDIA_TYPE)
 
 
 def described(document: Document, *, keyed: bool) -> Document:

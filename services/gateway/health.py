@@ -40,22 +40,24 @@ async def _postgres(context: Context) -> tuple[dict[str, int], int] | None:
     return {row["status"]: row["n"] for row in found}, position or 0
 
 
-async def _answers(context: Context) -> bool:
+async def _tables(context: Context) -> str:
+    """`ready`, `preparing` while the projector has not made the tables yet, or `away`."""
     try:
         async with asyncio.timeout(_PATIENCE_S), context.database.connection() as connection:
-            await connection.fetchval("SELECT 1")
+            there = await connection.fetchval("SELECT to_regclass('projection_positions') IS NOT NULL")
     except (TimeoutError, DatabaseAway, REFUSED):
-        return False
-    return True
+        return "away"
+    return "ready" if there else "preparing"
 
 
 @get(["/health/ready", "/api/health/ready"], summary="The servers behind it answer", tags=["health"])
 async def ready(state: State) -> Response[dict[str, str]]:
-    """200 when the bus and Postgres answer, 503 with the one that does not."""
+    """200 when the bus and Postgres can be read from, 503 with the one that cannot."""
     context = context_of(state)
-    nats, postgres = await _nats(context) is not None, await _answers(context)
-    parts = {"nats": "ready" if nats else "away", "postgres": "ready" if postgres else "away"}
-    good = nats and postgres
+    nats = "away" if await _nats(context) is None else "ready"
+    postgres = await _tables(context)
+    good = nats == postgres == "ready"
+    parts = {"nats": nats, "postgres": postgres}
     return Response({"status": "ready" if good else "degraded", **parts}, status_code=200 if good else 503)
 
 

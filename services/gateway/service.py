@@ -23,13 +23,13 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
-from services.gateway import catalog, executions, health, patterns, streams
+from services.gateway import catalog, description, executions, health, patterns, streams
 from services.gateway.access import LOCAL_HOSTS, Access
 from services.gateway.context import Context
-from services.gateway.description import DescriptionPlugin
 from services.gateway.problems import Trouble, on_error, on_http, on_trouble
 from shared.bus import Bus
 from shared.config import Settings
@@ -83,6 +83,7 @@ def application(context: Context, access: Access) -> Litestar:
     return Litestar(
         route_handlers=[
             Router("/api", route_handlers=_ROUTES, guards=[access.guard], tags=["api"]),
+            description.schema,
             health.live,
             health.ready,
             Router("/", route_handlers=[health.metrics], guards=[access.guard]),
@@ -94,8 +95,8 @@ def application(context: Context, access: Access) -> Litestar:
             title="Parallax",
             version=VERSION,
             description="Ask for executions, follow them, interrupt them, and read what they left.",
-            path="/schema",
-            render_plugins=[DescriptionPlugin(keyed=access.keyed)],
+            path="/schema/of-the-framework",
+            render_plugins=[JsonRenderPlugin()],
             components=Components(
                 security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")},
             ),

@@ -35,6 +35,8 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 LIVE = "public"
 _LEADER_LOCK = 7_245_131_002
 _AGAIN_S = 0.5
+_AGAIN_AT_FIRST_S = 0.05
+_SETTLE_S = 3.0
 _LOOK_EVERY_S = 3.0
 _FINISH_S = 3.0
 _FEW = 100
@@ -59,10 +61,17 @@ class Projector(Service):
         self._moved = asyncio.Condition()
         self._waiting = 0
         self._folding = asyncio.Lock()
+        self._settled = asyncio.Event()
 
     async def start(self) -> None:
-        """Begins to try for the lead. Postgres need not be there."""
+        """Begins to try for the lead, and waits a moment for the tables: who reads early shall find them.
+
+        Postgres need not be there: after that moment the projector waits for it in the background.
+        """
         self.spawn(self._lead_for_ever(), name="projector")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await self._settled.wait()
 
     async def stop(self) -> None:
         """Gives up the lead, when the batch in hand is folded in."""
@@ -75,13 +84,14 @@ class Projector(Service):
     # -- leading ----------------------------------------------------------------------------------------------------
 
     async def _lead_for_ever(self) -> None:
-        said = ""
+        said, again = "", _AGAIN_AT_FIRST_S
         while True:
             try:
                 connection = await self._database.single()
                 self._connection = connection
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
                     await self._lead(connection)
+                self._settled.set()  # another one leads, and makes the tables
             except BusClosed:
                 raise
             except LogReplaced as error:
@@ -92,7 +102,8 @@ class Projector(Service):
                     _log.warning("projector_waits", error=said or type(error).__name__)
             finally:
                 self._drop_connection()
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_AGAIN_S if self._settled.is_set() else again)
+            again = min(2 * again, _AGAIN_S)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -102,6 +113,7 @@ class Projector(Service):
     async def _lead(self, connection: Connection) -> None:
         await migrate(connection, MIGRATIONS, schema=LIVE)
         await self._store.prepare(connection)
+        self._settled.set()
         self._position = await self._store.position(connection)
         queries = await self.bus.serve(subjects.QUERY_PROJECTOR, ProjectorQuery, self._query)
         try:

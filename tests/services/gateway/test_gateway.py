@@ -90,6 +90,7 @@ async def test_a_rejection_is_a_problem_with_places(house: House) -> None:
         ("GET", "/api/patterns/nobody", b"", {}, 404),
         ("GET", "/api/agents/nobody", b"", {}, 404),
         ("GET", "/nowhere", b"", {}, 404),
+        ("GET", "/schema/nothing", b"", {}, 404),
         ("DELETE", "/api/executions", b"", {}, 405),
         ("POST", "/api/questions/nobody/answer", b'{"value": 1}', {"content-type": "application/json"}, 404),
         ("POST", "/api/executions/x/explode", b"{}", {"content-type": "application/json"}, 404),
