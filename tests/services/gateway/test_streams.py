@@ -126,3 +126,40 @@ async def test_a_websocket_of_nobody_is_closed_with_a_reason(house: House) -> No
                 await socket.recv()
         assert socket.close_code == 1008
         assert socket.close_reason
+
+
+async def test_a_gateway_that_leaves_breaks_streams_off_without_an_end(house: House) -> None:
+    """Clients see that it was not the end: no `end` over SSE, and 1012 over WebSocket; both can come back elsewhere."""
+    name = fresh()
+    await house.tell(name, ending=False)
+    url = f"{house.url.replace('http', 'ws')}/api/executions/{name}/stream"
+    async with httpx.AsyncClient(base_url=house.url) as client, websockets.connect(url) as socket:
+        assert json.loads(await socket.recv())["type"] == "execution.accepted"
+        async with client.stream("GET", f"/api/executions/{name}/events/stream", timeout=20) as answer:
+            lines = answer.aiter_lines()
+            while not (await anext(lines)).startswith("event: execution.started"):
+                pass
+            await house.gateway.halt()
+            assert "event: end" not in [line async for line in lines]
+        async with asyncio.timeout(10):
+            with pytest.raises(websockets.ConnectionClosedError):
+                while True:
+                    await socket.recv()
+    assert socket.close_code == 1012
+
+
+async def test_positions_that_are_none_are_refused_before_a_stream_begins(house: House) -> None:
+    """An unknown execution and an odd `after` are problem documents, not streams."""
+    name = fresh()
+    await house.tell(name)
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        codes = [
+            (await client.get(path)).status_code
+            for path in (
+                "/api/executions/nobody/events/stream",
+                f"/api/executions/{name}/events/stream?after=x",
+                f"/api/executions/{name}/events?after=-1",
+            )
+        ]
+        assert codes == [404, 422, 422]
+        assert await read_sse(client, f"/api/executions/{name}/events/stream", {"last-event-id": "odd"})

@@ -321,3 +321,9 @@ async def test_postgres_may_be_killed(nats_url: str, server_dir: Path) -> None:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait()
+
+
+async def test_a_projector_that_is_ready_has_made_its_tables(nats_url: str, postgres_url: str) -> None:
+    """Whoever reads as soon as the service is ready finds tables, also behind a second projector that does not lead."""
+    async with projecting(nats_url, postgres_url), projecting(nats_url, postgres_url):
+        assert (await row_of(postgres_url, "SELECT count(*) AS n FROM executions"))["n"] >= 0
