@@ -214,7 +214,10 @@ def _repository(repo: str | Path | None, base: str) -> Repository | None:
 def _options(options: RequestOptions | Mapping[str, Any] | None) -> RequestOptions:
     if isinstance(options, RequestOptions):
         return options
-    return msgspec.convert(dict(options or {}), RequestOptions)
+    try:
+        return msgspec.convert(dict(options or {}), RequestOptions)
+    except msgspec.ValidationError as error:
+        raise RequestRejected("", [Problem(where="options", what=str(error))]) from None
 
 
 def _user() -> str:

@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from typing import TYPE_CHECKING, Any
 
-from parallax.client_errors import ExecutionCancelled, ExecutionFailed, Refused, RequestRejected, UnknownExecution
+from parallax.client_errors import (
+    CommandRejected,
+    ExecutionCancelled,
+    ExecutionFailed,
+    Refused,
+    RequestRejected,
+    UnknownExecution,
+)
 from parallax.client_events import Event, Outcome, Status, event_of, failure_of, status_of
 from schemas.agents import OutputLine
 from schemas.base import Problem
@@ -130,6 +137,30 @@ class Execution:
         """Answers a question of `question.asked`. The first answer counts."""
         body = Answer(question_id=question_id, value=value, by=self._client.name, reason=reason)
         await self._client.command(self.id, "answer", body)
+
+    async def retry(self, *, id: str | None = None) -> Execution:  # noqa: A002 - as in `Client.request`
+        """Requests the same work again as an execution of its own, `id` its idempotency key.
+
+        Raises CommandRejected while this one has not ended, UnknownExecution where the log has nothing under its id,
+        and what `Client.request` raises.
+        """
+        events = await self.history(types={"execution.accepted", *ENDINGS})
+        if not events:
+            raise UnknownExecution(self.id)
+        accepted = next((event.data for event in events if event.type == "execution.accepted"), None)
+        if accepted is None or not any(event.ends for event in events):
+            what = "It was never accepted." if accepted is None else "It has not ended yet."
+            hint = "" if accepted is None else f"End it first: `parallax cancel {self.id}`."
+            raise CommandRejected(self.id, "retry", [Problem(where="execution_id", what=what, hint=hint)])
+        repo: dict[str, Any] = accepted.get("repo") or {}
+        return await self._client.request(
+            accepted["pattern"],
+            accepted.get("input"),
+            repo=repo.get("url"),
+            base=repo.get("base", ""),
+            id=id,
+            options=accepted.get("options"),
+        )
 
     async def replay(self, timeout_s: float = 60.0) -> ReplayReport:
         """Has an engine run the program again against the log; `identical` is its verdict."""

@@ -106,7 +106,7 @@ def stop(agent_id: str, data: Path | None, as_json: bool) -> None:
     """Ask an agent to finish what it has and leave. What it is at is done again by another one if need be."""
     run_async(_one(data, agent_id))
     word = TaskControl(action="stop", reason="stopped from the command line")
-    talk(data, lambda client: client.bus.publish(subjects.agent_control(agent_id), word), as_json=as_json)
+    talk(data, lambda client: client.bus.publish(subjects.agent_control(agent_id), word))
     if as_json:
         emit_json({"agent_id": agent_id, "asked": "stop"})
     else:

@@ -1,17 +1,14 @@
-"""How a command talks to the servers, and how it says no in the form it was asked to speak."""
+"""How a command talks to the servers."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import msgspec
-
-from parallax.cli.common import UnreachableError, emit_json, run_async, settings_for
+from parallax.cli.common import run_async, settings_for
 from parallax.client import Client, connect
-from parallax.client_errors import ParallaxError, Refused
 from parallax.client_execution import Execution
 
 T = TypeVar("T")
@@ -19,44 +16,18 @@ T = TypeVar("T")
 _CONNECT_WITHIN_S = 5.0
 
 
-def talk(data: Path | None, work: Callable[[Client], Awaitable[T]], *, as_json: bool = False) -> T:
+def talk(data: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
     """Runs `work` with a client of the stack that `data` means.
 
-    Errors go on to the root of the command line, which makes a sentence and an exit code of each; with `as_json`
-    their document is written first, so that standard output is never empty for a program that reads it.
+    Errors go on to the root of the command line, which makes a sentence and an exit code of each, and with `--json` a
+    document.
     """
 
     async def main() -> T:
         async with connect(settings_for(data).nats_url, timeout_s=_CONNECT_WITHIN_S) as client:
             return await work(client)
 
-    try:
-        return run_async(main())
-    except* (ParallaxError, UnreachableError) as group:
-        error = _first(group)
-        if as_json:
-            emit_json({"error": describe(error)})
-        raise error from None
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first(cast("BaseExceptionGroup[BaseException]", first)) if isinstance(first, BaseExceptionGroup) else first
-
-
-def describe(error: BaseException) -> dict[str, object]:
-    """An error as a document."""
-    document: dict[str, object] = {"code": _code(error), "message": str(error)}
-    if hint := getattr(error, "hint", ""):
-        document["hint"] = hint
-    if isinstance(error, Refused):
-        document["errors"] = msgspec.to_builtins(error.errors)
-    return document
-
-
-def _code(error: BaseException) -> str:
-    name = type(error).__name__.removesuffix("Error")
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+    return run_async(main())
 
 
 async def known(client: Client, execution_id: str) -> Execution:

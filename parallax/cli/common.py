@@ -115,10 +115,35 @@ def data_words(data: Path | None) -> str:
     return "" if data is None else f" --data {shown_path(data.absolute())}"
 
 
+_emitted: list[bool] = []
+
+
+def has_emitted() -> bool:
+    """Whether this command has written JSON already."""
+    return bool(_emitted)
+
+
 def emit_json(document: object) -> None:
     """Writes one JSON document as one line on standard output."""
+    _emitted[:] = [True]
     sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
+
+
+def describe(error: BaseException) -> dict[str, object]:
+    """An error as a document."""
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    document: dict[str, object] = {"code": _code(error), "message": message}
+    if hint := getattr(error, "hint", ""):
+        document["hint"] = hint
+    if problems := getattr(error, "errors", None):
+        document["errors"] = msgspec.to_builtins(problems)
+    return document
+
+
+def _code(error: BaseException) -> str:
+    name = type(error).__name__.removesuffix("Error")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
 
 
 def console(*, stderr: bool = False) -> Console:

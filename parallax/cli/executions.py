@@ -11,9 +11,18 @@ import click
 import msgspec
 
 from parallax.cli.card import print_card
-from parallax.cli.clients import describe, known, say, talk
-from parallax.cli.common import BadInputError, data_option, data_words, emit_json, json_option, program, settings_for
-from parallax.cli.inputs import read_inputs
+from parallax.cli.clients import known, say, talk
+from parallax.cli.common import (
+    BadInputError,
+    data_option,
+    data_words,
+    describe,
+    emit_json,
+    json_option,
+    program,
+    settings_for,
+)
+from parallax.cli.inputs import check_repository, has_uncommitted_changes, read_inputs
 from parallax.cli.progress import Progress
 from parallax.cli.render import LiveView, console
 from parallax.client import Client
@@ -53,6 +62,10 @@ def run(
     """
     if base and repo is None:
         raise BadInputError("--base names a branch of --repo, which is missing")
+    if repo is not None:
+        check_repository(repo)
+        if not detach and has_uncommitted_changes(repo):
+            say(f"{repo} has changes that are not committed. The agents work on what is committed.")
     options: dict[str, Any] = {"push": push} if push else {}
     if timeout is not None:
         options["timeout_ms"] = max(1, round(timeout * 1000))
@@ -66,7 +79,7 @@ def run(
             return 0
         return await follow_to_end(execution, as_json=as_json, stream=watch, data=data)
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 def _input_schema(pattern: str, data: Path | None) -> Mapping[str, Any]:
@@ -164,7 +177,7 @@ def _interrupt(
         emit_json({"execution_id": execution_id, "status": done}) if as_json else click.echo(f"{execution_id} {done}")
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 @click.command()
@@ -210,6 +223,29 @@ def signal(execution_id: str, name: str, value: str, as_json: bool, data: Path |
 
 @click.command()
 @click.argument("execution_id", metavar="ID")
+@click.option("--id", "key", metavar="KEY", help="The idempotency key of the new execution.")
+@click.option("--detach", is_flag=True, help="Return as soon as the request is accepted.")
+@json_option
+@data_option
+def retry(execution_id: str, key: str | None, detach: bool, as_json: bool, data: Path | None) -> int:
+    """Requests the work of execution ID again, once it has ended: same pattern, input, repository and options.
+
+    It is an execution of its own, from the beginning; the old one stays as it is.
+    """
+
+    async def work(client: Client) -> int:
+        execution = await (await known(client, execution_id)).retry(id=key)
+        if not detach:
+            return await follow_to_end(execution, as_json=as_json, stream=False, data=data)
+        accepted = {"execution_id": execution.id, "retry_of": execution_id, "status": "accepted"}
+        emit_json(accepted) if as_json else click.echo(execution.id)
+        return 0
+
+    return talk(data, work)
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
 @json_option
 @data_option
 def replay(execution_id: str, as_json: bool, data: Path | None) -> int:
@@ -230,4 +266,4 @@ def replay(execution_id: str, as_json: bool, data: Path | None) -> int:
             click.echo(f"{execution_id}: differs: {msgspec.json.encode(report.first_difference).decode()}")
         return 0 if report.identical else 1
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +31,50 @@ def read_inputs(given: Sequence[str], schema: Schema = dict) -> dict[str, Any]:
             raise BadInputError(f"--input {item}: write it as NAME=VALUE, or as @FILE for a JSON object in a file")
         found[key.strip()] = _value(key.strip(), text, schema)
     return found
+
+
+def check_repository(typed: str) -> None:
+    """Looks at what was typed behind `--repo`. Raises BadInputError for a local path that is no git repository.
+
+    Whether a URL can be reached is for the workspace service to find out.
+    """
+    if "://" in typed or _SCP.match(typed):
+        return
+    place = Path(typed).expanduser()
+    if not typed.strip():
+        raise BadInputError("--repo: a path or a URL of a git repository is wanted")
+    if not place.exists():
+        raise BadInputError(f"--repo {typed}: there is nothing at this path")
+    if not place.is_dir():
+        raise BadInputError(f"--repo {typed}: this is a file; name the directory of a git repository")
+    if _is_repository(place):
+        return
+    above = next((outer for outer in place.resolve().parents if _is_repository(outer)), None)
+    hint = f"name the repository that it lies in, {above}" if above else "make it one with `git init`"
+    raise BadInputError(f"--repo {typed}: this directory is not a git repository; {hint}")
+
+
+def has_uncommitted_changes(typed: str) -> bool:
+    """Whether tracked files of a local working copy differ from its last commit; False where that cannot be told."""
+    if not (Path(typed).expanduser() / ".git").exists():
+        return False
+    from dulwich import porcelain  # takes a moment to import, and most commands have no use for it
+    from dulwich.errors import NotGitRepository
+
+    status: Any = porcelain.status  # what it returns has no types
+    try:
+        found = status(str(Path(typed).expanduser()), untracked_files="no")
+    except (NotGitRepository, OSError, KeyError, ValueError):
+        return False
+    return bool(found.unstaged or any(found.staged.values()))
+
+
+_SCP = re.compile(r"[\w.-]+@[\w.-]+:")
+
+
+def _is_repository(place: Path) -> bool:
+    """Whether there is a working copy here (`.git` may be a file), or a bare repository."""
+    return (place / ".git").exists() or ((place / "HEAD").is_file() and (place / "objects").is_dir())
 
 
 def _file(name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ whose module is not there is not listed. Whatever goes wrong inside one ends as 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import os
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import cast
 
 import click
+
+from parallax.cli.examples import epilog
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("parallax.cli.stack:up", "Start the embedded stack and every service."),
@@ -36,7 +39,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "signal": ("parallax.cli.executions:signal", "Send a signal that an execution waits for."),
     "retry": ("parallax.cli.executions:retry", "Request the work of an ended execution again."),
     "replay": ("parallax.cli.executions:replay", "Prove that an execution's decisions follow from its log."),
-    "fork": ("parallax.cli.executions:fork", "Go on from the middle of an execution with something changed."),
     "inbox": ("parallax.cli.questions:inbox", "Questions and approvals that wait for a person."),
     "answer": ("parallax.cli.questions:answer", "Answer a question."),
     "approve": ("parallax.cli.questions:approve", "Approve what is asked for."),
@@ -61,6 +63,7 @@ _CODES_BY_NAME = {
     "BadSettings": EXIT_USAGE,
     "ParallaxError": EXIT_FAILED,
     "UnknownPartError": EXIT_USAGE,
+    "UnusableDataError": EXIT_USAGE,
     "StackError": EXIT_FAILED,
 }
 """Exit codes of our own errors, by class name so that no command pays for importing the others' modules."""
@@ -68,6 +71,16 @@ _CODES_BY_NAME = {
 
 def _exists(target: str) -> bool:
     return importlib.util.find_spec(target.partition(":")[0]) is not None
+
+
+def _with_examples(command: click.Command, name: str) -> click.Command:
+    command.epilog = command.epilog or epilog(name)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for inner_name in command.list_commands(context):
+            if inner := command.get_command(context, inner_name):
+                _with_examples(inner, f"{name} {inner_name}")
+    return command
 
 
 class LazyGroup(click.Group):
@@ -82,7 +95,7 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = entry[0].partition(":")
         command = getattr(importlib.import_module(module), attribute, None)
-        return command if isinstance(command, click.Command) else None
+        return _with_examples(command, cmd_name) if isinstance(command, click.Command) else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -90,7 +103,7 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = [name for name in self.list_commands(ctx) if args and name.startswith(args[0][:3])]
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2) if args else []
             if close and not isinstance(error, click.NoSuchOption):
                 raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from None
             raise
@@ -124,8 +137,7 @@ def run(arguments: Sequence[str]) -> int:
         _check_settings(arguments)
         outcome = root.main(args=list(arguments), prog_name="parallax", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _explain(error, as_json="--json" in arguments)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return EXIT_INTERRUPTED
@@ -133,7 +145,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 -- the boundary: everything becomes a sentence and an exit code
-        return _explain(error)
+        return _explain(error, as_json="--json" in arguments)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -146,15 +158,32 @@ def _check_settings(arguments: Sequence[str]) -> None:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The one error inside groups of one, as task groups raise them."""
+    """The error that matters inside groups, as task groups raise them."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     group = cast("BaseExceptionGroup[BaseException]", error)
-    return _innermost(group.exceptions[0]) if len(group.exceptions) == 1 else group
+    first = _innermost(group.exceptions[0])
+    return first if len(group.exceptions) == 1 or _is_explained(first) else group
 
 
-def _explain(error: BaseException) -> int:
+def _is_explained(error: BaseException) -> bool:
+    return isinstance(error, click.ClickException) or any(
+        kind.__name__ in _CODES_BY_NAME for kind in type(error).__mro__
+    )
+
+
+def _say_in_json(error: BaseException) -> None:
+    """Writes an error as a document, so that a program that reads standard output always finds one there."""
+    from parallax.cli.common import describe, emit_json, has_emitted
+
+    if not has_emitted():
+        emit_json({"error": describe(error)})
+
+
+def _explain(error: BaseException, *, as_json: bool) -> int:
     error = _innermost(error)
+    if as_json:
+        _say_in_json(error)
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code

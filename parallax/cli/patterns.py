@@ -181,7 +181,10 @@ def _load(path: Path) -> PatternResult | None:
 
 def _expanded(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(inner for inner in path.iterdir() if inner.suffix in SUFFIXES and inner.is_file())
+        found = sorted(inner for inner in path.iterdir() if inner.suffix in SUFFIXES and inner.is_file())
+        if not found:
+            raise BadInputError(f"{path} holds no pattern: no file that ends in {', '.join(sorted(SUFFIXES))}")
+        return found
     return [path]
 
 

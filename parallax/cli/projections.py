@@ -38,7 +38,7 @@ def _ask(action: Action, data: Path | None, as_json: bool, *, compare: bool = Fa
             timeout_s=_PATIENCE_S[action],
         )
 
-    answer = talk(data, work, as_json=as_json)
+    answer = talk(data, work)
     if as_json:
         emit_json(answer)
     if answer.error:

@@ -63,7 +63,7 @@ def inbox(as_json: bool, data: Path | None) -> int:
         console().print(table)
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 def _document(event: Event) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_js
             click.echo(f"{question_id} answered")
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from parallax.cli.common import UnreachableError, data_option, emit_json, json_option
+from parallax.cli.common import UnreachableError, data_option, data_words, emit_json, json_option
 from shared.paths import StackPart, StackRecord, data_dir, running_stack
 from shared.processes import is_same_process
 
@@ -68,7 +68,7 @@ async def _run(
     import msgspec
 
     from parallax.stack.control import Report, run_stack
-    from parallax.stack.errors import StackError, UnknownPartError
+    from parallax.stack.errors import StackError, UnknownPartError, UnusableDataError
     from shared.config import BadSettings
 
     waiting = [] if report_fd is None else [report_fd]
@@ -93,7 +93,9 @@ async def _run(
             lifeline=lifeline_fd,
         )
     except (StackError, BadSettings) as error:
-        report(Report(error=str(error), bad_input=isinstance(error, UnknownPartError | BadSettings)))
+        report(
+            Report(error=str(error), bad_input=isinstance(error, UnknownPartError | UnusableDataError | BadSettings))
+        )
         raise
 
 
@@ -135,7 +137,7 @@ def status(data: Path | None, as_json: bool) -> None:
     if record is None:
         if as_json:
             emit_json({"servers": [], "services": []})
-        raise UnreachableError(f"no stack is running in {place}; `parallax up` starts one")
+        raise UnreachableError(f"no stack is running in {place}; `parallax up{data_words(data)}` starts one")
     parts = [_as_is(part) for part in record.parts]
     if as_json:
         emit_json({f"{kind}s": [_row(p) for p in parts if p.kind == kind] for kind in ("server", "service")})

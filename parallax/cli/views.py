@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import click
 from rich.table import Table
@@ -17,13 +17,13 @@ from parallax.cli.listing import list_executions
 from parallax.cli.progress import Progress, shorten, summary, visible
 from parallax.cli.render import STATUS_STYLES, console, progress_table, put
 from parallax.client import Client
-from parallax.client_events import Data, Event, status_of
+from parallax.client_events import Data, Event, Status, status_of
 from schemas.events import ENDINGS
 from shared.clock import SYSTEM_CLOCK
 
 
 @click.command()
-@click.option("--status", help="Only those that are pending, running, waiting, paused, completed, failed, …")
+@click.option("--status", type=click.Choice(get_args(Status)), help="Only those of one status.")
 @click.option("--pattern", help="Only those of one pattern.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @json_option
@@ -55,7 +55,7 @@ def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data:
         put(console(), table)
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 def _result_words(entry: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def show(execution_id: str, as_json: bool, data: Path | None) -> int:
             print_card(out, progress, ending)
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 def show_document(progress: Progress, events: list[Event]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def events(
                 out.print(_event_line(event), overflow="ellipsis", no_wrap=out.is_terminal)
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 _HIDDEN = {"execution_id", "digest", "program", "program_digest", "pattern_source", "pattern_digest", "roles", "agent"}
@@ -196,4 +196,4 @@ def logs(execution_id: str, agent: str | None, follow: bool, as_json: bool, data
                 out.print(Text.assemble((f"{session:<16} ", "bold"), (visible(line.text.rstrip("\n")), style)))
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)

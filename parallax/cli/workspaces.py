@@ -75,7 +75,7 @@ def list_workspaces(limit: int, as_json: bool, data: Path | None) -> int:
             console().print(_table(found))
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 def _table(found: list[WorkspaceView]) -> Table:
@@ -108,7 +108,7 @@ def show_workspace(execution_id: str, as_json: bool, data: Path | None) -> int:
             _print(answer.workspace)
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 def _print(entry: WorkspaceView) -> None:
@@ -172,7 +172,7 @@ def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | 
             say("Nothing was changed.")
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)
 
 
 def _numbers(page: WorkspaceDiff) -> dict[str, object]:
@@ -209,4 +209,4 @@ def clean_workspace(execution_id: str, force: bool, as_json: bool, data: Path | 
             click.echo(f"  kept: {ref}")
         return 0
 
-    return talk(data, work, as_json=as_json)
+    return talk(data, work)

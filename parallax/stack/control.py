@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from parallax.stack.errors import NotReadyError, StackError, UnknownPartError
+from parallax.stack.errors import NotReadyError, StackError, UnknownPartError, UnusableDataError
 from parallax.stack.lock import end_orphans, held
 from parallax.stack.plan import Plan, make_plan
 from parallax.stack.supervisor import Supervisor
@@ -81,9 +81,9 @@ def _make_private(data: Path) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StackError(f"the data directory {data} cannot be made: {error.strerror}") from None
+        raise UnusableDataError(f"the data directory {data} cannot be made: {error.strerror}") from None
     if not os.access(data, os.W_OK | os.X_OK):
-        raise StackError(f"the data directory {data} cannot be written to")
+        raise UnusableDataError(f"the data directory {data} cannot be written to; choose another with --data")
 
 
 def start_detached(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 
 class StackError(Exception):
     """The stack cannot do what was asked."""
@@ -15,11 +17,17 @@ class UnknownPartError(StackError):
     """A name or a port was asked for that cannot be had."""
 
 
+class UnusableDataError(StackError):
+    """The data directory that was named cannot be used."""
+
+
 class AlreadyRunningError(StackError):
     """Another supervisor holds the data directory."""
 
     def __init__(self, data: str, pid: int) -> None:
-        super().__init__(f"{data} is already up: process {pid} holds it; `parallax down` stops it")
+        super().__init__(
+            f"{data} is already up: process {pid} holds it; `parallax down --data {shlex.quote(data)}` stops it"
+        )
         self.pid = pid
 
 

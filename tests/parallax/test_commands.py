@@ -100,7 +100,7 @@ async def test_run_with_watch_and_json_streams_events_and_ends_with_the_outcome(
 
 async def test_inputs_reach_the_request(parallax: Shell) -> None:
     """`K=V`, typed as JSON where it is JSON, and a repository's path made absolute."""
-    (parallax.directory / "repo").mkdir()
+    (parallax.directory / "repo" / ".git").mkdir(parents=True)
     said = await parallax("run", OPEN, "--input", "n=3", "--input", "task=a b", "--repo", "repo", "--detach", "--json")
     shown = (await parallax("show", said.json["execution_id"], "--json")).json
     assert shown["input"] == {"n": 3, "task": "a b"}
@@ -155,6 +155,19 @@ async def test_questions_are_listed_and_answered_once(parallax: Shell) -> None:
     assert (again.code, "parallax inbox" in again.err) == (2, True)
 
 
+async def test_retry_asks_for_the_same_work_again(parallax: Shell) -> None:
+    """A new execution with the old one's pattern and input; one that has not ended is refused with what to do."""
+    first = (await parallax("run", DONE, "--input", "n=3", "--json")).json["execution_id"]
+    again = (await parallax("retry", first, "--json")).json
+    assert (again["status"], again["execution_id"] != first) == ("completed", True)
+    assert (await parallax("show", again["execution_id"], "--json")).json["input"] == {"n": 3}
+    key = f"k-{new_id()}"
+    assert (await parallax("retry", first, "--id", key, "--detach")).out.strip() == key
+    running = (await parallax("run", OPEN, "--detach")).out.strip()
+    refused = await parallax("retry", running)
+    assert (refused.code, f"parallax cancel {running}" in refused.err) == (2, True)
+
+
 async def test_replay_says_identical(parallax: Shell) -> None:
     """The verdict as a line and as the documented document."""
     key = (await parallax("run", DONE, "--json")).json["execution_id"]
@@ -168,7 +181,7 @@ async def test_replay_says_identical(parallax: Shell) -> None:
     }
 
 
-@pytest.mark.parametrize("command", ["show", "events", "logs", "cancel", "pause", "resume", "replay"])
+@pytest.mark.parametrize("command", ["show", "events", "logs", "cancel", "pause", "resume", "replay", "retry"])
 async def test_an_execution_that_is_not_there_is_bad_input(parallax: Shell, command: str) -> None:
     """Exit code 2 and a sentence, for fresh ids and for impossible ones."""
     for name in (new_id(), "a b*>"):
@@ -187,16 +200,56 @@ async def test_an_execution_that_is_not_there_is_bad_input(parallax: Shell, comm
         (["ps", "--limit", "0"], "--limit"),
         (["answer", "no-such-question", "yes"], "parallax inbox"),
         (["events", "x", "--after", "-1"], "--after"),
+        (["no-such-command"], "No such command"),
+        (["run", OPEN, "--input", "@broken.json"], "not JSON"),
+        (["run", OPEN, "--input", "@list.json"], "a JSON object is wanted"),
+        (["run", OPEN, "--input", "@."], "directory"),
+        (["run", OPEN, "--repo", "no/such/place"], "nothing at this path"),
+        (["run", OPEN, "--repo", "."], "git init"),
+        (["run", OPEN, "--repo", ""], "a path or a URL"),
+        (["run", OPEN, "--timeout", "soon"], "--timeout"),
+        (["run", OPEN, "--id"], "requires an argument"),
+        (["ps", "--status", "asleep"], "is not one of"),
+        (["cancel"], "Missing argument 'ID'"),
+        (["signal", "x"], "Missing argument 'NAME'"),
+        (["answer", "q"], "Missing argument"),
+        (["deny", "no-such-question"], "parallax inbox"),
+        (["inbox", "x"], "unexpected extra argument"),
+        (["patterns", "show", "no-such-pattern"], "There is no pattern"),
+        (["patterns", "compile", "no-such.yaml"], "no such file"),
+        (["patterns", "compile", OPEN, "--to", "latin"], "--to"),
+        (["patterns", "lint", "."], "holds no pattern"),
+        (["workspaces", "diff", "a b"], "There is no execution a b"),
+        (["dead-letters", "show", "x"], "is not a valid integer"),
+        (["dead-letters", "requeue", "99"], "there is no dead letter 99"),
+        (["up", "--port", "gateway=high"], "NAME=PORT"),
+        (["up", "--port", "kitchen=80"], "there is no port for kitchen"),
+        (["up", "--only", "kitchen"], "there is no kitchen"),
+        (["up", "--detach", "--only", "kitchen"], "there is no kitchen"),
+        (["up", "--data", "broken.json/x"], "cannot be made"),
+        (["up", "--data", "broken.json"], "is a file"),
+        (["projections", "rebuild", "x"], "unexpected extra argument"),
+        (["bench", "fanout", "--executions", "0"], "--executions"),
     ],
 )
 async def test_wrong_use_is_a_sentence_and_exit_code_2(parallax: Shell, arguments: list[str], complaint: str) -> None:
     """The sentence names what was wrong."""
+    (parallax.directory / "broken.json").write_text('{"a":', encoding="utf-8")
+    (parallax.directory / "list.json").write_text("[1]", encoding="utf-8")
     said = await parallax(*arguments)
     assert (said.code, said.out) == (2, "")
     assert complaint in said.err
 
 
-@pytest.mark.parametrize("arguments", [["ps"], ["show", "x"], ["run", "x"], ["inbox"], ["replay", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["ps"], ["inbox"], ["agents", "list"], ["workspaces", "list"], ["dead-letters", "list"], ["run", "x"]),
+        *([verb, "x"] for verb in ("show", "events", "logs", "cancel", "pause", "resume", "retry", "replay")),
+        *(["signal", "x", "go"], ["answer", "q", "1"], ["approve", "q"], ["deny", "q"], ["workspaces", "diff", "x"]),
+    ],
+    ids=" ".join,
+)
 async def test_without_a_server_the_exit_code_is_3(tmp_path: Path, arguments: list[str]) -> None:
     """With the address, or with the way to start one; with `--json` a document says it too."""
     shell = Shell("nats://127.0.0.1:1", tmp_path)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from parallax.cli.common import BadInputError
-from parallax.cli.inputs import read_inputs
+from parallax.cli.inputs import check_repository, has_uncommitted_changes, read_inputs
+from parallax.demo import make_repository
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,63 @@ def test_an_input_without_a_name_or_a_value_is_refused(typed: str) -> None:
     """The complaint shows how to write it."""
     with pytest.raises(BadInputError, match="NAME=VALUE"):
         read_inputs([typed])
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ("", "a path or a URL"),
+        ("nothing-here", "there is nothing at this path"),
+        ("file.txt", "this is a file"),
+        ("plain", "git init"),
+        ("repository ü/parcels", "repository ü"),
+    ],
+)
+def test_a_path_that_is_no_repository_is_refused_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, complaint: str
+) -> None:
+    """The complaint says what is there instead, and what to do."""
+    monkeypatch.chdir(tmp_path)
+    make_repository(tmp_path / "repository ü")
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "file.txt").touch()
+    with pytest.raises(BadInputError, match=complaint):
+        check_repository(typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "repository ü",
+        "repository ü/",
+        "bare.git",
+        "linked",
+        "https://example.invalid/a.git",
+        "git@example.invalid:a.git",
+    ],
+)
+def test_working_copies_bare_repositories_and_urls_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    """A worktree's `.git` is a file; a bare repository has none; a URL is looked at by whoever fetches from it."""
+    monkeypatch.chdir(tmp_path)
+    make_repository(tmp_path / "repository ü")
+    (tmp_path / "bare.git" / "objects").mkdir(parents=True)
+    (tmp_path / "bare.git" / "HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / ".git").write_text("gitdir: ../elsewhere\n", encoding="utf-8")
+    check_repository(typed)
+
+
+def test_changes_that_are_not_committed_are_noticed(tmp_path: Path) -> None:
+    """A tracked file that was edited counts; an untracked one, a bare repository and a broken one do not."""
+    place = tmp_path / "parcels"
+    make_repository(place)
+    (place / "new.py").touch()
+    assert not has_uncommitted_changes(str(place))
+    (place / "README.md").write_text("other", encoding="utf-8")
+    assert has_uncommitted_changes(str(place))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / ".git").write_text("no", encoding="utf-8")
+    assert not has_uncommitted_changes(str(tmp_path / "broken"))
+    assert not has_uncommitted_changes("https://example.invalid/a.git")
