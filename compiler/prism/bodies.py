@@ -96,7 +96,7 @@ class BodyGenerator(Generator):
         elif var.const:
             self.out.append(e.do(value))
             self.out.append(e.do(e.call("r_constant", e.const(var.name), pos=pos)))
-        elif ref.check and not (self.options.legacy and var.soft):
+        elif ref.check and var.kind != "legacy":
             held = self.spill_always(value)
             current = e.item(e.name(var.py), 0) if var.boxed else e.name(var.py)
             early = e.do(e.call("r_early", e.const(var.name), pos=pos))

@@ -157,6 +157,11 @@ def _import(c: Children, *, default: Any = None, namespace: Any = None, specs: l
     return t.Import(c[0].pos, c[-1].value, default and default.value, namespace and namespace.value, specs or [])
 
 
+def second_of(c: Children) -> Any:
+    """What stands between brackets."""
+    return c[1]
+
+
 _LISTS: dict[str, Method] = {
     "start": lambda c: c[0],
     "new_list": lambda c: [],
@@ -166,7 +171,7 @@ _LISTS: dict[str, Method] = {
     "list_of": lambda c: [c[0]],
     "list_of_none": lambda c: [None],
     "first": lambda c: c[0],
-    "second": lambda c: c[1],
+    "second": second_of,
     "nothing": lambda c: None,
     "label": lambda c: c[0],
     "band": lambda c: c[0],

@@ -174,9 +174,13 @@ class Generator(FunctionWriter):
     def _short_item(self, node: t.Chain, index: int) -> Expr:
         item = node.items[index]
         guarded = self.options.legacy and index < len(node.ops) and node.ops[index] == "??"
-        if guarded and isinstance(item, t.Member) and item.op == ".":
-            return e.call("r_optional", self.expr(item.object), e.const(item.name), pos=item.pos)
-        return self.expr(item)
+        return self._guarded_member(item) if guarded else self.expr(item)
+
+    def _guarded_member(self, node: Any) -> Expr:
+        """In old scripts a member in front of `??` may be missing, and so may those on the way to it."""
+        if isinstance(node, t.Member) and node.op == ".":
+            return e.call("r_optional", self._guarded_member(node.object), e.const(node.name), pos=node.pos)
+        return self.expr(node)
 
     def _short_test(self, op: str, held: Expr, temp: str) -> Expr:
         """Whether the right side is needed."""

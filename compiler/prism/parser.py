@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from compiler.prism import tree as t
 from compiler.prism.brackets import Classifier, pair
-from compiler.prism.build import BuildError, builder_methods
+from compiler.prism.build import BuildError, builder_methods, second_of
 from compiler.prism.errors import PrismError
 from compiler.prism.expected import describe
 from compiler.prism.lexer import tokenize
@@ -38,13 +39,33 @@ def parse(text: str, name: str = "program", limits: Limits | None = None) -> t.P
 
 def parse_source(source: Source, limits: Limits) -> t.Program:
     """As `parse`, for a text whose places are needed later."""
-    tokens = read_tokens(source, limits)
+    return _build(read_tokens(source, limits), source, None)
+
+
+def _build(tokens: list[Tok], source: Source, ends: dict[int, int] | None) -> t.Program:
     try:
-        return t.Program(0, _drive(tokens, source))
+        return t.Program(0, _drive(tokens, source, ends))
     except BuildError as failure:
         raise source.error(failure.kind, failure.message, failure.pos, code=failure.code, hint=failure.hint) from None
     except RecursionError:
         raise source.error("LimitError", "The program is nested too deeply", 0, code="nesting_too_deep") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A tree with its tokens, and the offset behind each node, by the node's id."""
+
+    tree: t.Program
+    tokens: list[Tok]
+    ends: dict[int, int]
+
+
+def parse_with_places(source: Source, limits: Limits) -> Parsed:
+    """As `parse_source`, for whoever prints the program again."""
+    tokens = read_tokens(source, limits)
+    ends: dict[int, int] = {}
+    made = _build(tokens, source, ends)
+    return Parsed(made, tokens[:-1], ends)
 
 
 def read_tokens(source: Source, limits: Limits) -> list[Tok]:
@@ -63,13 +84,14 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _drive(tokens: list[Tok], source: Source) -> list[Any]:
+def _drive(tokens: list[Tok], source: Source, ends: dict[int, int] | None) -> list[Any]:
     states, rules = tables()
     row = states[0]
     rows: list[dict[str, int]] = [row]
     values: list[Any] = []
     end = len(source.text)
     tokens.append(Tok("$END", "", end, end))
+    reached = 0
     for token in tokens:
         kind = token.type
         while True:
@@ -80,6 +102,7 @@ def _drive(tokens: list[Tok], source: Source) -> list[Any]:
                 row = states[action]
                 rows.append(row)
                 values.append(token)
+                reached = token.end
                 break
             origin, size, make = rules[~action]
             if make is None:
@@ -88,7 +111,10 @@ def _drive(tokens: list[Tok], source: Source) -> list[Any]:
                 children = values[-size:]
                 del values[-size:]
                 del rows[-size:]
-                values.append(make(children))
+                made = make(children)
+                values.append(made)
+                if ends is not None and make is not second_of:
+                    ends[id(made)] = reached
             else:
                 values.append(make([]))
             if origin == "start":

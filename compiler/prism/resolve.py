@@ -81,7 +81,7 @@ class Resolver(ExpressionResolver):
     def declare_assigned(self, body: list[Any]) -> None:
         for name, node in assigned_names(body).items():
             if lookup(self.scope, name, self.func) is None:
-                self.declare(name, "legacy", node, soft=True).needs_init = True
+                self.declare(name, "legacy", node).needs_init = True
 
     # -- statements --------------------------------------------------------------------------------------------
 
@@ -152,8 +152,7 @@ class Resolver(ExpressionResolver):
 
     def target(self, name: str, *, reads: bool = False) -> Ref:
         """A variable that is assigned."""
-        ref = self.resolve(name)
-        ref.var.used = ref.var.used or reads
+        ref = self.resolve(name, reads=reads)
         ref.var.assigned = True
         if ref.var.func is not self.func:
             self.func.assigns[ref.var.py] = ref.var
@@ -184,7 +183,7 @@ class Resolver(ExpressionResolver):
 
     def visit_return(self, node: t.Return) -> None:
         if not self.functions:
-            raise BuildError("return outside function", node.pos, kind="CheckError", code="misplaced_return")
+            self.refuse("return outside function", node.pos, code="misplaced_return")
         if node.value is not None:
             self.expr(node.value)
 
@@ -255,8 +254,8 @@ class Resolver(ExpressionResolver):
     def visit_break(self, node: Any) -> None:
         if not self.loops:
             word = "break" if isinstance(node, t.Break) else "continue"
-            raise BuildError(f"{word} outside loop", node.pos, kind="CheckError", code=f"misplaced_{word}")
-        if isinstance(node, t.Continue):
+            self.refuse(f"{word} outside loop", node.pos, code=f"misplaced_{word}")
+        if isinstance(node, t.Continue) and self.continues:
             self.continues[-1] = True
 
     def visit_try(self, node: t.Try) -> None:
@@ -281,18 +280,25 @@ class Resolver(ExpressionResolver):
         self._at_top(node)
         if node.statement is not None:
             self.statement(node.statement)
+            self._exported(node.statement)
         elif node.default is not None:
             self.expr(node.default)
         elif node.path is None:
             for spec in node.specs or []:
                 self.names.refs[id(spec)] = self.resolve(spec.name)
 
+    def _exported(self, statement: Any) -> None:
+        """Who exports a variable uses it."""
+        keys = binds(statement.target) if isinstance(statement, t.Let) else [statement]
+        for key in keys:
+            if id(key) in self.names.decls:
+                self.names.decls[id(key)].used = True
+
     def _at_top(self, node: Any) -> None:
         if self.scope.parent is not None:
             word = "import" if isinstance(node, t.Import) else "export"
             hint = "move it to the top level of the file"
-            raise BuildError(f"{word} inside a block or function", node.pos, kind="CheckError", code="misplaced_module",
-                             hint=hint)  # fmt: skip
+            self.refuse(f"{word} inside a block or function", node.pos, code="misplaced_module", hint=hint)
 
 
 def _block(resolver: Resolver, node: Any) -> None:

@@ -10,6 +10,7 @@ from compiler.prism import tree as t
 from compiler.prism.binding import binds
 from compiler.prism.build import BuildError
 from compiler.prism.builtin_names import BUILTIN_NAMES
+from compiler.prism.errors import Kind
 from compiler.prism.scope import Func, Names, Ref, Scope, Var, lookup
 
 MAX_DEPTH = 420
@@ -33,6 +34,10 @@ class ExpressionResolver(ABC):
         self.hole: Var | None = None
         self.continues: list[bool] = []
         self.host_uses: list[tuple[str, int]] = []
+
+    def refuse(self, message: str, pos: int, *, kind: Kind = "CheckError", code: str, hint: str = "") -> None:
+        """Something that can never be right. The checker goes on after it; a run does not begin."""
+        raise BuildError(message, pos, kind=kind, code=code, hint=hint)
 
     @abstractmethod
     def statements(self, body: Iterable[Any]) -> None:
@@ -82,12 +87,12 @@ class ExpressionResolver(ABC):
 
     # -- names and patterns ------------------------------------------------------------------------------------
 
-    def resolve(self, name: str) -> Ref:
+    def resolve(self, name: str, *, reads: bool = True) -> Ref:
         """What a name means here; a global when nothing in the file declares it."""
         ref = lookup(self.scope, name, self.func)
         if ref is not None:
-            ref.var.used = True
-            if ref.fallback is None and ref.check and ref.var.soft:
+            ref.var.used = ref.var.used or reads
+            if ref.fallback is None and ref.check and (ref.var.soft or ref.var.kind == "legacy"):
                 ref.fallback = Ref(self._global(name), check=True)
             return ref
         return Ref(self._global(name), check=True)
@@ -154,7 +159,8 @@ class ExpressionResolver(ABC):
     def visit_hole(self, node: t.Hole) -> bool:
         if self.hole is None:
             message = "Placeholder (_) can only be used within pipeline expressions"
-            raise BuildError(message, node.pos, kind="CheckError", code="misplaced_placeholder")
+            self.refuse(message, node.pos, code="misplaced_placeholder")
+            return False
         ref = lookup(self.scope, self.hole.name, self.func)
         assert ref is not None
         self.names.refs[id(node)] = ref
@@ -193,7 +199,7 @@ class ExpressionResolver(ABC):
                 if any(other is not None and other is not func and var.py in other.captures for _, other in funcs):
                     message = f"Branches of parallel share the variable '{var.name}', which one of them assigns"
                     hint = "let each branch return its value and combine the results"
-                    raise BuildError(message, item.pos, kind="CheckError", code="shared_variable", hint=hint)
+                    self.refuse(message, item.pos, code="shared_variable", hint=hint)
 
     def visit_pipe(self, node: t.Pipe) -> bool:
         heavy = self.expr(node.left)

@@ -1,0 +1,119 @@
+"""Finding code that can never run: behind a return, under a constant test, in a band or arm that cannot be chosen."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, cast
+
+from compiler.prism import tree as t
+from compiler.prism.check_calls import every, literal_number
+from compiler.prism.findings import Findings
+
+_LEAVES: dict[type[Any], str] = {t.Return: "return", t.Throw: "throw", t.Break: "break", t.Continue: "continue"}
+_CODE = "unreachable"
+
+
+def find_unreachable(tree: t.Program, findings: Findings, high: float, medium: float) -> None:
+    """Note every statement, branch and arm that nothing leads to. `high` and `medium` are where the bands begin."""
+    for node in every(tree):
+        match node:
+            case t.Program() | t.Block():
+                _after_leaving(node.body, findings)
+            case t.If():
+                _constant_if(node, findings)
+            case t.While() if node.branches is None:
+                _constant_while(node, findings)
+            case t.Ternary() if node.op == "?":
+                _constant_choice(node, findings)
+            case t.UncertainIf():
+                _bands(node, findings, high, medium)
+            case t.Match():
+                _arms(node, findings)
+            case _:
+                pass
+
+
+def _after_leaving(statements: list[Any], findings: Findings) -> None:
+    for node, following in pairwise(statements):
+        word = _leaves(node)
+        if word and not isinstance(following, t.Function | t.Empty):
+            findings.warning(
+                _CODE, f"Nothing gets here: {word} leaves before", following.pos, "remove it, or move it up"
+            )
+            return
+
+
+def _leaves(node: Any) -> str:
+    """The word by which a statement always leaves, or ""."""
+    if isinstance(node, t.Block):
+        return next((word for inner in node.body if (word := _leaves(inner))), "")
+    if isinstance(node, t.If) and node.no is not None:
+        return _leaves(node.yes) and _leaves(node.no)
+    return _LEAVES.get(cast("type[Any]", type(node)), "")
+
+
+def _constant(node: Any) -> bool | None:
+    """The truth of a test that is written out, or None."""
+    if isinstance(node, t.Unary) and node.op == "!":
+        inner = _constant(node.operand)
+        return None if inner is None else not inner
+    if isinstance(node, t.Attach):
+        return _constant(node.value)
+    if isinstance(node, t.Constant):
+        return node.value is True
+    if isinstance(node, t.Number):
+        return node.value != 0
+    if isinstance(node, t.String):
+        return node.value != ""
+    return True if isinstance(node, t.Array | t.Object | t.Lambda) else None
+
+
+def _constant_if(node: t.If, findings: Findings) -> None:
+    truth = _constant(node.test)
+    if truth is False:
+        findings.warning(_CODE, "This branch never runs: its test is always false", node.yes.pos)
+    elif truth is True and node.no is not None:
+        findings.warning(_CODE, "The else branch never runs: the test is always true", node.no.pos)
+
+
+def _constant_while(node: t.While, findings: Findings) -> None:
+    if _constant(node.test) is False:
+        findings.warning(_CODE, "This loop never runs: its test is always false", node.body.pos)
+
+
+def _constant_choice(node: t.Ternary, findings: Findings) -> None:
+    truth = _constant(node.test)
+    if truth is not None:
+        dead = node.no if truth else node.yes
+        findings.warning(_CODE, f"This is never chosen: the test is always {str(truth).lower()}", dead.pos)
+
+
+def _bands(node: t.UncertainIf, findings: Findings, high: float, medium: float) -> None:
+    if "default" in node.branches and {"high", "medium", "low"} <= node.branches.keys():
+        pos = node.branches["default"].pos
+        findings.warning(_CODE, "The default branch never runs: high, medium and low are all there", pos)
+    level = literal_number(node.test.confidence) if isinstance(node.test, t.Attach) else None
+    if level is None:
+        return
+    band = "high" if level >= high else "medium" if level >= medium else "low"
+    taken = band if band in node.branches else "default"
+    for name, block in node.branches.items():
+        if name != taken:
+            findings.warning(_CODE, f"The {name} branch never runs: the confidence is always {band}", block.pos)
+
+
+def _arms(node: t.Match, findings: Findings) -> None:
+    seen: set[tuple[str, Any]] = set()
+    for number, arm in enumerate(node.arms):
+        if arm.threshold is not None or arm.guard is not None:
+            continue
+        if isinstance(arm.pattern, t.Wild | t.Bind):
+            if number + 1 < len(node.arms):
+                later = node.arms[number + 1]
+                findings.warning(_CODE, "This arm never runs: the one before it takes everything", later.pos)
+            return
+        if isinstance(arm.pattern, t.Literal):
+            key = (type(arm.pattern.value).__name__, arm.pattern.value)
+            if key in seen:
+                findings.warning(_CODE, "This arm never runs: an arm above takes the same value", arm.pos)
+            seen.add(key)
