@@ -97,8 +97,10 @@ def program() -> str:
         return "parallax" if found else shlex.join([sys.executable, "-m", "parallax"])
     if found and Path(found).resolve() == beside.resolve():
         return "parallax"
-    here = Path.cwd()
-    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
+    with contextlib.suppress(ValueError):
+        inside = beside.relative_to(Path.cwd())
+        return shlex.quote(str(inside if len(inside.parts) <= 3 else beside))
+    return shlex.quote(str(beside))
 
 
 def shown_path(path: Path) -> str:
