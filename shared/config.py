@@ -210,7 +210,7 @@ FIELDS: dict[str, Field] = {
         "A Redis for caches; without one they are in JetStream.",
     ),
     "PARALLAX_PATTERNS_DIR": Field(
-        "patterns_dir", "a directory", _path, "Where patterns are looked for, beside the shipped ones."
+        "patterns_dir", "a directory", _path, "Where patterns are found, instead of the shipped ones."
     ),
     "PARALLAX_WORKSPACES_DIR": Field("workspaces_dir", "a directory", _path, "Where clones and worktrees are kept."),
     "PARALLAX_LOCAL_RUNTIME_URL": Field(

@@ -1,7 +1,8 @@
 """The pattern engine.
 
 Hears: `parallax.executions.request` and the commands of an execution (work, from the request stream); the facts that
-move programs on and all of `execution.*` (following, from the log); heartbeats of the other engines.
+move programs on and all of `execution.*` (following, from the log); `parallax.engines.heartbeat` of the other engines
+and `parallax.engines.<id>.command`, which they hand on; `parallax.queries.replay`.
 
 Says: `execution.*`, `effect.recorded`, `timer.*`, `signal.received`, `question.asked|answered`, and every request that
 a program makes of the world: `task.requested`, `task.cancel_requested`, `verification.requested`,
@@ -254,7 +255,7 @@ class PatternEngine(Service):
             entry = self._open.get(execution_id)
             if entry is not None:
                 await adopt(self, execution_id, entry, reason)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is tried again; the other executions go on
             _log.exception("adoption_failed", execution_id=execution_id, exc_info=error)
             await asyncio.sleep(1.0)
         finally:

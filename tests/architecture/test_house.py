@@ -1,22 +1,17 @@
-"""Packaging, locks, deployment files and decision records are what they claim to be."""
+"""Packaging, locks and decision records are what they claim to be."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
-from ruamel.yaml import YAML
 
-from parallax.stack.binaries import find_program
-from parallax.stack.errors import MissingProgramError
 from tests.architecture.source import ROOMS, ROOT
-from tests.conftest import missing
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EMBEDDED: list[str] = PROJECT["project"]["optional-dependencies"]["embedded"]
@@ -73,42 +68,6 @@ def test_the_locks_agree() -> None:
     """What is developed with, what the demo uses and what a container gets are the same versions."""
     locks = {name: _pins(ROOT / "requirements" / name) for name in WANTED}
     assert locks["services.txt"].items() <= locks["run.txt"].items() <= locks["dev.txt"].items()
-
-
-def test_compose_runs_every_service_on_our_own_settings() -> None:
-    """compose.yaml is valid YAML, names only settings that exist, and mounts the nats.conf that is checked below."""
-    document: dict[str, Any] = YAML(typ="safe").load(ROOT / "compose.yaml")
-    services: dict[str, Any] = document["services"]
-    assert {"nats", "postgres", "etcd", "gateway"} <= set(services)
-    names = {name for service in services.values() for name in service.get("environment") or {}}
-    known = (ROOT / "shared" / "config.py").read_text(encoding="utf-8")
-    for name in names - {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}:
-        assert name.removeprefix("PARALLAX_").lower() in known.lower(), name
-    assert "./nats.conf:/etc/nats/nats.conf:ro" in services["nats"]["volumes"]
-    for name, service in services.items():
-        for dependency in service.get("depends_on") or {}:
-            assert dependency in services, name
-
-
-def test_nats_conf_is_valid_and_durable() -> None:
-    """nats-server itself accepts nats.conf, and the log is flushed before it is acknowledged."""
-    try:
-        program = find_program("nats-server")
-    except MissingProgramError as error:
-        missing("nats", str(error))
-        raise
-    checked = subprocess.run([program, "-t", "-c", ROOT / "nats.conf"], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
-    text = (ROOT / "nats.conf").read_text(encoding="utf-8")
-    assert "sync_interval: always" in text
-    assert "max_payload: 8MB" in text
-
-
-def test_the_container_gets_every_room() -> None:
-    """The Dockerfile copies each package and the locked requirements."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    assert [room for room in (*ROOMS, "patterns") if f"COPY {room} {room}" not in text] == []
-    assert "requirements/services.txt" in text
 
 
 def test_the_index_of_decisions_is_current() -> None:

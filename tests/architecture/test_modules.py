@@ -6,6 +6,8 @@ import ast
 
 import pytest
 
+from shared import subjects
+from shared.bus.streams import STREAMS
 from tests.architecture.source import ROOT, imports, modules
 
 LONGEST_MODULE = 400
@@ -80,6 +82,7 @@ def test_subjects_are_spelled_once() -> None:
         "parallax.engines.",
         "parallax.queries.",
         "parallax.services.",
+        "parallax.requeued.",
     )
     found: list[str] = []
     for name, tree in modules().items():
@@ -110,3 +113,37 @@ def test_comments_promise_nothing() -> None:
         if any(word in line for word in words)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("room", ["schemas", "compiler"])
+def test_the_pure_rooms_do_nothing(room: str) -> None:
+    """What is a function of its arguments neither waits nor opens nor prints."""
+    banned = {"open", "print", "input", "breakpoint"}
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules().items()
+        if name.startswith(f"{room}/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await)
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in banned)
+    ]
+    assert found == []
+
+
+def test_no_two_streams_capture_the_same_subject() -> None:
+    """A message belongs to one stream; what the log republishes is nobody else's either."""
+
+    def meet(one: list[str], other: list[str]) -> bool:
+        if not one or not other:
+            return not one and not other
+        if ">" in {one[0], other[0]}:
+            return True
+        return (one[0] == other[0] or "*" in {one[0], other[0]}) and meet(one[1:], other[1:])
+
+    captured = [(name, subject) for name, settings in STREAMS.items() for subject in settings["subjects"]]
+    captured.append((subjects.STREAM_EVENTS, subjects.EVENTS_ALL))
+    for name, one in captured:
+        for other_name, other in captured:
+            assert name == other_name or not meet(one.split("."), other.split(".")), (one, other)
+    assert meet(["a", "*", "c"], ["a", "b", ">"])
+    assert not meet(["a", "*"], ["a", "b", "c"])
