@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-import uvicorn
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -30,6 +28,7 @@ from litestar.types import Message, Scope
 from services.gateway import catalog, description, executions, health, patterns, streams
 from services.gateway.access import LOCAL_HOSTS, Access
 from services.gateway.context import Context
+from services.gateway.http_server import HttpServer
 from services.gateway.problems import Trouble, on_error, on_http, on_trouble
 from shared.bus import Bus
 from shared.config import Settings
@@ -120,7 +119,7 @@ class Gateway(Service):
         self._database = Database(settings.database_url)
         self._etcd = Etcd(settings.etcd_endpoints)
         self._context: Context | None = None
-        self._server: _Server | None = None
+        self._server: HttpServer | None = None
 
     @property
     def address(self) -> str:
@@ -143,29 +142,11 @@ class Gateway(Service):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self._host, self._port))
         self._port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=64 * 1024,
-            ws_max_size=64 * 1024,
-            server_header=False,
-        )
-        self._server = _Server(config)
-        self.spawn(self._serve(self._server, listener), name="http")
+        self._server = HttpServer(app, listener)
+        self.spawn(self._server.run_to_end(), name="http")
         await self._server.begun.wait()
         if self._host not in LOCAL_HOSTS and not self.settings.api_key:
             _log.warning("gateway_open_to_the_network", address=self.address, hint="set PARALLAX_API_KEY")
-
-    async def _serve(self, server: _Server, listener: socket.socket) -> None:
-        with listener:
-            try:
-                await server.serve(sockets=[listener])
-            finally:
-                server.begun.set()
-                server.over.set()
 
     async def stop(self) -> None:
         """Answers what is in hand, ends streams, and closes."""
@@ -178,21 +159,3 @@ class Gateway(Service):
                     await self._server.over.wait()
         await self._etcd.close()
         await self._database.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signals: the service's life decides when it ends."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.begun, self.over = asyncio.Event(), asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to listen, and says so."""
-        await super().startup(sockets)
-        self.begun.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Leaves signals alone."""
-        yield

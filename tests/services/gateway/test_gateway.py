@@ -241,3 +241,46 @@ async def test_executions_go_on_without_postgres(nats_url: str, tmp_path: Path) 
         await worker.stop()
         await gateway.halt()
         await bus.close()
+
+
+async def raw(house: House, *parts: bytes, half_close: bool = True) -> bytes:
+    """What the gateway answers to bytes that come in parts, from a client that then stops sending."""
+    reader, writer = await asyncio.open_connection(*house.url.removeprefix("http://").split(":"))
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+    if half_close:
+        writer.write_eof()
+    found = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    await writer.wait_closed()
+    return found
+
+
+async def test_a_client_that_stops_sending_gets_its_answer(house: House) -> None:
+    """A request byte by byte, and one whose sender closes its side at once, are answered like any other."""
+    name = fresh()
+    await house.tell(name)
+    request = f"GET /api/executions/{name}/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode()
+    whole = await raw(house, request)
+    assert whole.startswith(b"HTTP/1.1 200")
+    assert b"execution.completed" in whole
+    bits = await raw(house, *(request[place : place + 1] for place in range(len(request))), half_close=False)
+    assert bits.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET /api/stats HTTP/1.1\r\n", b"", b"\x16\x03\x01\x02"])
+async def test_what_is_no_request_harms_nobody(house: House, sent: bytes) -> None:
+    """Nonsense, half a request and a TLS greeting end their connection; the next client is served."""
+    assert b" 200 " not in await raw(house, sent)
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_half_a_body_is_no_body(house: House) -> None:
+    """A body that ends before its length asks for nothing."""
+    name = fresh()
+    body = f'{{"pattern": "noop", "execution_id": "{name}"}}'.encode()
+    head = f"POST /api/executions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body) + 9}\r\n".encode()
+    await raw(house, head + b"content-type: application/json\r\n\r\n" + body)
+    assert not [one for one in house.heard if name in one.payload.decode()]
