@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -167,7 +167,7 @@ def _object(payload: bytes) -> dict[str, Any] | Problem:
             what=f"The request is {_kind(body)}, not a JSON object.",
             hint='Send {"pattern": …, "input": {…}}.',
         )
-    return body
+    return cast("dict[str, Any]", body)
 
 
 def _problem(error: msgspec.ValidationError) -> Problem:
@@ -219,8 +219,17 @@ def _option_problems(request: ExecutionRequest) -> list[Problem]:
 
 
 def _kind(value: object) -> str:
-    names = {str: "a string", list: "an array", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+    match value:
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case _:
+            return "null"
 
 
 def _shown(value: object) -> str:

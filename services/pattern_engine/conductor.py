@@ -134,23 +134,27 @@ class Conductor:
                 self._resume(fact.effect, fact)
             case SignalReceived():
                 self._signal(fact)
-            case WorkspaceReady():
-                if self.phase == "workspace":
-                    self._ready = fact
-                    self._commit = fact.base_commit
-                    self._start({"path": fact.path, "branch": fact.branch, "base": fact.base_branch})
-            case WorkspaceFailed():
-                if self.phase == "workspace":
-                    self._fail(fact.error)
-            case WorkspaceFinalized():
-                if self.phase == "finalizing":
-                    self._finalized(fact)
+            case WorkspaceReady() | WorkspaceFailed() | WorkspaceFinalized():
+                self._workspace(fact)
             case _:
                 if isinstance(fact, WorkspaceIntegrated):
                     self._commit = fact.commit or self._commit
                 path: str = getattr(fact, "effect", "")
                 self._resume(path, fact)
         return self._take()
+
+    def _workspace(self, fact: WorkspaceReady | WorkspaceFailed | WorkspaceFinalized) -> None:
+        match fact:
+            case WorkspaceReady() if self.phase == "workspace":
+                self._ready = fact
+                self._commit = fact.base_commit
+                self._start({"path": fact.path, "branch": fact.branch, "base": fact.base_branch})
+            case WorkspaceFailed() if self.phase == "workspace":
+                self._fail(fact.error)
+            case WorkspaceFinalized() if self.phase == "finalizing":
+                self._finalized(fact)
+            case _:
+                pass
 
     def go_on(self) -> list[Event]:
         """Computes another slice of a program that was interrupted so that others may run."""
@@ -253,7 +257,7 @@ class Conductor:
             execution_id=self.execution_id,
             effect=path,
             digest=request_digest(request),
-            kind=request.__struct_config__.tag or "",
+            kind=str(request.__struct_config__.tag or ""),
             value=None,
         )
         known = self._recorded.get(event.event_id)

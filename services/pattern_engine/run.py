@@ -137,7 +137,7 @@ class Run:
             return
         try:
             decisions, cause = self._drain()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this execution and no other
             self._busy = True
             self._home.spawn_short(self._broken(error), name=f"broken-{self.id}")
             return
@@ -175,7 +175,7 @@ class Run:
             self.lose("another engine owns the execution")
         except EventTooLarge as error:
             await self.fail(Failure(code="event_too_large", message=str(error)))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this execution and no other
             await self._broken(error)
         finally:
             self._busy = False

@@ -18,16 +18,17 @@ from schemas.events import Event
 from shared import subjects
 from shared.bus import dead_letters
 from shared.bus import headers as hdr
-from shared.bus.connection import Connection, Subscription
+from shared.bus.connection import Connection
 from shared.bus.dead_letters import DeadLetter
 from shared.bus.decisions import Cause, Decision, Fence, encode
 from shared.bus.errors import BusError, Disconnected, NoResponder, RequestFailed, Retry
 from shared.bus.follower import Follower
 from shared.bus.key_value import KeyValue
-from shared.bus.messages import Delivery, Message, Recorded, Undecodable, decode
+from shared.bus.messages import Delivery, Message, Recorded, Undecodable, decode, moment_of
 from shared.bus.raw import RawMessage
 from shared.bus.reader import first_message, read_execution
 from shared.bus.streams import BY_SHORT_NAME, DEDUP_WINDOW_S, STREAMS, api, ensure_all, last_sequence
+from shared.bus.subscription import Subscription
 from shared.bus.worker import Handler, Worker
 from shared.bus.writer import Writer
 from shared.clock import SYSTEM_CLOCK, Clock
@@ -148,9 +149,7 @@ class Bus:
             self._births[decision.execution_id] = born
         decision.uncertain = abs(now - born) >= _SURELY_REMEMBERED_S
 
-    def read(
-        self, execution_id: str, types: Collection[str] | None = None, after: int = 0
-    ) -> AsyncGenerator[Recorded]:
+    def read(self, execution_id: str, types: Collection[str] | None = None, after: int = 0) -> AsyncGenerator[Recorded]:
         """The history of one execution up to now, in order. Raises ValueError, BusClosed."""
         return read_execution(self.connection, execution_id, types, after)
 
@@ -171,7 +170,8 @@ class Bus:
     ) -> AsyncGenerator[list[Recorded]]:
         """Like `follow`, in lists of what is at hand: never empty, at most 500 long."""
         name = BY_SHORT_NAME[stream]
-        chosen = list(filters) if filters else [subjects.EVENTS_ALL if stream == "events" else STREAMS[name]["subjects"][0]]
+        everything = subjects.EVENTS_ALL if stream == "events" else STREAMS[name]["subjects"][0]
+        chosen = list(filters) if filters else [everything]
         return Follower(self.connection, name, chosen, after).batches()
 
     async def stored(self, filters: Sequence[str], after: int = 0, stream: str = "events") -> AsyncGenerator[Recorded]:
@@ -389,9 +389,5 @@ def _takes_two(handler: Callable[..., Awaitable[object]]) -> bool:
 
 
 def _seconds(stamp: str, otherwise: float) -> float:
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(stamp[:26].rstrip("Z") + "+00:00").timestamp()
-    except ValueError:
-        return otherwise
+    moment = moment_of(stamp)
+    return otherwise if moment is None else moment.timestamp()

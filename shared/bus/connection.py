@@ -24,11 +24,10 @@ from typing import Any
 import nats.errors
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as NatsSubscription
 
 from shared.bus.errors import BusClosed, Disconnected, EventTooLarge, NoResponder, Unreachable
 from shared.bus.raw import RawMessage
+from shared.bus.subscription import Callback, Subscription
 
 _log = structlog.get_logger(__name__)
 
@@ -40,27 +39,7 @@ _MOST_PENDING = 1_000_000
 _MOST_PENDING_BYTES = 512 << 20
 _MANY_WAITING = 20_000
 
-Callback = Callable[[RawMessage], Awaitable[None]]
 Watcher = Callable[[], Awaitable[None]]
-
-
-class Subscription:
-    """Interest in a subject that outlives connections."""
-
-    __slots__ = ("callback", "current", "queue", "subject")
-
-    def __init__(self, subject: str, queue: str, callback: Callback) -> None:
-        self.subject = subject
-        self.queue = queue
-        self.callback = callback
-        self.current: NatsSubscription | None = None
-
-    async def take(self, message: Msg) -> None:
-        """Hands a message on. Whatever becomes of it, the next one is heard."""
-        try:
-            await self.callback(RawMessage(message.subject, message.reply, message.headers, message.data))
-        except Exception as error:
-            _log.exception("bus_callback_failed", subject=message.subject, exc_info=error)
 
 
 class Connection:
@@ -251,7 +230,8 @@ class Connection:
         return subscription
 
     async def _attach(self, subscription: Subscription) -> None:
-        subscription.current = await self._client.subscribe(
+        client: Any = self._client
+        subscription.current = await client.subscribe(
             subscription.subject,
             queue=subscription.queue,
             cb=subscription.take,
@@ -334,6 +314,14 @@ class Connection:
             raise NoResponder(f"Nobody answers on {subject}.")
         return message
 
+    async def insist(self, subject: str, payload: bytes, headers: dict[str, str] | None, tries: int) -> RawMessage:
+        """Asks again where the answer was lost, at most `tries` times; for what may be asked twice. As `request`."""
+        for _ in range(tries - 1):
+            with suppress(Disconnected, NoResponder, TimeoutError):
+                return await self.request(subject, payload, headers, timeout_s=5.0)
+            await self.until_connected()
+        return await self.request(subject, payload, headers, timeout_s=5.0)
+
     async def ask_for_all(self, subject: str, payload: bytes, timeout_s: float) -> tuple[list[RawMessage], RawMessage]:
         """Asks for many answers; returns them and the server's last word, a status. Raises TimeoutError, BusClosed."""
         found: list[RawMessage] = []
@@ -370,12 +358,12 @@ class Connection:
     async def _answered(self, message: RawMessage) -> None:
         token = message.subject[self._inbox_prefix :]
         waiter = self._waiting.get(token)
-        if isinstance(waiter, asyncio.Future):
+        if callable(waiter):
+            waiter(message)
+        elif waiter is not None:
             del self._waiting[token]
             if not waiter.done():
                 waiter.set_result(message)
-        elif waiter is not None:
-            waiter(message)
 
 
 async def _run(watcher: Watcher) -> None:
@@ -383,7 +371,7 @@ async def _run(watcher: Watcher) -> None:
         await watcher()
     except BusClosed:
         return
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - one watcher's fault is not the others'
         _log.exception("bus_watcher_failed", exc_info=error)
 
 

@@ -7,7 +7,6 @@ anew: it goes back to the one worker that could not handle it, by way of a subje
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 
 import msgspec
 
@@ -15,8 +14,8 @@ from schemas.base import Model
 from shared import subjects
 from shared.bus import headers as hdr
 from shared.bus.connection import Connection, size_of
-from shared.bus.errors import Disconnected, NoResponder
-from shared.bus.messages import Delivery
+from shared.bus.errors import NoResponder
+from shared.bus.messages import Delivery, moment_of
 from shared.bus.raw import RawMessage
 from shared.bus.reader import message_at, read_subject
 from shared.bus.streams import api
@@ -53,9 +52,7 @@ class DeadLetter(Model, frozen=True, kw_only=True):
     body: str = ""
 
 
-async def bury(
-    connection: Connection, service: str, durable: str, delivery: Delivery, reason: str, place: str
-) -> None:
+async def bury(connection: Connection, service: str, durable: str, delivery: Delivery, reason: str, place: str) -> None:
     """Parks a message; returns when it is safely there. What is at one `place` of a stream is parked once."""
     kept = {
         name: text
@@ -80,14 +77,7 @@ async def bury(
 
 
 async def _store(connection: Connection, subject: str, payload: bytes, block: dict[str, str]) -> None:
-    for attempt in range(_TRIES):
-        try:
-            message = await connection.request(subject, payload, block, timeout_s=5.0)
-            break
-        except (Disconnected, NoResponder, TimeoutError):
-            if attempt == _TRIES - 1:
-                raise
-            await connection.until_connected()
+    message = await connection.insist(subject, payload, block, tries=_TRIES)
     ack = msgspec.json.decode(message.payload)
     if "error" in ack:
         raise NoResponder(f"The dead letter was refused: {ack['error'].get('description')}.")
@@ -139,10 +129,9 @@ async def _find(connection: Connection, number: int) -> RawMessage | None:
 
 def _letter(message: RawMessage) -> DeadLetter:
     headers = message.headers
-    try:
-        at = datetime.fromisoformat(headers.get("Nats-Time-Stamp", "")[:26].rstrip("Z") + "+00:00").isoformat()
-    except ValueError:
-        at = headers.get("Nats-Time-Stamp", "")
+    stamp = headers.get("Nats-Time-Stamp", "")
+    moment = moment_of(stamp)
+    at = stamp if moment is None else moment.isoformat()
     return DeadLetter(
         id=int(headers.get("Nats-Sequence", "0")),
         service=headers.get(SERVICE, ""),

@@ -50,9 +50,7 @@ class Decision:
 
     __slots__ = ("attempts", "begun", "done", "entries", "execution_id", "fence", "token", "uncertain")
 
-    def __init__(
-        self, execution_id: str, entries: list[Entry], fence: Fence | None, token: str, now: float
-    ) -> None:
+    def __init__(self, execution_id: str, entries: list[Entry], fence: Fence | None, token: str, now: float) -> None:
         self.entries = entries
         self.execution_id = execution_id
         self.fence = fence

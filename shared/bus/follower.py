@@ -18,12 +18,13 @@ import msgspec
 import structlog
 
 from shared import subjects
-from shared.bus.connection import Connection, Subscription
+from shared.bus.connection import Connection
 from shared.bus.errors import BusClosed, BusError, Disconnected
 from shared.bus.messages import Recorded, ack_fields, recorded, recorded_from_server
-from shared.bus.raw import RawMessage
 from shared.bus.ordered import OrderedReader
+from shared.bus.raw import RawMessage
 from shared.bus.streams import ApiError, last_sequence
+from shared.bus.subscription import Subscription
 
 _log = structlog.get_logger(__name__)
 

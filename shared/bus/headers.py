@@ -16,7 +16,7 @@ from shared.clock import SYSTEM_CLOCK, Clock
 
 _SAFE = "".join(chr(code) for code in range(33, 127) if chr(code) != "%") + " "
 
-APPEND_TOKEN = "Parallax-Append"
+APPEND_TOKEN = "Parallax-Append"  # noqa: S105 - the name of a header, no secret
 """Tells one call of `append` from another, so that a writer knows its own event again after a lost answer."""
 
 REPLY_TO = "Parallax-Reply-To"

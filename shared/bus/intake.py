@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from shared.bus.connection import Connection, Subscription
+from shared.bus.connection import Connection
 from shared.bus.errors import BusError
 from shared.bus.raw import RawMessage
 from shared.bus.streams import ApiError, patiently
+from shared.bus.subscription import Subscription
 
 _log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""A small store of values by key, on a stream: NATS KV as other clients know it. For snapshots and caches, never truth."""
+"""A small store of values by key, on a stream: NATS KV as other clients know it. For caches, never truth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.bus.connection import Connection
-from shared.bus.errors import Conflict, Disconnected, NoResponder
+from shared.bus.errors import Conflict
 from shared.bus.reader import last_message, read_subject
 from shared.bus.streams import ensure_stream
 
@@ -92,14 +92,7 @@ class KeyValue:
         return f"$KV.{self._name}.{key}"
 
     async def _write(self, key: str, value: bytes, headers: dict[str, str] | None = None) -> int:
-        for attempt in range(_TRIES):
-            try:
-                message = await self._connection.request(self._subject(key), value, headers, timeout_s=5.0)
-                break
-            except (Disconnected, NoResponder, TimeoutError):
-                if attempt == _TRIES - 1:
-                    raise
-                await self._connection.until_connected()
+        message = await self._connection.insist(self._subject(key), value, headers, tries=_TRIES)
         ack = msgspec.json.decode(message.payload)
         if "error" in ack:
             if ack["error"].get("err_code") == _STALE:

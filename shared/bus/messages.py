@@ -81,7 +81,9 @@ class Delivery:
     @property
     def id(self) -> str:
         """The id of the message, for the causation of what follows from it."""
-        return hdr.text_of(self.headers.get("ce-id", "")) or self.headers.get("Nats-Msg-Id") or f"{self.stream}-{self.seq}"
+        return (
+            hdr.text_of(self.headers.get("ce-id", "")) or self.headers.get("Nats-Msg-Id") or f"{self.stream}-{self.seq}"
+        )
 
     @property
     def correlation(self) -> str:
@@ -182,7 +184,7 @@ def recorded(
         subject,
         execution_id,
         kind,
-        _moment(headers.get("ce-time", "")) or _moment(stored or headers.get("Nats-Time-Stamp", "")) or _EPOCH,
+        moment_of(headers.get("ce-time", "")) or moment_of(stored or headers.get("Nats-Time-Stamp", "")) or _EPOCH,
         hdr.text_of(headers.get("ce-id", "")) or f"{stream}-{seq}",
         data,
         hdr.text_of(headers.get("ce-source", "")),
@@ -217,14 +219,15 @@ def place_of(reply: str) -> str:
     return f"{parts[4]}:{parts[7]}" if len(parts) >= 11 else f"{parts[2]}:{parts[5]}"
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
+    """A time as the server or a CloudEvents header writes it, or None where it is none."""
     if not text:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         try:  # the server writes nanoseconds, which Python 3.11 cuts, and a stranger may write anything
-            moment = datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00")
+            moment = datetime.fromisoformat(text[:26].rstrip("Z")).replace(tzinfo=UTC)
         except ValueError:
             return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from shared.bus.connection import Connection, Subscription
+from shared.bus.connection import Connection
 from shared.bus.errors import Disconnected
 from shared.bus.messages import ack_fields
 from shared.bus.raw import RawMessage
 from shared.bus.streams import patiently
+from shared.bus.subscription import Subscription
 from shared.ids import new_id
 
 _SECOND = 1_000_000_000

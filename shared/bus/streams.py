@@ -109,7 +109,9 @@ async def api(connection: Connection, subject: str, body: object = None, timeout
     return answer
 
 
-async def patiently(connection: Connection, subject: str, body: object = None, within_s: float = 30.0) -> dict[str, Any]:
+async def patiently(
+    connection: Connection, subject: str, body: object = None, within_s: float = 30.0
+) -> dict[str, Any]:
     """Like `api`, repeated while the server is starting or away."""
     deadline = asyncio.get_running_loop().time() + within_s
     while True:
@@ -145,7 +147,8 @@ async def check_server(connection: Connection) -> None:
     level = int(info.get("api", {}).get("level", 0))
     if level < LEAST_API_LEVEL:
         raise UnfitServer(
-            f"The NATS server at {connection.shown_url} has JetStream API level {level}, but {LEAST_API_LEVEL} is needed."
+            f"The NATS server at {connection.shown_url} has JetStream API level {level}, "
+            f"but {LEAST_API_LEVEL} is needed."
         )
 
 
@@ -169,7 +172,17 @@ async def ensure_stream(connection: Connection, name: str, settings: dict[str, A
 
 def _absent(value: object) -> object:
     """What a setting means that the server does not mention: Go leaves out what is zero."""
-    return type(value)() if isinstance(value, (bool, int, str, list)) else None
+    match value:
+        case bool():
+            return False
+        case int():
+            return 0
+        case str():
+            return ""
+        case list():
+            return []
+        case _:
+            return None
 
 
 async def ensure_all(connection: Connection) -> None:

@@ -159,7 +159,7 @@ class Worker:
             await self._handler(delivery)
         except (Retry, Reject, BusClosed) as verdict:
             return verdict
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its message's fault alone
             _log.exception(
                 "work_failed",
                 durable=self._durable,
@@ -187,7 +187,9 @@ class Worker:
             case _:
                 failures = self._failures.get(key, 0) + 1
                 if failures >= self._max_deliver:
-                    await self._park(reply, delivery, f"{type(outcome).__name__}: {outcome} (after {failures} attempts)")
+                    await self._park(
+                        reply, delivery, f"{type(outcome).__name__}: {outcome} (after {failures} attempts)"
+                    )
                     return
                 self._failures[key] = failures
                 delay = min(0.1 * 2 ** (failures - 1), _LONGEST_BACK_OFF_S) * random.uniform(0.8, 1.2)
@@ -197,9 +199,7 @@ class Worker:
         await dead_letters.bury(self._connection, self._service, self._durable, delivery, reason, place_of(reply))
         self._failures.pop((delivery.stream, delivery.seq), None)
         await self._say(reply, b"+TERM")
-        _log.error(
-            "dead_letter", durable=self._durable, subject=delivery.subject, seq=delivery.seq, reason=reason
-        )
+        _log.error("dead_letter", durable=self._durable, subject=delivery.subject, seq=delivery.seq, reason=reason)
 
     async def _say(self, reply: str, word: bytes) -> None:
         await self._connection.publish_now(reply, word)
@@ -214,9 +214,7 @@ class Worker:
             with suppress(ValueError):
                 delivery.seq = int(delivery.headers.get(dead_letters.SEQUENCE, ""))
         if delivery.stream == subjects.STREAM_EVENTS:
-            record = recorded(
-                delivery.stream, delivery.seq, delivery.subject, delivery.headers, delivery.payload
-            )
+            record = recorded(delivery.stream, delivery.seq, delivery.subject, delivery.headers, delivery.payload)
             delivery.recorded = record
             if isinstance(record.data, UnknownEvent):
                 delivery.error = f"{record.type}: {record.data.reason}"

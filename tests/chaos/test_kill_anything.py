@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import sys
 import time
 from collections import Counter
@@ -18,12 +17,15 @@ from typing import Any
 import nats
 import nats.errors
 from dulwich import porcelain
+from dulwich.objects import Blob, Commit, ObjectID, Tree
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from parallax.stack import Stack, embedded
 from shared.testing import eventually
 
 EXECUTIONS = int(os.environ.get("CHAOS_EXECUTIONS", "100"))
+SEED = int(os.environ.get("CHAOS_SEED") or time.time())
 TWICE = 20
 KILL_EVERY_S = 1.0
 ENDINGS = {"execution.completed", "execution.failed", "execution.cancelled", "execution.rejected"}
@@ -76,8 +78,7 @@ class Killer:
             if not alive:
                 continue
             victim = self._random.choice(alive)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(victim.pid, signal.SIGKILL)
+            if await self._stack.kill(victim.name):
                 self.kills[victim.name] += 1
 
 
@@ -116,13 +117,31 @@ async def log_of(url: str) -> AsyncIterator[tuple[int, str, str, dict[str, Any]]
         await client.close()
 
 
-def lines_of(worktree: Path, branch: str, name: str) -> list[str]:
-    """The lines of a file on a branch of the execution's repository."""
-    repo = Repo(str(worktree))
-    commit = repo[repo.refs[f"refs/heads/{branch}".encode()]]
-    tree = repo[commit.tree]
-    _, blob = tree[name.encode()]
-    return repo[blob].data.decode().splitlines()
+def lines_of(repo: Repo, tree: ObjectID, name: str) -> list[str]:
+    """The lines of a file of a tree; none where there is no such file."""
+    found = repo[tree]
+    assert isinstance(found, Tree)
+    if name.encode() not in found:
+        return []
+    blob = repo[found[name.encode()][1]]
+    assert isinstance(blob, Blob)
+    return blob.data.decode().splitlines()
+
+
+def lines_added(repo: Repo, head: ObjectID) -> Counter[str]:
+    """How often each line was added by a commit of a history that is no merge."""
+    added: Counter[str] = Counter()
+    for entry in repo.get_walker(include=[head]):
+        if len(entry.commit.parents) > 1:
+            continue
+        for role in ("left", "right"):
+            before: list[str] = []
+            for parent in entry.commit.parents:
+                commit = repo[parent]
+                assert isinstance(commit, Commit)
+                before = lines_of(repo, commit.tree, f"{role}.txt")
+            added += Counter(lines_of(repo, entry.commit.tree, f"{role}.txt")) - Counter(before)
+    return added
 
 
 async def test_everything_completes_once_while_anything_is_killed(tmp_path: Path) -> None:
@@ -132,7 +151,7 @@ async def test_everything_completes_once_while_anything_is_killed(tmp_path: Path
     patterns.mkdir()
     command = json.dumps([sys.executable, str(Path(__file__).with_name("worker.py"))])
     (patterns / "chaos.yaml").write_text(PATTERN.format(command=command), encoding="utf-8")
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {
             "execution_id": f"chaos-{number}",
             "pattern": "chaos",
@@ -142,14 +161,14 @@ async def test_everything_completes_once_while_anything_is_killed(tmp_path: Path
         for number in range(EXECUTIONS)
     ]
     async with embedded(data=tmp_path / "data", env={"PARALLAX_PATTERNS_DIR": str(patterns)}) as stack:
-        killer = Killer(stack, seed=int(time.time()))
+        killer = Killer(stack, seed=SEED)
         killing = asyncio.create_task(killer.run())
         try:
             await publish(stack.nats_url, bodies + bodies[:TWICE])
             await wait_for_endings(stack, {body["execution_id"] for body in bodies}, timeout_s=420)
         finally:
             killing.cancel()
-            print("killed:", dict(killer.kills))
+            sys.stdout.write(f"seed: {SEED}, killed: {dict(killer.kills)}\n")
         assert sum(killer.kills.values()) > 5
         await eventually(stack.healthy, timeout_s=30)
         await check_log(stack)
@@ -171,7 +190,7 @@ async def wait_for_endings(stack: Stack, expected: set[str], timeout_s: float) -
 
 
 async def check_log(stack: Stack) -> None:
-    """Each execution ends once, completed; each task completes once; each line is in the result once."""
+    """Each execution ends once, completed; each task completes once; each line is in result and history once."""
     endings: dict[str, list[str]] = {}
     results: dict[str, dict[str, Any]] = {}
     tasks: Counter[str] = Counter()
@@ -193,10 +212,15 @@ async def check_log(stack: Stack) -> None:
     ][:3]
     assert set(tasks.values()) == {1}
     for execution, wanted in requested.items():
-        result = results[execution]
-        for role in ("left", "right"):
-            lines = lines_of(Path(paths[execution]), result["branch"], f"{role}.txt")
-            assert lines == [task for asked, task in wanted if asked == role], execution
+        with Repo(str(Path(paths[execution]) / "repository.git")) as repo:
+            head = repo.refs[Ref(f"refs/heads/{results[execution]['branch']}".encode())]
+            assert head.decode() == results[execution]["commit"], execution
+            commit = repo[head]
+            assert isinstance(commit, Commit)
+            for role in ("left", "right"):
+                lines = lines_of(repo, commit.tree, f"{role}.txt")
+                assert lines == [task for asked, task in wanted if asked == role], execution
+            assert lines_added(repo, head) == Counter(task for _, task in wanted), execution
 
 
 async def check_replays(stack: Stack, executions: list[str]) -> None:

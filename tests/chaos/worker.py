@@ -16,8 +16,11 @@ def main() -> None:
     notes = Path(turn["workspace"]) / f"{turn['role']}.txt"
     with notes.open("a", encoding="utf-8") as file:
         file.write(f"{turn['task_id']}\n")
-    print(json.dumps({"type": "progress", "text": "wrote a line"}))
-    print(json.dumps({"type": "result", "result": {"line": turn["task_id"]}, "confidence": 0.9}))
+    for message in (
+        {"type": "progress", "text": "wrote a line"},
+        {"type": "result", "result": {"line": turn["task_id"]}, "confidence": 0.9},
+    ):
+        sys.stdout.write(json.dumps(message) + "\n")
 
 
 if __name__ == "__main__":

@@ -40,8 +40,10 @@ async def test_decisions_survive_the_death_of_the_server_whole_and_once(
     worked: set[int] = set()
 
     async def follow() -> None:
-        async for record in reader.follow([subjects.event("*", "execution", "*"), subjects.event("*", "task", "*")], after=0):
-            followed.append(record)
+        async for batch in reader.follow_batches(
+            [subjects.event("*", "execution", "*"), subjects.event("*", "task", "*")], after=0
+        ):
+            followed.extend(batch)
 
     async def handle(delivery: Delivery) -> None:
         worked.add(delivery.seq)
@@ -59,20 +61,33 @@ async def test_decisions_survive_the_death_of_the_server_whole_and_once(
             await own_server.kill_and_restart()
         done.set()
 
-    async def keep_writing(bus: Bus, number: int) -> None:
-        count = 0
-        while not done.is_set():
-            async with asyncio.TaskGroup() as group:
-                for lane in range(12):
-                    group.create_task(_write_an_execution(bus, f"{key}-{number}-{count}-{lane}", acknowledged))
-            count += 1
-
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(killer())
         for number, bus in enumerate(writers):
-            group.create_task(keep_writing(bus, number))
+            group.create_task(_keep_writing(bus, f"{key}-{number}", done, acknowledged))
 
     assert len(acknowledged) >= 24
+    total, tasks = await _check_stored(reader, acknowledged)
+    await eventually(lambda: len(followed) >= total, timeout_s=20)
+    assert [record.seq for record in followed] == list(range(1, total + 1))
+    await eventually(lambda: worked >= tasks, timeout_s=20)
+    await worker.stop()
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
+
+
+async def _keep_writing(bus: Bus, prefix: str, done: asyncio.Event, acknowledged: dict[str, list[list[int]]]) -> None:
+    count = 0
+    while not done.is_set():
+        async with asyncio.TaskGroup() as group:
+            for lane in range(12):
+                group.create_task(_write_an_execution(bus, f"{prefix}-{count}-{lane}", acknowledged))
+        count += 1
+
+
+async def _check_stored(reader: Bus, acknowledged: dict[str, list[list[int]]]) -> tuple[int, set[int]]:
+    """Every decision is there whole and once. How many events there are, and the sequences of tasks."""
     total = 0
     tasks: set[int] = set()
     for name, decisions in acknowledged.items():
@@ -82,13 +97,7 @@ async def test_decisions_survive_the_death_of_the_server_whole_and_once(
         assert all(seqs == list(range(seqs[0], seqs[0] + len(seqs))) for seqs in decisions)
         total += len(records)
         tasks |= {record.seq for record in records if record.type.startswith("task.")}
-    await eventually(lambda: len(followed) >= total, timeout_s=20)
-    assert [record.seq for record in followed] == list(range(1, total + 1))
-    await eventually(lambda: worked >= tasks, timeout_s=20)
-    await worker.stop()
-    following.cancel()
-    with suppress(asyncio.CancelledError):
-        await following
+    return total, tasks
 
 
 async def test_two_engines_fight_over_executions_while_the_server_is_killed(
@@ -143,7 +152,9 @@ async def test_an_append_waits_for_a_server_that_is_away(own_server: OwnServer, 
     assert [record.seq async for record in bus.read(key)] == seqs
 
 
-async def test_a_client_that_the_server_throws_out_comes_back(own_server: OwnServer, connect: Connect, key: str) -> None:
+async def test_a_client_that_the_server_throws_out_comes_back(
+    own_server: OwnServer, connect: Connect, key: str
+) -> None:
     """nats-py gives up for good when its connection is closed; the bus does not, and loses no subscription."""
     bus = await connect(own_server.url)
     heard: list[str] = []
@@ -155,8 +166,8 @@ async def test_a_client_that_the_server_throws_out_comes_back(own_server: OwnSer
     seen: list[int] = []
 
     async def follow() -> None:
-        async for record in bus.follow([subjects.events_of(key)], after=0):
-            seen.append(record.seq)
+        async for batch in bus.follow_batches([subjects.events_of(key)], after=0):
+            seen.extend(record.seq for record in batch)
 
     following = asyncio.create_task(follow())
     await bus.append(accepted(key))

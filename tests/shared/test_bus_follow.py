@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import nats
@@ -20,13 +20,13 @@ from tests.shared.events import accepted, fact
 @asynccontextmanager
 async def following(
     bus: Bus, filters: Sequence[str], after: int | None, stream: str = "events"
-) -> AsyncIterator[list[Recorded]]:
+) -> AsyncGenerator[list[Recorded]]:
     """What a follower has seen so far."""
     seen: list[Recorded] = []
 
     async def follow() -> None:
-        async for record in bus.follow(filters, after=after, stream=stream):
-            seen.append(record)
+        async for batch in bus.follow_batches(filters, after=after, stream=stream):
+            seen.extend(batch)
 
     task = asyncio.create_task(follow())
     try:
@@ -53,8 +53,7 @@ async def test_history_is_followed_by_what_is_live_without_a_gap(nats_url: str, 
                 seqs.append(await writer.append(fact(key, f"{part}")))
 
         writing = group.create_task(write())
-        for one in stack:
-            seen.append(await one.__aenter__())
+        seen.extend([await one.__aenter__() for one in stack])
         await writing
         seqs.append(await writer.append(accepted(key)))
         await eventually(lambda: all(part and part[-1].seq == seqs[-1] for part in seen), timeout_s=10)
@@ -70,7 +69,11 @@ async def test_many_writers_and_filters_are_heard_in_the_order_of_the_log(
     """Subscriptions of several filters are merged by their place in the log."""
     writers = [await connect(nats_url) for _ in range(3)]
     reader = await connect(nats_url)
-    kinds = [subjects.event("*", "task", "*"), subjects.event("*", "execution", "*"), subjects.event("*", "*", "accepted")]
+    kinds = [
+        subjects.event("*", "task", "*"),
+        subjects.event("*", "execution", "*"),
+        subjects.event("*", "*", "accepted"),
+    ]
     after = await reader.last_seq()
     async with following(reader, kinds, after=after) as seen:
 
@@ -118,9 +121,7 @@ async def test_what_was_only_said_and_not_stored_did_not_happen(bus: Bus, nats_u
         assert [record.seq for record in seen] == [first, second]
 
 
-async def test_what_was_stored_and_never_said_is_found(
-    bus: Bus, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_stored_and_never_said_is_found(bus: Bus, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower compares its position with the log now and then, and reads what it did not hear."""
     monkeypatch.setattr(follower, "_LOOK_EVERY_S", 0.1)
     async with following(bus, [subjects.events_of(key)], after=0) as seen:

@@ -24,7 +24,7 @@ async def letters(bus: Bus, durable: str) -> list[DeadLetter]:
 
 def work(bus: Bus, key: str, handler: Callable[[Delivery], Awaitable[object]], **options: Any) -> Any:
     """A worker on the facts of one execution."""
-    settings = {"filters": [subjects.events_of(key)], "stream": "events", **options}
+    settings: dict[str, Any] = {"filters": [subjects.events_of(key)], "stream": "events", **options}
     return bus.work(durable=f"work-{key}", handler=handler, **settings)
 
 
@@ -275,7 +275,9 @@ async def test_requests_reach_their_handler_whatever_they_hold(bus: Bus, nats_ur
         found[delivery.payload] = delivery
 
     worker = await bus.work(
-        durable=f"work-{key}", stream="requests", filters=[subjects.command(key, "signal"), subjects.REQUEST],
+        durable=f"work-{key}",
+        stream="requests",
+        filters=[subjects.command(key, "signal"), subjects.REQUEST],
         handler=handle,
     )
     marker = f"not json {key}".encode()

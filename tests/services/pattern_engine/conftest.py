@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ class House:
 
 
 @asynccontextmanager
-async def _house(nats_url: str, patterns: Path) -> AsyncIterator[House]:
+async def _house(nats_url: str, patterns: Path) -> AsyncGenerator[House]:
     async with AsyncExitStack() as stack:
         prefix = f"t{uuid.uuid4().hex[:10]}"
         bus = await Bus.connect(load({"PARALLAX_NATS_URL": nats_url}), name="test")
