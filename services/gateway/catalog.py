@@ -24,6 +24,7 @@ from services.gateway.problems import Trouble, not_found
 from services.gateway.reads import rows
 from shared import subjects
 from shared.agent_keys import AGENTS
+from shared.bus.reader import last_message
 from shared.etcd import EtcdRefused, EtcdUnavailable
 from shared.postgres import REFUSED, DatabaseAway
 
@@ -114,6 +115,24 @@ async def agent(state: State, agent_id: AgentId) -> Row:
         raise not_found("agent", agent_id)
     row = found[0] if found else {"id": agent_id}
     return {**_joined(row, registration, living is not None), "participations": parts}
+
+
+async def is_known(context: Context, agent_id: str) -> bool:
+    """Whether there is or was an agent of this id; also true while nobody can say."""
+    living = await _registered(context)
+    if living is None or agent_id in living:
+        return True
+    try:
+        return bool(await rows(context.database, "SELECT id FROM agents WHERE id = $1", agent_id))
+    except (DatabaseAway, REFUSED):
+        return True
+
+
+async def has_printed(context: Context, agent_id: str) -> bool:
+    """Whether output of an agent is kept."""
+    async with asyncio.timeout(_REGISTRY_S):
+        subject = subjects.agent_output(agent_id)
+        return await last_message(context.bus.connection, subjects.STREAM_OUTPUT, subject) is not None
 
 
 # -- workspaces -----------------------------------------------------------------------------------------------------

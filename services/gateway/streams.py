@@ -21,8 +21,9 @@ from litestar.response import Stream
 
 from schemas.events import ENDINGS
 from services.gateway.bodies import After, AgentId, MaybeAfter, Name
+from services.gateway.catalog import has_printed, is_known
 from services.gateway.context import Context, context_of
-from services.gateway.problems import Trouble
+from services.gateway.problems import Trouble, not_found
 from services.gateway.reads import event_document
 from shared import subjects
 from shared.bus import Recorded
@@ -171,6 +172,8 @@ async def output(request: Request[Any, Any, Any], state: State, agent_id: AgentI
     if not subjects.is_token(agent_id):
         raise Trouble(404, f"{agent_id[:100]!r} cannot be the id of an agent.")
     context, start = context_of(state), _resume_at(request, after)
+    if not await has_printed(context, agent_id) and not await is_known(context, agent_id):
+        raise not_found("agent", agent_id)
 
     async def lines() -> AsyncGenerator[bytes]:
         yield b"retry: 1000\n\n"

@@ -18,13 +18,14 @@ from tests.services.gateway.house import PATTERN, House, projections
 
 
 @pytest.fixture
-async def house(nats_url: str, postgres_url: str, tmp_path: Path) -> AsyncIterator[House]:
+async def house(nats_url: str, postgres_url: str, etcd_url: str, tmp_path: Path) -> AsyncIterator[House]:
     """A gateway at work."""
     (tmp_path / "noop.prism").write_text(PATTERN, encoding="utf-8")
     settings = load(
         {
             "PARALLAX_NATS_URL": nats_url,
             "PARALLAX_DATABASE_URL": postgres_url,
+            "PARALLAX_ETCD_ENDPOINTS": etcd_url,
             "PARALLAX_PATTERNS_DIR": str(tmp_path),
             "PARALLAX_API_URL": "http://127.0.0.1:0",
         }

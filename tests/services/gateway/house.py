@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from schemas.agents import OutputLine
 from schemas.commands import CommandReply
 from schemas.events import ExecutionAccepted, ExecutionCompleted, ExecutionStarted
 from schemas.projections import ProjectorAnswer, ProjectorQuery
@@ -36,6 +37,11 @@ class House:
         self.heard.append(delivery)
         if delivery.reply_to:
             await self.bus.publish(delivery.reply_to, self.reply)
+
+    async def print_line(self, agent_id: str, text: str) -> None:
+        """A line of an agent's output."""
+        line = OutputLine(agent_id=agent_id, execution_id="x", task_id="", stream="stdout", text=text)
+        await self.bus.submit(subjects.agent_output(agent_id), line)
 
     async def tell(self, name: str, ending: bool = True) -> None:
         """The log of a short execution."""

@@ -164,3 +164,20 @@ async def test_positions_that_are_none_are_refused_before_a_stream_begins(house:
         ]
         assert codes == [404, 422, 422]
         assert await read_sse(client, f"/api/executions/{name}/events/stream", {"last-event-id": "odd"})
+
+
+async def test_an_agents_output_is_streamed_as_far_back_as_it_is_kept(house: House) -> None:
+    """Lines from before and lines from now, with ids to go on from; an agent that nobody knows is a 404."""
+    agent = fresh()
+    await house.print_line(agent, "first")
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        assert (await client.get("/api/agents/nobody/output")).status_code == 404
+        async with client.stream("GET", f"/api/agents/{agent}/output", timeout=20) as answer:
+            lines = answer.aiter_lines()
+            said: list[str] = []
+            while len(said) < 2:
+                line = await anext(lines)
+                if line.startswith("data: "):
+                    said.append(json.loads(line[6:])["text"])
+                    await house.print_line(agent, "second")
+    assert said == ["first", "second"]
