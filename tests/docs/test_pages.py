@@ -124,6 +124,18 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_places_that_are_named_exist(page: Path) -> None:
+    """A page that names a directory of tests, a script or a pattern names one that is there."""
+    named = re.findall(
+        r"`((?:tests|scripts|patterns|docs|services|shared)/[\w./-]+)`", page.read_text(encoding="utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).exists() and name not in _MADE_BY_PAGES] == []
+
+
+_MADE_BY_PAGES = {block.name for page in PAGES for block in blocks(page)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_that_are_shown_exist(page: Path) -> None:
     """Every `parallax NAME` in a block is a command of the program."""
     from parallax.cli.main import COMMANDS

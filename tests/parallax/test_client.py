@@ -35,6 +35,43 @@ async def test_a_result_has_value_and_confidence(px: Client) -> None:
     assert (outcome.value, outcome.confidence) == ({"n": 1}, 0.5)
 
 
+async def test_the_documented_lines_find_the_server_by_the_settings(
+    nats_url: str, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`connect()` takes PARALLAX_NATS_URL; input, repository, events and outcome are as the reference shows them."""
+    monkeypatch.setenv("PARALLAX_NATS_URL", nats_url)
+    seen: list[str] = []
+    async with parallax.connect() as px:
+        execution = await px.request(DONE, input={"task": "…"}, repo="path/or/url")
+        async for event in execution.events():
+            seen.append(event.type)
+            assert event.data["execution_id"] == execution.id
+        outcome = await execution.result()
+    assert seen == ["execution.accepted", "execution.completed"]
+    assert (outcome.value, outcome.confidence) == ({"n": 1}, 0.5)
+    assert engine.requests == 1
+
+
+async def test_work_that_has_ended_is_asked_for_again(px: Client) -> None:
+    """`retry` gives an execution of its own; while the first one runs it is refused with what to do."""
+    first = await px.request(FAILS, {"task": "x"})
+    again = await first.retry()
+    assert again.id != first.id
+    accepted = (await again.history())[0]
+    assert (accepted.data["pattern"], accepted.data["input"]) == (FAILS, {"task": "x"})
+    running = await px.request(OPEN)
+    with pytest.raises(parallax.CommandRejected, match="not ended"):
+        await running.retry()
+    with pytest.raises(parallax.UnknownExecution):
+        await px.execution(new_id()).retry()
+
+
+async def test_options_that_cannot_be_read_are_refused(px: Client) -> None:
+    """Before anything is sent."""
+    with pytest.raises(parallax.RequestRejected, match="timeout_ms"):
+        await px.request(DONE, options={"timeout_ms": -1})
+
+
 async def test_events_are_history_then_live_and_end_with_the_ending(px: Client) -> None:
     """Nothing is missed between what is stored and what comes, and the iteration ends by itself."""
     execution = await px.request(OPEN)
