@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.generating import asyncapi, vocabulary, wire
-from scripts.generating.pages import commands, data_model, events, http, settings
+from scripts.generating.pages import bus, commands, data_model, events, http, settings
 
 ROOT = Path(__file__).parents[2]
 WIRE = "tests/schemas/wire.json"
@@ -27,6 +27,7 @@ def documents(root: Path = ROOT) -> dict[str, str]:
     return {
         "schemas/json_schema.json": as_json(vocabulary.json_schema()),
         "schemas/asyncapi.json": as_json(asyncapi.document(project["version"])),
+        "docs/reference/bus.md": bus.render(),
         "docs/reference/commands.md": commands.render(),
         "docs/reference/data-model.md": data_model.render(root),
         "docs/reference/events.md": events.render(),

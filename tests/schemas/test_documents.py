@@ -17,6 +17,7 @@ import pytest
 
 from parallax.cli.main import root
 from schemas.events import EVENT_TYPES, Event
+from scripts.generating import __main__ as generate
 from scripts.generating.__main__ import ROOT, documents, stale
 from scripts.generating.channels import channels
 from scripts.generating.pages.commands import commands
@@ -248,3 +249,36 @@ def test_events_are_listed_with_their_headings() -> None:
         chapter = page.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
         for field in struct.__struct_encode_fields__:
             assert f"| `{field}` |" in chapter, (kind, field)
+
+
+def test_every_subject_is_on_the_page_of_the_bus() -> None:
+    """Each subject but the events has a row, and each stream too."""
+    page = (ROOT / "docs" / "reference" / "bus.md").read_text(encoding="utf-8")
+    for channel in channels(event_types()):
+        if not channel.type and channel.name != "append":
+            assert f"| `{channel.address.replace('{', '<').replace('}', '>')}` | {channel.summary} | " in page
+    for name in STREAMS:
+        assert f"| `{name}` | " in page
+
+
+def test_the_generator_refuses_a_wire_that_breaks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written while a reader would be broken; the sentence names the field and exit code 1 stops a script."""
+    old = generate.recorded()
+    before = {path: (ROOT / path).read_text(encoding="utf-8") for path in documents()}
+    lost = old | {"TaskStarted": old["TaskStarted"] | {"fields": old["TaskStarted"]["fields"] | {"was_here": {}}}}
+    monkeypatch.setattr(generate, "recorded", lambda: lost)
+    assert generate.main([]) == 1
+    assert "TaskStarted.was_here is gone" in capsys.readouterr().err
+    assert {path: (ROOT / path).read_text(encoding="utf-8") for path in before} == before
+
+
+def test_the_generator_names_what_is_not_current(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--check` writes nothing, names the stale file and ends with 1."""
+    monkeypatch.setattr(generate, "documents", lambda: {"docs/reference/settings.md": "other"})
+    assert generate.main(["--check"]) == 1
+    assert "docs/reference/settings.md is not current" in capsys.readouterr().out
+    assert (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8") != "other"
