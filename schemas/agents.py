@@ -61,7 +61,7 @@ class RegistrationReply(Model, frozen=True, kw_only=True):
 
 
 class AgentHeartbeat(Model, frozen=True, kw_only=True):
-    """The body of `parallax.agents.heartbeat`. The registry renews the lease because the agent spoke, never by itself."""
+    """The body of `parallax.agents.heartbeat`. The registry renews the lease because the agent spoke, and only then."""
 
     agent_id: Token
     running: list[str] = []

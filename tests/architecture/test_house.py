@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import importlib
 import importlib.metadata
 import re
 import tomllib
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+import parallax
 from tests.architecture.source import ROOMS, ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -91,3 +94,38 @@ def test_the_index_of_decisions_is_current() -> None:
 def test_the_python_package_is_typed() -> None:
     """Users' type checkers see our annotations."""
     assert [room for room in ROOMS if not (ROOT / room / "py.typed").exists()] == []
+
+
+def test_the_wheel_holds_every_room_and_the_patterns() -> None:
+    """What is installed is what is in the checkout: all packages, the shipped patterns, the command."""
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["packages"]) == set(ROOMS)
+    assert wheel["force-include"] == {"patterns": "parallax/data/patterns"}
+    assert sorted(path.suffix for path in (ROOT / "patterns").iterdir() if path.suffix not in {".yaml", ".prism"}) == []
+    module, _, function = PROJECT["project"]["scripts"]["parallax"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_no_data_of_the_product_is_hidden_from_the_wheel() -> None:
+    """The builder leaves out what .gitignore names, so no file that the product reads may be named there."""
+    ignored = [line.strip() for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines() if line.strip()]
+    data = [
+        path.relative_to(ROOT)
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    ]
+    assert {"services/projector/migrations/001_projections.sql", "parallax/py.typed"} <= {str(path) for path in data}
+    hidden = [
+        str(path)
+        for path in data
+        for rule in ignored
+        if any(fnmatch.fnmatch(part, rule.rstrip("/")) for part in path.parts[:-1])
+        or (not rule.endswith("/") and fnmatch.fnmatch(path.name, rule))
+    ]
+    assert hidden == []
+
+
+def test_there_is_one_version() -> None:
+    """What the program says of itself is what the package is called by."""
+    assert PROJECT["project"]["version"] == parallax.__version__

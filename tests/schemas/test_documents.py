@@ -264,7 +264,7 @@ def test_every_subject_is_on_the_page_of_the_bus() -> None:
 def test_the_generator_refuses_a_wire_that_breaks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is written while a reader would be broken; the sentence names the field and exit code 1 stops a script."""
+    """Nothing is written while a reader would be broken; a sentence names the field, and the exit code is 1."""
     old = generate.recorded()
     before = {path: (ROOT / path).read_text(encoding="utf-8") for path in documents()}
     lost = old | {"TaskStarted": old["TaskStarted"] | {"fields": old["TaskStarted"]["fields"] | {"was_here": {}}}}
