@@ -74,7 +74,7 @@ def make_plan(
     """
     servers, services = _chosen(only)
     settings = Settings.load(environ)
-    named = {"nats": settings.nats_url, "postgres": settings.database_url, "etcd": ",".join(settings.etcd_endpoints)}
+    named = {"nats": settings.nats_url, "postgres": settings.database_url, "etcd": _plain(settings.etcd_endpoints)}
     external = {name: named[name] for name in servers if _is_named(settings, name, environ)}
     for part in ("run", "logs", "workspaces"):
         (data / part).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,6 +99,11 @@ def make_plan(
     shared_settings["PARALLAX_PATTERNS_DIR"] = str(patterns.absolute())
     shared_settings.pop("PARALLAX_NOTIFY_FD", None)
     return Plan(data, account, own, external, services, shared_settings)
+
+
+def _plain(endpoints: Sequence[str]) -> str:
+    """Endpoints as status shows those of the embedded etcd: without the scheme that goes without saying."""
+    return ",".join(endpoint.removeprefix("http://") for endpoint in endpoints)
 
 
 def _chosen(only: Sequence[str] | None) -> tuple[list[str], list[str]]:
