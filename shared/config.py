@@ -107,12 +107,13 @@ class Field(NamedTuple):
 def _text(value: str) -> str:
     if not value.strip():
         raise ValueError
+    value.encode()  # raises ValueError for bytes that are no UTF-8
     return value.strip()
 
 
 def _url(*schemes: str, host: bool = True) -> Callable[[str], str]:
     def parse(value: str) -> str:
-        value = value.strip()
+        value = _text(value)
         parts = urlsplit(value)
         named = parts.hostname if host else parts.netloc or parts.path
         if parts.scheme not in schemes or not named or any(letter <= " " for letter in value):
