@@ -22,6 +22,9 @@ MAX_BODY_BYTES = 1024 * 1024
 BODIES = (ExecutionBody, PatternRunBody, PatternText, AnswerBody, Cancel, Pause, Resume, Signal, Retry, ProblemDocument)
 """Every type that a body may have."""
 
+EXECUTION_STATUSES = ("pending", "running", "waiting", "paused", "completed", "failed", "cancelled", "rejected")
+QUESTION_STATUSES = ("open", "answered", "withdrawn")
+
 _DURATION = re.compile(r"^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h)?$")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?$", re.DOTALL)

@@ -17,7 +17,7 @@ from schemas.commands import Answer
 from schemas.events import QuestionAsked
 from schemas.gateway import AnswerBody, CommandTaken
 from schemas.workspaces import WorkspaceAnswer, WorkspaceQuery
-from services.gateway.bodies import AgentId, Name, QuestionId, json_body, page_of, takes
+from services.gateway.bodies import QUESTION_STATUSES, AgentId, Name, QuestionId, json_body, page_of, takes
 from services.gateway.context import Context, context_of, execution_id
 from services.gateway.executions import taken
 from services.gateway.problems import Trouble, not_found
@@ -185,7 +185,7 @@ async def questions(
     limit: Annotated[int, page_of(1000)] = 200,
 ) -> list[Row]:
     """Questions that wait for somebody, the oldest first; `?status=answered` lists the others."""
-    if status not in {"open", "answered", "withdrawn"}:
+    if status not in QUESTION_STATUSES:
         problem = Problem(where="status", what=f"{status[:40]!r} is no status.", hint="open, answered or withdrawn")
         raise Trouble(422, problem.what, [problem])
     query = "SELECT * FROM questions WHERE status = $1 ORDER BY asked_at, id LIMIT $2"

@@ -13,7 +13,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 
-from services.gateway.bodies import components
+from services.gateway.bodies import EXECUTION_STATUSES, QUESTION_STATUSES, components
 from services.gateway.context import context_of
 from services.gateway.problems import PROBLEM_JSON, TITLES
 
@@ -25,6 +25,10 @@ _LONG = ("/replay", "/workspaces/{id}", "/diff")
 _PURE = ("/validate", "/compile")
 _RUNS = {"/api/executions", "/api/patterns/{name}/execute"}
 _PATTERNS = {"wait": r"^\d{1,12}(\.\d{1,6})?(ms|s|m|h)?$", "session": r"^[A-Za-z0-9_-]{0,128}$"}
+_ENUMS = {
+    ("/api/executions", "status"): EXECUTION_STATUSES,
+    ("/api/questions", "status"): QUESTION_STATUSES,
+}
 _ID_PARAMETERS = {"agent_id": "id", "question_id": "id", "name": "id"}
 
 
@@ -65,6 +69,8 @@ def _operation(path: str, method: str, operation: Document, *, renamed: bool) ->
     for parameter in parameters:
         if parameter["name"] in _PATTERNS:
             parameter["schema"] = {"type": "string", "pattern": _PATTERNS[parameter["name"]]}
+        if (path, parameter["name"]) in _ENUMS:
+            parameter["schema"] = {"type": "string", "enum": list(_ENUMS[path, parameter["name"]])}
         if renamed and parameter["in"] == "path":
             parameter["name"] = _ID_PARAMETERS.get(parameter["name"], parameter["name"])
     if not path.startswith("/api/") or path.startswith("/api/health"):

@@ -33,7 +33,17 @@ from schemas.gateway import (
     ExecutionView,
     Retry,
 )
-from services.gateway.bodies import After, Name, Wait, json_body, page_of, problem_of, seconds, takes
+from services.gateway.bodies import (
+    EXECUTION_STATUSES,
+    After,
+    Name,
+    Wait,
+    json_body,
+    page_of,
+    problem_of,
+    seconds,
+    takes,
+)
 from services.gateway.context import Context, context_of, execution_id, refused
 from services.gateway.problems import Trouble, not_found
 from services.gateway.reads import event_document, execution, history, page, rows, view_of_log
@@ -42,7 +52,6 @@ from shared.ids import new_id
 
 _MOST_WAIT_S = 300.0
 _MOST_PAGE_BYTES = 8 * 1024 * 1024
-_STATUSES = ["pending", "running", "waiting", "paused", "completed", "failed", "cancelled", "rejected"]
 
 
 # -- asking for one -------------------------------------------------------------------------------------------------
@@ -136,8 +145,10 @@ async def listing(
     limit: Annotated[int, page_of(500)] = 50,
 ) -> dict[str, Any]:
     """A page of executions and the cursor of the next one, which is null on the last."""
-    if status is not None and status not in _STATUSES:
-        problem = Problem(where="status", what=f"{status[:40]!r} is no status.", hint=f"One of {', '.join(_STATUSES)}.")
+    if status is not None and status not in EXECUTION_STATUSES:
+        problem = Problem(
+            where="status", what=f"{status[:40]!r} is no status.", hint=f"One of {', '.join(EXECUTION_STATUSES)}."
+        )
         raise Trouble(422, problem.what, [problem])
     found, following = await page(
         context_of(state).database, status=status, pattern=_text(pattern), before=cursor, limit=limit

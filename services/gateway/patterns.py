@@ -126,4 +126,9 @@ async def execute(
         idempotency_key=given.idempotency_key,
         execution_id=given.execution_id,
     )
-    return await submit(context_of(state), body, request.headers.get("idempotency-key", ""), wait)
+    try:
+        return await submit(context_of(state), body, request.headers.get("idempotency-key", ""), wait)
+    except Trouble as trouble:
+        if trouble.status == 422 and trouble.detail.startswith("There is no pattern "):
+            raise Trouble(404, trouble.detail, trouble.errors) from trouble  # here the pattern is what the path names
+        raise

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 import structlog
-from litestar import Request, Response
+from litestar import HttpMethod, Request, Response
 from litestar.exceptions import HTTPException
 
 from schemas.base import Problem
@@ -31,6 +31,15 @@ TITLES = {
     504: "No answer in time",
 }
 """What each status means here."""
+_METHODS: tuple[HttpMethod, ...] = (
+    HttpMethod.GET,
+    HttpMethod.HEAD,
+    HttpMethod.POST,
+    HttpMethod.PUT,
+    HttpMethod.PATCH,
+    HttpMethod.DELETE,
+    HttpMethod.OPTIONS,
+)
 PROBLEM_JSON = "application/problem+json"
 _NO_TABLE = ("42P01", "3F000")
 _AGAIN_S = 2
@@ -62,9 +71,23 @@ def answer(request: Request[Any, Any, Any], trouble: Trouble) -> Response[bytes]
         errors=trouble.errors,
     )
     headers = {"retry-after": str(trouble.again_s)} if trouble.again_s else {}
+    if trouble.status == 405:
+        headers["allow"] = ", ".join(_allowed(request))
     if trouble.status == 401:
         headers["www-authenticate"] = "Bearer"
     return Response(msgspec.json.encode(document), status_code=trouble.status, media_type=PROBLEM_JSON, headers=headers)
+
+
+def _allowed(request: Request[Any, Any, Any]) -> list[HttpMethod]:
+    """The methods that a path has."""
+    found: list[HttpMethod] = []
+    for method in _METHODS:
+        try:
+            request.app.asgi_router.handle_routing(path=request.scope["path"], method=method)
+        except HTTPException:
+            continue
+        found.append(method)
+    return found
 
 
 def on_trouble(request: Request[Any, Any, Any], error: Trouble) -> Response[bytes]:

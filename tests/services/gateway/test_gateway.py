@@ -134,6 +134,18 @@ async def test_lists_are_paged(house: House) -> None:
     assert [name for name in seen if name in names][:5] == names[::-1] or set(names) <= set(seen)
 
 
+async def test_running_a_pattern_by_its_path(house: House) -> None:
+    """As a request with its name; one that the engine does not know is not found."""
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        name = fresh()
+        taken = await client.post("/api/patterns/noop/execute", json={"idempotency-key": name})
+        assert (taken.status_code, taken.json()["id"]) == (202, name)
+        errors = [Problem(where="pattern", what="There is no pattern 'x'.", hint="list them")]
+        house.reply = CommandReply(execution_id="x", status="rejected", errors=errors)
+        unknown = await client.post("/api/patterns/x/execute", json={})
+        assert (unknown.status_code, unknown.json()["errors"][0]["where"]) == (404, "pattern")
+
+
 async def test_patterns_are_listed_checked_and_compiled(house: House) -> None:
     """A text with a fault is answered with its diagnostics."""
     async with httpx.AsyncClient(base_url=house.url) as client:
@@ -284,3 +296,12 @@ async def test_half_a_body_is_no_body(house: House) -> None:
     head = f"POST /api/executions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body) + 9}\r\n".encode()
     await raw(house, head + b"content-type: application/json\r\n\r\n" + body)
     assert not [one for one in house.heard if name in one.payload.decode()]
+
+
+async def test_a_wrong_method_is_told_the_right_ones(house: House) -> None:
+    """405 names what the path takes."""
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        answer = await client.delete("/api/executions")
+        assert answer.status_code == 405
+        assert answer.headers["allow"] == "GET, POST, OPTIONS"
+        assert (await client.request("TRACE", "/health/live")).headers["allow"] == "GET, OPTIONS"
