@@ -49,9 +49,14 @@ _DOWN = (
 )
 
 
+_NOT_NOW = ("08", "40", "53", "55", "57P", "58")
+"""SQL states of a server in trouble: connections, conflicts, resources (a full disk, no memory), locks, files."""
+
+
 def is_lost(connection: Connection, error: BaseException) -> bool:
-    """Whether an error means that the connection is gone, and not that the statement was wrong."""
-    return connection.is_closed() or isinstance(error, _DOWN)
+    """Whether an error means that the server cannot do it now, and not that the statement was wrong."""
+    state = getattr(error, "sqlstate", None) or ""
+    return connection.is_closed() or isinstance(error, _DOWN) or state.startswith(_NOT_NOW)
 
 
 class DatabaseAway(Exception):

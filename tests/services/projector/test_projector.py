@@ -327,3 +327,33 @@ async def test_a_projector_that_is_ready_has_made_its_tables(nats_url: str, post
     """Whoever reads as soon as the service is ready finds tables, also behind a second projector that does not lead."""
     async with projecting(nats_url, postgres_url), projecting(nats_url, postgres_url):
         assert (await row_of(postgres_url, "SELECT count(*) AS n FROM executions"))["n"] >= 0
+
+
+@pytest.mark.parametrize("state", ["53100", "40001", "58030"])
+async def test_a_database_in_trouble_is_waited_for(nats_url: str, postgres_url: str, state: str) -> None:
+    """A full disk, a conflict or a failing file is no fault of the event: it is folded once the trouble is over."""
+    name = fresh()
+    refuse = (
+        "CREATE SEQUENCE tries; CREATE FUNCTION trouble() RETURNS trigger AS $$ BEGIN PERFORM nextval('tries');"
+        f" RAISE EXCEPTION 'trouble' USING ERRCODE = '{state}'; END $$ LANGUAGE plpgsql;"
+        " CREATE TRIGGER trouble BEFORE INSERT ON tasks FOR EACH STATEMENT EXECUTE FUNCTION trouble()"
+    )
+    async with projecting(nats_url, postgres_url) as (_, bus):
+        await ask(bus, "wait")
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute(refuse)
+        for event in story(name):
+            await bus.append(event)
+
+        async def tried_again() -> bool:
+            return (await connection.fetchval("SELECT last_value FROM tries")) >= 3
+
+        await eventually(tried_again, timeout_s=20)
+        position = await connection.fetchval("SELECT coalesce(max(position), 0) FROM projection_positions")
+        assert position < await bus.last_seq()
+        await connection.execute("DROP FUNCTION trouble() CASCADE")
+        await connection.close()
+        await ask(bus, "wait")
+        row = await row_of(postgres_url, "SELECT status FROM tasks WHERE id = $1", f"{name}-1")
+        assert row["status"] == "completed"
+        assert (await ask(bus, "rebuild", compare=True)).identical is True
