@@ -64,13 +64,15 @@ class Served:
 class Bus:
     """One connection to the bus. `id` is unique to it; `name` is the service's or program's."""
 
-    def __init__(self, connection: Connection, name: str, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, connection: Connection, name: str, clock: Clock = SYSTEM_CLOCK, *, writer: Writer | None = None
+    ) -> None:
         self.name = name
         self.id = f"{name}-{new_id()[-8:]}"
         self.connection = connection
         self._clock = clock
         self._stamp = hdr.Stamp(self.id, clock)
-        self._writer = Writer(connection)
+        self._writer = writer or Writer(connection)
         self._births: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 

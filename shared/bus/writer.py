@@ -65,10 +65,14 @@ class Refused(Exception):
 
 
 class Writer:
-    """Appends decisions to the log for everybody in this process."""
+    """Appends decisions to the log for everybody in this process.
 
-    def __init__(self, connection: Connection) -> None:
+    Up to `few_events` single events that wait go one by one; more go as one batch.
+    """
+
+    def __init__(self, connection: Connection, few_events: int = FEW_EVENTS) -> None:
         self._connection = connection
+        self._few_events = few_events
         self._waiting: deque[Decision] = deque()
         self._busy: set[str] = set()
         self._flying = 0
@@ -126,7 +130,7 @@ class Writer:
             return
         decisions = [decision for lane in lanes.values() for decision in lane]
         events = sum(len(decision.entries) for decision in decisions)
-        if events == len(decisions) and events + self._flying <= FEW_EVENTS:
+        if events == len(decisions) and events + self._flying <= self._few_events:
             for execution_id, lane in lanes.items():
                 self._flying += len(lane)
                 self._start(self._write_lane(lane), lane, {execution_id})
