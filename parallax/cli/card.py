@@ -126,11 +126,17 @@ def _reasons(row: Row, judged: list[Row]) -> list[str]:
 
 def result_lines(value: Any) -> list[str]:
     """A result for people: of an aggregate who brought what, else its own words, else its fields, a line each."""
-    lines = _aggregate_lines(value) or _lines(value)
+    lines = _aggregate_lines(value) or _lines(_work_of(value))
     if len(lines) > _MOST_LINES:
         left = len(lines) - _MOST_LINES + 1
         return [*lines[: _MOST_LINES - 1], f"… {left} lines more; `show ID --json` has them all"]
     return lines
+
+
+def _work_of(value: Any) -> Any:
+    """What somebody brought, without the record of who did so and how, which the card says elsewhere."""
+    found: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    return found["result"] if {"result", "role", "task_id"} <= found.keys() else cast("object", value)
 
 
 def _aggregate_lines(value: Any) -> list[str]:

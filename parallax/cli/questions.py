@@ -86,14 +86,21 @@ def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_js
         options: list[str] = ask.get("options", [])
         if not approval and options and str(value) not in options:
             raise BadInputError(f"{value!s} is none of the answers to {question_id}: {', '.join(options)}.")
-        await client.execution(asked.execution_id).answer(question_id, value, reason=reason)
+        chosen = _verdict(value, options) if approval else value
+        await client.execution(asked.execution_id).answer(question_id, chosen, reason=reason)
         if as_json:
-            emit_json({"question_id": question_id, "execution_id": asked.execution_id, "value": value})
+            emit_json({"question_id": question_id, "execution_id": asked.execution_id, "value": chosen})
         else:
             click.echo(f"{question_id} answered")
         return 0
 
     return talk(data, work)
+
+
+def _verdict(approved: bool, options: list[str]) -> Any:
+    """Yes or no in the words of the question, where it has words for them."""
+    word = "approve" if approved else "deny"
+    return word if word in options else approved
 
 
 @click.command()

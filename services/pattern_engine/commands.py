@@ -102,10 +102,14 @@ async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
             "`parallax inbox` lists the open ones.",
         )
     value = body.value
-    if asked.kind == "approval" and not isinstance(value, bool):
+    if asked.kind == "approval" and isinstance(value, bool):
+        word = "approve" if value else "deny"
+        value = word if word in asked.options else value  # the log has one word for one answer
+    elif asked.kind == "approval" and not asked.options:
         return rejected(run.id, "value", "An approval is answered with true or false.")
-    if asked.options and value not in asked.options:
-        return rejected(run.id, "value", f"{value!r} is none of the options.", f"Options: {', '.join(asked.options)}.")
+    elif asked.options and value not in asked.options:
+        hint = f"Options: {', '.join(asked.options)}{'; or true or false' if asked.kind == 'approval' else ''}."
+        return rejected(run.id, "value", f"{value!r} is none of the options.", hint)
     event = QuestionAnswered(
         execution_id=run.id,
         question_id=asked.question_id,

@@ -59,7 +59,13 @@ class ScriptedEngine:
         ]
         if request.pattern == ASKS:
             facts.append(
-                QuestionAsked(execution_id=name, question_id=f"{name}-q", question="Ship it?", kind="approval")
+                QuestionAsked(
+                    execution_id=name,
+                    question_id=f"{name}-q",
+                    question="Ship it?",
+                    kind="approval",
+                    options=request.input.get("options", []),
+                )
             )
         if request.pattern == DONE:
             facts.append(ExecutionCompleted(execution_id=name, result={"n": 1}, confidence=0.5))

@@ -155,6 +155,17 @@ async def test_questions_are_listed_and_answered_once(parallax: Shell) -> None:
     assert (again.code, "parallax inbox" in again.err) == (2, True)
 
 
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+async def test_an_approval_is_given_in_the_words_of_the_question(parallax: Shell, verb: str) -> None:
+    """Where the question has options, the answer is one of them."""
+    key = f"k-{new_id()}"
+    await parallax("run", ASKS, "--id", key, "--input", 'options=["approve", "deny"]', "--detach")
+    given = await parallax(verb, f"{key}-q", "--json")
+    assert (given.code, given.json["value"]) == (0, verb)
+    answered = json.loads((await parallax("events", key, "--type", "question.answered", "--json")).out)
+    assert answered["data"]["value"] == verb
+
+
 async def test_retry_asks_for_the_same_work_again(parallax: Shell) -> None:
     """A new execution with the old one's pattern and input; one that has not ended is refused with what to do."""
     first = (await parallax("run", DONE, "--input", "n=3", "--json")).json["execution_id"]

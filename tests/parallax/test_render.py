@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
-from parallax.cli.card import confidence_words, print_card
+from parallax.cli.card import confidence_words, print_card, result_lines
 from parallax.cli.progress import Progress
-from parallax.cli.render import LiveView, console, progress_table
+from parallax.cli.render import LiveView, console, print_commands, progress_table, put
 from parallax.client_events import Event
 from tests.parallax.lives import BEGIN, cancelled_life, completed_life, failed_life, rejected_life
+
+_SHOWN = ["n: 1.5", "ok: yes", "text:", "  a", "  b", "none: none", "in:", "  x: none"]
 
 
 def card(events: list[Event], commands: list[str] | None = None) -> str:
@@ -29,6 +33,62 @@ def test_the_card_has_result_branch_confidence_and_where_it_came_from() -> None:
     for part in ("tidy now", "1.00, earned by verification", "parallax/tidy-1/result", "fedcba9876", "a.py, b.py"):
         assert part in text
     assert "parallax replay tidy-1" in text
+
+
+def test_a_confidence_stands_with_what_it_rests_on() -> None:
+    """For each piece of work: the oracle, its exit code and tests, the verdict, and the agent's own word."""
+    text = card(completed_life())
+    assert re.search(r"linter\s+\S+ .*its own word 0\.90", text)
+    assert re.search(r"moderniser\s+none\s+no evidence, and no word of its own", text)
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [
+        ("two\nlines", ["two", "lines"]),
+        (None, ["none"]),
+        ({"n": 1.5, "ok": True, "text": "a\nb", "none": [], "in": {"x": None}}, _SHOWN),
+        ([1, {"a": 2}], ["- 1", "-", "  a: 2"]),
+        (
+            {"result": [{"summary": "mended"}, {"verdict": "approve"}], "sources": [{"role": "a"}, {"role": "b"}]},
+            ["a: mended", "b: approve"],
+        ),
+        ({"result": {"summary": "mended"}, "role": "a", "task_id": "t", "session": "a-1"}, ["summary: mended"]),
+        ("\x1b[2Jgone", ["�[2Jgone"]),
+    ],
+    ids=["text", "none", "object", "list", "aggregate", "task", "escapes"],
+)
+def test_a_result_is_lines_for_people(value: object, lines: list[str]) -> None:
+    """No JSON, no control characters, nothing cut in the middle."""
+    assert result_lines(value) == lines
+
+
+def test_a_long_result_says_how_much_more_there_is() -> None:
+    """The card stays a card."""
+    lines = result_lines([str(n) for n in range(100)])
+    assert len(lines) < 20
+    assert "lines more" in lines[-1]
+
+
+def test_a_pipe_gets_no_blanks_at_the_ends_of_lines() -> None:
+    """Neither the card nor a table is filled up to a width that nobody has."""
+    stream = io.StringIO()
+    out = console(stream)
+    progress = Progress()
+    for event in completed_life():
+        progress.apply(event)
+    put(out, progress_table(progress, BEGIN, expand=out.is_terminal))
+    print_card(out, progress, completed_life()[-1], ["parallax replay tidy-1"])
+    assert [line for line in stream.getvalue().splitlines() if line != line.rstrip()] == []
+    assert max(map(len, stream.getvalue().splitlines())) < 200
+
+
+def test_commands_are_never_broken_by_a_narrow_terminal() -> None:
+    """What is to be copied stays on one line of the output."""
+    stream = io.StringIO()
+    command = f"parallax workspaces diff tidy-1 --data /{'long/' * 30}"
+    print_commands(Console(file=stream, width=40, force_terminal=True), [command])
+    assert command in stream.getvalue()
 
 
 def test_bad_endings_say_why_on_the_card() -> None:
