@@ -46,6 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "parallax bench fanout",
         "parallax bench fanout --executions 1000 --in-flight 16 --json",
     ),
+    "bench log": ("parallax bench log", "parallax bench log --json"),
     "agents list": ("parallax agents list",),
     "agents show": ("parallax agents show reviewer-1",),
     "agents stop": ("parallax agents stop reviewer-1",),
