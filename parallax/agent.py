@@ -27,7 +27,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
-from parallax.agent_task import AgentError, Result, Task, call, json_of
+from parallax.agent_task import AgentError, Result, RunningTask, Task, call, json_of
 from parallax.client_address import find_nats
 from schemas.agents import (
     AgentRegistration,
@@ -58,20 +58,6 @@ _SIGN_OF_LIFE_S = 2.0
 _SOON_S = 0.25
 _DRAIN_S = 30.0
 _BLOCKED_S = 2.0
-
-
-class _Running:
-    """A task that is being done."""
-
-    __slots__ = ("answers", "cancelled", "offer", "question", "questions", "task")
-
-    def __init__(self, offer: TaskOffer) -> None:
-        self.offer = offer
-        self.task: asyncio.Task[None] | None = None
-        self.cancelled = ""
-        self.questions = 0
-        self.question: TaskQuestion | None = None
-        self.answers: dict[str, asyncio.Future[Any]] = {}
 
 
 class Agent:
@@ -116,7 +102,7 @@ class Agent:
         )
         self._url = url
         self._handler: Handler | None = None
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, RunningTask] = {}
         self._memory: OrderedDict[str, TaskResult | TaskFault] = OrderedDict()
         self._bus: Bus | None = None
         self._enrolment: Enrolment | None = None
@@ -145,7 +131,9 @@ class Agent:
                 f"The agent {self.id} has no handler: put @agent.task before the function that does tasks."
             )
         self._stopping.clear()
-        bus = self._bus = await Bus.connect(self._url or find_nats(), name="agent")
+        bus = self._bus = await self._connected()
+        if bus is None:
+            return
         enrolment = self._enrolment = Enrolment(bus, self.registration, lambda: list(self._running))
         living: asyncio.Task[None] | None = None
         try:
@@ -170,6 +158,17 @@ class Agent:
                 await bus.flush()
             await bus.close()
             self._bus = None
+
+    async def _connected(self) -> Bus | None:
+        """A bus, as soon as there is a server; None when the agent is stopped before."""
+        connecting = asyncio.create_task(Bus.connect(self._url or find_nats(), name="agent"))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return connecting.result() if connecting.done() else None
+        finally:
+            stopping.cancel()
+            connecting.cancel()
 
     def stop(self) -> None:
         """Takes nothing more; `serve` returns when what is running is finished."""
@@ -201,11 +200,11 @@ class Agent:
                 TaskRefused(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, reason=reason),
             )
             return
-        running = self._running[offer.task_id] = _Running(offer)
+        running = self._running[offer.task_id] = RunningTask(offer)
         running.task = asyncio.current_task()
         await self._do(running)
 
-    async def _again(self, running: _Running, offer: TaskOffer) -> None:
+    async def _again(self, running: RunningTask, offer: TaskOffer) -> None:
         """An offer of a task that is being done: the same one again, or another attempt, which ends this one."""
         if offer.attempt == running.offer.attempt:
             running.offer = offer
@@ -218,7 +217,7 @@ class Agent:
             await asyncio.wait({running.task})
             await self._offered(offer)
 
-    async def _do(self, running: _Running) -> None:
+    async def _do(self, running: RunningTask) -> None:
         offer = running.offer
         ended: TaskResult | TaskFault
         try:
@@ -249,7 +248,7 @@ class Agent:
             self._remember(ended)
             await self._say(running.offer.reply_to, ended)
 
-    async def _result(self, running: _Running) -> TaskResult:
+    async def _result(self, running: RunningTask) -> TaskResult:
         handler = cast("Handler", self._handler)
         task = Task(
             running.offer,
@@ -293,14 +292,14 @@ class Agent:
         if self._bus is not None and subject:
             await self._bus.publish(subject, message)
 
-    async def _accept(self, running: _Running) -> None:
+    async def _accept(self, running: RunningTask) -> None:
         offer = running.offer
         await self._say(offer.reply_to, TaskAccepted(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id))
 
-    def _progress(self, running: _Running, text: str) -> None:
+    def _progress(self, running: RunningTask, text: str) -> None:
         asyncio.create_task(self._tell(running, str(text)))  # noqa: RUF006 - kept by the loop until it is sent
 
-    async def _tell(self, running: _Running, text: str) -> None:
+    async def _tell(self, running: RunningTask, text: str) -> None:
         offer = running.offer
         line = OutputLine(
             agent_id=self.id,
@@ -314,7 +313,7 @@ class Agent:
             await self._say(offer.reply_to, word)
             await self._say(subjects.agent_output(self.id), line)
 
-    async def _ask(self, running: _Running, question: str, options: Sequence[str]) -> Any:
+    async def _ask(self, running: RunningTask, question: str, options: Sequence[str]) -> Any:
         offer = running.offer
         running.questions += 1
         running.question = TaskQuestion(

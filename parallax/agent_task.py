@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.agents import TaskOffer
+from schemas.agents import TaskOffer, TaskQuestion
 from schemas.base import Usage
 
 
@@ -127,6 +127,20 @@ class Task:
             return await self._ask(question, list(options))
 
         return asyncio.run_coroutine_threadsafe(asking(), self._loop).result()
+
+
+class RunningTask:
+    """A task that is being done."""
+
+    __slots__ = ("answers", "cancelled", "offer", "question", "questions", "task")
+
+    def __init__(self, offer: TaskOffer) -> None:
+        self.offer = offer
+        self.task: asyncio.Task[None] | None = None
+        self.cancelled = ""
+        self.questions = 0
+        self.question: TaskQuestion | None = None
+        self.answers: dict[str, asyncio.Future[Any]] = {}
 
 
 def call(handler: Callable[[Task], Any], task: Task) -> Any:

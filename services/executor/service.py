@@ -48,6 +48,9 @@ _log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 0.1
 _CONCURRENCY = 1_000
+
+_ACK_WAIT_S = 2.5
+"""So soon the tasks of an executor that was killed come to another one. Two at one task at a time harm nothing."""
 _ENDS = ("task.completed", "task.failed", "task.cancelled")
 
 
@@ -91,6 +94,7 @@ class Executor(Service):
             filters=[subjects.event("*", "task", "requested")],
             handler=self._task,
             concurrency=_CONCURRENCY,
+            ack_wait_s=_ACK_WAIT_S,
         )
         self._verifications = await self.bus.work(
             durable="executor-verifications",

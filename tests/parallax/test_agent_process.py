@@ -76,6 +76,7 @@ def program(source: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", source],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": here, "HOME": "/nonexistent", **env},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -125,3 +126,26 @@ async def test_a_second_signal_ends_the_process_at_once(nats_url: str) -> None:
         finally:
             process.kill()
             await asyncio.to_thread(process.communicate)
+
+
+async def test_an_agent_waits_for_a_server_and_can_be_stopped_meanwhile() -> None:
+    """SIGTERM ends one that has no server yet, with 0; what it waits for is said."""
+    (port,) = free_ports(1)
+    process = program(SNIPPET, PARALLAX_NATS_URL=f"nats://127.0.0.1:{port}", PYTHONUNBUFFERED="1")
+    try:
+        assert process.stdout is not None
+        line = await asyncio.to_thread(process.stdout.readline)
+        assert f"nats://127.0.0.1:{port}" in line
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.communicate)
+
+
+async def test_an_agent_that_knows_no_server_says_what_to_do(tmp_path: Path) -> None:
+    """Without a setting and without an embedded stack it ends at once."""
+    process = program(SNIPPET, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path))
+    _, words = await asyncio.to_thread(process.communicate, timeout=10)
+    assert process.returncode == 1
+    assert "PARALLAX_NATS_URL is not set" in words
