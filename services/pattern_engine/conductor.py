@@ -186,7 +186,8 @@ class Conductor:
         asked = self.asked.get(path)
         if asked is None or self._machine is None or not answers(fact, asked):
             return
-        if getattr(asked, "task_id", None) != getattr(fact, "task_id", getattr(asked, "task_id", None)):
+        wanted = getattr(asked, "task_id", None)
+        if wanted is not None and getattr(fact, "task_id", wanted) != wanted:
             return
         del self.asked[path]
         self._absorb(self._give(self._machine, path, answer(fact, asked)))

@@ -67,6 +67,7 @@ class Puppet:
         self.prefix = prefix
         self.held: list[TaskRequested] = []
         self.hold = False
+        self.commits = False
         self.fail: Callable[[TaskRequested], bool] = lambda _: False
         self._following: asyncio.Task[None] | None = None
 
@@ -115,6 +116,7 @@ class Puppet:
                 result={"did": task.text},
                 confidence=0.8,
                 confidence_source="self_report",
+                commit=f"commit-of-{task.task_id}" if self.commits else "",
             )
         )
 
