@@ -172,3 +172,34 @@ async def test_a_missing_program_is_said_plainly(nats_url: str, etcd_url: str, t
         failed = await rooms.wait_for(await rooms.request(agent=spec), TaskFailed)
         assert failed.error.code == "program_not_found"
         assert "'no-such-program' was not found in PATH" in failed.error.message
+
+
+async def test_an_executor_that_wakes_up_too_late_changes_nothing(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """SIGSTOP in the middle of a turn: another one ends it; what the first does when it wakes is too late."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        agent, done, go = Agent("steady", ["steadily"], url=nats_url), [], asyncio.Event()
+
+        @agent.task
+        async def work(task: Task) -> Result:
+            done.append(task.id)
+            await go.wait()
+            return Result("once")
+
+        await rooms.open("registry")
+        await rooms.agent(agent)
+        first = await rooms.process("executor")
+        spec = AgentSpec(capabilities=["steadily"])
+        request = await rooms.request(agent=spec)
+        await eventually(lambda: done)
+        first.send_signal(signal.SIGSTOP)
+        second = await rooms.process("executor")
+        go.set()
+        await rooms.wait_for(request, TaskCompleted)
+        first.send_signal(signal.SIGCONT)
+        second.kill()
+        await second.wait()
+        another = await rooms.request(request.execution_id, effect=2, agent=spec)
+        await rooms.wait_for(another, TaskCompleted)
+        types = await rooms.types(request.execution_id)
+        assert (types.count("task.completed"), types.count("task.started"), len(done)) == (2, 2, 2)
+        assert "task.retrying" not in types
