@@ -329,7 +329,7 @@ class Classifier:
                     if kind not in _VALUE_ENDS:
                         return False
                     operand = False
-            elif kind in ("BINOP", "MINUS", "POW", "DOT"):
+            elif kind in ("BINOP", "LINK", "MINUS", "POW", "DOT"):
                 operand = True
             else:
                 return kind == "EQ"

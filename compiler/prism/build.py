@@ -74,11 +74,17 @@ def _fold(operands: Children, ops: list[list[Any]]) -> None:
     operands.append(t.Chain(items[0].pos, items, [token.value for token in tokens], [token.pos for token in tokens]))
 
 
-def _attach(c: Children) -> Any:
-    value = c[0]
-    if isinstance(value, t.Chain) and value.ops[0] == "~~":
-        raise BuildError("'~>' cannot follow '~~'", c[1].pos, hint="put the chain in parentheses: (a ~~ b) ~> c")
-    return t.Attach(value.pos, value, c[2])
+def _link(c: Children) -> t.Chain:
+    first = _resolve(c[0])
+    return t.Chain(first.pos, [first, _resolve(c[2])], [c[1].value], [c[1].pos])
+
+
+def _link_more(c: Children) -> t.Chain:
+    linked: t.Chain = c[0]
+    linked.items.append(_resolve(c[2]))
+    linked.ops.append(c[1].value)
+    linked.places.append(c[1].pos)
+    return linked
 
 
 def _params(c: Children) -> t.Params:
@@ -266,7 +272,9 @@ _EXPRESSIONS: dict[str, Method] = {
     "pipe": lambda c: t.Pipe(c[0].pos, c[1].value, c[0], c[2]),
     "conditional": lambda c: t.Ternary(c[0].pos, c[1].value, c[0], c[2], c[4]),
     "resolve": lambda c: _resolve(c[0]),
-    "attach": _attach,
+    "attach": lambda c: t.Attach(c[0].pos, c[0], c[2]),
+    "link": _link,
+    "link_more": _link_more,
     "add_operator": lambda c: (c[0].append(c[1]), c[0].append(c[2]), c[0])[2],
     "prefix": lambda c: t.Unary(c[0].pos, c[0].value, c[1]),
     "power": lambda c: t.Power(c[0].pos, c[0], c[2]),

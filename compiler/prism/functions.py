@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.prism import emit as e
 from compiler.prism import tree as t
+from compiler.prism.binding import binds
 from compiler.prism.emit import Expr, Stmt
 from compiler.prism.patterns import take_apart
 
@@ -28,6 +29,10 @@ def _definition(outer: BodyGenerator, key: Any, params: t.Params, body: Any, cod
     inner = type(outer)(outer.names, outer.options, func)
     names = ["d"]
     inner.out.extend(e.enter())
+    names_of = [bind for target in (*params.items, params.rest) for bind in binds(target)]
+    again = [bind for bind in names_of if id(bind) in outer.names.redeclared]
+    if again:
+        inner.out.append(e.do(e.call("r_redeclared", e.const(again[0].name), pos=again[0].pos)))
     declared: set[str] = set()
     targets = [*params.items, *([params.rest] if params.rest is not None else [])]
     for i, target in enumerate(targets):

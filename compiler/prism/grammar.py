@@ -15,6 +15,7 @@ stmts: -> new_list
 ?stmt: SEMI -> empty
      | function
      | RETURN -> bare_return
+     | RETURN SEMI -> bare_return
      | RETURN expr -> return_value
      | RETURN expr SEMI -> return_value
      | THROW expr -> throw_value
@@ -155,7 +156,11 @@ pprop: NAME -> prop
 ?expr: ternary
      | expr PIPE ternary -> pipe
 ?ternary: conf
+        | linked
         | conf QMARK expr COLON expr -> conditional
+        | linked QMARK expr COLON expr -> conditional
+linked: chain LINK chain -> link
+      | linked LINK chain -> link_more
 ?conf: chain -> resolve
      | conf ATTACH unary -> attach
 chain: unary -> list_of
@@ -262,5 +267,5 @@ mprop: NAME -> prop
 %declare BREAK CONTINUE TRY CATCH FINALLY EXPORT IMPORT FROM AS STAR LSPEC DEFAULT HIGH MEDIUM LOW EQ ATTACH NAME AUG
 %declare FUNCTION ASYNC LPARAMS LET STRING AGENT LAGENT COLON ELLIPSIS LPA LPO RSQB PIPE QMARK BINOP MINUS PREFIX POW
 %declare LCALL DOT LINDEX NUMBER TRUE FALSE NULL HOLE ARROW LARR LOBJ MATCH LMATCH ISTART IEND ITEXT IOPEN ICLOSE
-%declare FATARM LMPA LMPO
+%declare LINK FATARM LMPA LMPO
 """

@@ -85,6 +85,9 @@ def pattern_tests(gen: BodyGenerator, pattern: Any, value: Expr) -> list[Callabl
     if isinstance(pattern, t.Wild):
         return []
     if isinstance(pattern, t.Bind):
+        if id(pattern) in gen.names.redeclared:
+            again = e.call("r_redeclared", e.const(pattern.name), pos=pattern.pos)
+            return [lambda: again]
         var = gen.names.decls[id(pattern)]
         return [lambda: e.tuple_of([gen.bind_inline(var, value)])]
     if isinstance(pattern, t.Literal):

@@ -95,9 +95,9 @@ class Printer(ExpressionPrinter):
         return ";" if isinstance(inner, _EXPRESSION_ENDS) and _begins_with_minus(following) else ""
 
     def block(self, node: t.Block) -> Doc:
-        """A block; an empty one is `{}`."""
+        """A block. One that holds only a semicolon keeps it: without it a statement `{}` would be an object."""
         if not any(not isinstance(one, t.Empty) for one in node.body) and not self.pending(node.end):
-            return "{}"
+            return "{ ; }" if node.body else "{}"
         return Concat(("{", Indent(HARD, self.body(node.body, node.end)), HARD, "}"))
 
     def inner(self, node: Any) -> Doc:
@@ -219,6 +219,7 @@ class Printer(ExpressionPrinter):
         for entry in node.fields:
             self.comment_lines(entry.pos, lines)
             lines.append(Concat((f"{key_text(entry.key)}: ", self.expr(entry.value), ",")))
+        self.comment_lines(self.end_of(node) - 1, lines)
         body = Concat(("{", Indent(HARD, join(HARD, lines)), HARD, "}")) if lines else "{}"
         return Concat((f"{node.name}: Agent ", body))
 

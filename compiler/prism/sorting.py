@@ -35,16 +35,17 @@ def _rank(left: Any, right: Any) -> int:
 
 def sort_by(runtime: Runtime, _depth: int, args: Args) -> Any:
     key = bare(args[0]) if args else None
-    if len(args) not in (1, 2) or not (type(key) is str or is_callable(key)):
+    if len(args) not in (1, 2) or type(key) is not str:
         raise misuse("sortBy() requires a string key")
+    if len(args) == 2 and type(bare(args[1])) is not str:
+        raise misuse('sortBy() direction must be "asc" or "desc"')
     descending = len(args) == 2 and bare(args[1]) != "asc"
 
-    def run(runtime: Runtime, depth: int, arrays: Args) -> Any:
+    def run(runtime: Runtime, _depth: int, arrays: Args) -> Any:
         items = array_of(arrays[0] if len(arrays) == 1 else None, "sortBy() expects an array")
         runtime.work(len(items) * 16)
         runtime.charge(128 * len(items))
-        back = caller(runtime, depth, key)
-        keyed = [(_key_of(item, key) if type(key) is str else bare(back(item)), item) for item in items]
+        keyed = [(_key_of(item, key), item) for item in items]
 
         def compare(left: tuple[Any, Any], right: tuple[Any, Any]) -> int:
             return _rank(right[0], left[0]) if descending else _rank(left[0], right[0])

@@ -29,8 +29,8 @@ TYPES: dict[str, str] = dict.fromkeys(OPERATORS, "BINOP") | {
     "|>": "PIPE", "~|>": "PIPE", "~?>": "PIPE", "?": "QMARK", "~?": "QMARK", "~>": "ATTACH", "=>": "ARROW", "=": "EQ",
     "~+=": "AUG", "~-=": "AUG", "~*=": "AUG", "~/=": "AUG", "+=": "AUG", "-=": "AUG", "*=": "AUG", "/=": "AUG",
     "%=": "AUG", "<~": "PREFIX", "!": "PREFIX", ".": "DOT", "?.": "DOT", "~.": "DOT", "**": "POW", "-": "MINUS",
-    "->": "THIN", "...": "ELLIPSIS", "(": "LPAR", ")": "RPAR", "[": "LARR", "]": "RSQB", "{": "LBRACE", "}": "RBRACE",
-    ",": "COMMA", ":": "COLON", ";": "SEMI",
+    "~~": "LINK", "->": "THIN", "...": "ELLIPSIS", "(": "LPAR", ")": "RPAR", "[": "LARR", "]": "RSQB",
+    "{": "LBRACE", "}": "RBRACE", ",": "COMMA", ":": "COLON", ";": "SEMI",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""The language: what programs mean, how they fail, what is said about them."""
