@@ -97,7 +97,7 @@ def _least(sources: Sequence[Source]) -> float | None:
 
 def _majority(sources: Sequence[Source], _weights: dict[str, float]) -> Combined:
     """The result of more than half of those asked; without one there is no result, at confidence 0."""
-    largest = max(_groups(sources), key=len, default=[])
+    largest = max(_groups(sources), key=len, default=list[Source]())
     share = len(largest) / len(sources)
     notes = {"agreed": share > 0.5, "votes": len(largest), "voters": len(sources)}
     if share <= 0.5:
@@ -113,7 +113,7 @@ def _weighted(sources: Sequence[Source], weights: dict[str, float]) -> Combined:
         return max(0.0, float(weights.get(one.role, 0.0 if weights else one.confidence or 0.0)))
 
     total = sum(weight(one) for one in sources)
-    heaviest = max(_groups(sources), key=lambda group: sum(map(weight, group)), default=[])
+    heaviest = max(_groups(sources), key=lambda group: sum(map(weight, group)), default=list[Source]())
     share = sum(map(weight, heaviest)) / total if total > 0 else 0.0
     notes = {"agreed": share > 0.5, "share": share}
     if share <= 0.5:

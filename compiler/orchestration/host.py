@@ -232,7 +232,7 @@ class HostLibrary:
         review_id = cast("dict[str, Value]", fields).get("review_id") if isinstance(fields, dict) else None
         works = self._team.revisions(readable(review_id))
         number = bare(index)
-        if not isinstance(number, float) or number != int(number) or not 0 <= number < len(works):
+        if not isinstance(number, float) or not number.is_integer() or not 0 <= number < len(works):
             raise EffectFailed("invalid_argument", f"revised: the review was of {len(works)} works, counted from 0")
         return works[int(number)]
 
@@ -240,9 +240,10 @@ class HostLibrary:
         """An element of an array; null where there is no such element, or no array because its step failed."""
         del machine
         items, number = bare(array), bare(index)
-        if not isinstance(items, list) or not isinstance(number, float) or not 0 <= number < len(items):
+        if not isinstance(items, list) or not isinstance(number, float):
             return None
-        return cast("list[Value]", items)[int(number)]
+        elements = cast("list[Value]", items)
+        return elements[int(number)] if 0 <= number < len(elements) else None
 
     def replace_at(self, machine: Machine, array: Value, path: Value, value: Value) -> Value:
         """The array with the element at a path of indexes replaced."""

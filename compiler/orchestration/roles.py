@@ -83,7 +83,9 @@ def _role(role_id: str, role: dict[str, Any], reports_to: Value) -> Role:
     return Role(
         id=role_id,
         name=str(role.get("name") or role_id),
-        reports_to=str(manager.get("id", "")) if isinstance(manager, dict) else str(manager or ""),
+        reports_to=str(cast("dict[str, Value]", manager).get("id", ""))
+        if isinstance(manager, dict)
+        else str(manager or ""),
         agent=_agent(role),
         policy=_policy(cast("Mapping[str, Any]", role.get("confidence") or {})),
         oracles=tuple(oracles),
@@ -126,7 +128,7 @@ def read_oracles(verify: Any) -> tuple[list[Oracle], Combine]:
         raise ValueError(f"combine is min, weighted or product, not {combine!r}")
     if verify is None:
         return [], combine
-    entries = cast("list[Any]", verify) if isinstance(verify, list) else [verify]
+    entries: list[Any] = cast("list[Any]", verify) if isinstance(verify, list) else [cast("Any", verify)]
     return [_oracle(entry) for entry in entries], combine
 
 

@@ -20,7 +20,7 @@ from schemas.effects import Integrate, Task, TaskOutcome
 from schemas.events import WorkspaceContribution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from compiler.prism import Machine
     from schemas.patterns import CompiledPattern
@@ -198,7 +198,7 @@ def current_track() -> Track | None:
 
 
 @contextmanager
-def tracking(track: Track | None) -> Iterator[Track | None]:
+def tracking(track: Track | None) -> Generator[Track | None]:
     """Keeps the commits of what runs inside in `track`, instead of integrating them."""
     token = _TRACK.set(track)
     try:

@@ -197,6 +197,9 @@ class _Parser:
             raise ExpressionError(f"{char!r} alone means nothing", self._next, f"Write {char}{char}.")
         raise ExpressionError(f"{char!r} does not belong into an expression", self._next)
 
+    def _at(self, op: str) -> bool:
+        return self.op == op
+
     def expect_end(self) -> None:
         if self.kind != "end":
             raise ExpressionError(f"{self.shown} does not belong here", self.offset, self.hint())
@@ -303,9 +306,9 @@ class _Parser:
             raise ExpressionError(f"there is no function {name!r} here", offset, f"An expression may call {known}.")
         self._advance()
         arguments: list[Expression] = []
-        while self.op != ")":
+        while not self._at(")"):
             arguments.append(self.expression())
-            if self.op != ")":
+            if not self._at(")"):
                 self._expect(",")
         self._advance()
         if not 1 <= len(arguments) <= 2:

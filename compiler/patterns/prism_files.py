@@ -46,7 +46,9 @@ def load_prism(text: str, filename: str, modules: Mapping[str, str], report: Rep
     places = Source(text, filename)
     fields = _metadata(program, places, report)
     stem = PurePosixPath(filename).name.removesuffix(".prism")
-    made = _pattern(fields, stem, report) if fields is not None else {"name": stem, "version": "1.0.0"}
+    made: dict[str, Any] = {"name": stem, "version": "1.0.0"}
+    if fields is not None:
+        made = _pattern(fields, stem, report)
     if fields is None and not _NAME.match(stem):
         report.error(
             "bad-name", 0, 0, f"{stem!r} cannot be a pattern's name", 'Add export const pattern = {name: "…"}.'

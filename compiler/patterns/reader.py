@@ -8,22 +8,11 @@ the same to everybody.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+from collections.abc import Iterator
+from typing import Any, Literal, NoReturn
 
 from compiler.patterns.report import Report
+from compiler.patterns.yaml_events import YamlEvent, YamlSyntaxError, yaml_events
 from schemas.base import Model
 
 MAX_BYTES = 256 * 1024
@@ -76,25 +65,22 @@ def read_yaml(text: str, report: Report) -> Node | None:
         return _Builder(report).build(text)
     except _Refused:
         return None
-    except MarkedYAMLError as error:
+    except YamlSyntaxError as error:
         _syntax(error, text, report)
-    except (YAMLError, RecursionError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
-        report.error("yaml-syntax", 0, 0, f"this is not YAML: {first}")
+    except RecursionError:
+        report.error("yaml-syntax", 0, 0, "this is not YAML: it is nested too deeply")
     return None
 
 
-def _syntax(error: MarkedYAMLError, text: str, report: Report) -> None:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+def _syntax(error: YamlSyntaxError, text: str, report: Report) -> None:
     lines = text.splitlines()
-    shown = lines[line - 1] if 0 < line <= len(lines) else ""
+    shown = lines[error.line - 1] if 0 < error.line <= len(lines) else ""
     if "\t" in shown[: len(shown) - len(shown.lstrip())]:
-        report.error("yaml-tab", line, shown.index("\t") + 1, "a tab indents this line", "Indent with spaces.")
+        report.error("yaml-tab", error.line, shown.index("\t") + 1, "a tab indents this line", "Indent with spaces.")
         return
-    problem = " ".join((error.problem or "it cannot be read").split())
-    context = f" {' '.join(error.context.split())}" if error.context else ""
-    report.error("yaml-syntax", line, column, f"this is not YAML: {problem}{context}", _syntax_hint(problem))
+    context = f" {error.context}" if error.context else ""
+    hint = _syntax_hint(error.problem) if error.line else ""
+    report.error("yaml-syntax", error.line, error.column, f"this is not YAML: {error.problem}{context}", hint)
 
 
 def _syntax_hint(problem: str) -> str:
@@ -116,18 +102,15 @@ class _Builder:
 
     def build(self, text: str) -> Node | None:
         """The tree of the only document. Raises `_Refused` after reporting what is not allowed."""
-        events = iter(YAML(typ="safe", pure=True).parse(text))
+        events = yaml_events(text)
         root: Node | None = None
         documents = 0
         for event in events:
-            if isinstance(event, DocumentStartEvent):
+            if event.kind == "document":
                 documents += 1
                 if documents > 1:
-                    line = event.start_mark.line + 1
-                    self._refuse(
-                        "many-documents", event, "a second document begins here", "One file, one pattern.", line
-                    )
-            elif isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent | AliasEvent):
+                    self._refuse("many-documents", event, "a second document begins here", "One file, one pattern.")
+            elif event.kind in {"scalar", "list", "map", "alias"}:
                 root = self._node(event, events, 0)
         if root is None or (root.kind == "null" and not root.raw):
             self._report.error(
@@ -136,36 +119,35 @@ class _Builder:
             return None
         return root
 
-    def _node(self, event: Event, events: Any, depth: int) -> Node:
+    def _node(self, event: YamlEvent, events: Iterator[YamlEvent], depth: int) -> Node:
         self._count(event, 1)
         if depth > MAX_DEPTH:
             self._refuse("too-deep", event, f"this is nested more than {MAX_DEPTH} levels deep")
-        if isinstance(event, AliasEvent):
+        if event.kind == "alias":
             return self._alias(event)
         self._check_tag(event)
         before = self._nodes
-        if isinstance(event, ScalarEvent):
+        if event.kind == "scalar":
             node = self._scalar(event)
-        elif isinstance(event, SequenceStartEvent):
+        elif event.kind == "list":
             node = self._list(event, events, depth)
         else:
             node = self._map(event, events, depth)
-        anchor = getattr(event, "anchor", None)
-        if anchor:
-            self._anchors[anchor] = node
+        if event.anchor:
+            self._anchors[event.anchor] = node
             self._sizes[id(node)] = self._nodes - before + 1
         return node
 
-    def _list(self, event: Event, events: Any, depth: int) -> Node:
+    def _list(self, event: YamlEvent, events: Iterator[YamlEvent], depth: int) -> Node:
         items: list[Node] = []
-        while not isinstance(inner := next(events), SequenceEndEvent):
+        while (inner := next(events)).kind != "end":
             items.append(self._node(inner, events, depth + 1))
         return self._made("list", items, event)
 
-    def _map(self, event: Event, events: Any, depth: int) -> Node:
+    def _map(self, event: YamlEvent, events: Iterator[YamlEvent], depth: int) -> Node:
         pairs: list[tuple[Node, Node]] = []
         seen: dict[str, Node] = {}
-        while not isinstance(inner := next(events), MappingEndEvent):
+        while (inner := next(events)).kind != "end":
             key = self._node(inner, events, depth + 1)
             value = self._node(next(events), events, depth + 1)
             if key.kind in {"list", "map"}:
@@ -184,10 +166,8 @@ class _Builder:
             pairs.append((key, value))
         return self._made("map", pairs, event)
 
-    def _scalar(self, event: ScalarEvent) -> Node:
-        raw = str(event.value)
-        tag = str(getattr(event, "tag", None) or "")
-        style = str(getattr(event, "style", "") or "")
+    def _scalar(self, event: YamlEvent) -> Node:
+        raw, tag, style = event.value, event.tag, event.style
         if style in {"'", '"', "|", ">"} or tag:
             return self._made("text", raw, event, raw, block=style in {"|", ">"})
         if raw in _NULLS:
@@ -200,30 +180,30 @@ class _Builder:
             return self._made("number", float(raw), event, raw)
         return self._made("text", raw, event, raw, trap=raw in _TRAPS)
 
-    def _check_tag(self, event: Event) -> None:
-        tag = str(getattr(event, "tag", None) or "")
+    def _check_tag(self, event: YamlEvent) -> None:
+        tag = event.tag
         if tag and tag not in {"!", "!!str", "tag:yaml.org,2002:str"}:
             self._refuse("bad-tag", event, f"the tag {tag} is not supported", "Remove the tag.")
 
-    def _alias(self, event: AliasEvent) -> Node:
-        name = str(getattr(event, "anchor", ""))
+    def _alias(self, event: YamlEvent) -> Node:
+        name = event.anchor
         node = self._anchors.get(name)
         if node is None:
             self._refuse("bad-alias", event, f"there is no complete anchor &{name} before this place")
         self._count(event, self._sizes.get(id(node), 1))
         return node
 
-    def _count(self, event: Event, nodes: int) -> None:
+    def _count(self, event: YamlEvent, nodes: int) -> None:
         self._nodes += nodes
         if self._nodes > MAX_NODES:
             self._refuse("too-large", event, f"the file holds more than {MAX_NODES} values", "Aliases count each time.")
 
-    def _refuse(self, code: str, event: Any, message: str, hint: str = "", line: int = 0) -> Any:
-        mark = event.start_mark
-        self._report.error(code, line or mark.line + 1, mark.column + 1, message, hint)
+    def _refuse(self, code: str, event: YamlEvent, message: str, hint: str = "") -> NoReturn:
+        self._report.error(code, event.line, event.column, message, hint)
         raise _Refused
 
     @staticmethod
-    def _made(kind: Kind, value: Any, event: Any, raw: str = "", *, trap: bool = False, block: bool = False) -> Node:
-        mark = event.start_mark
-        return Node(kind=kind, value=value, line=mark.line + 1, column=mark.column + 1, raw=raw, trap=trap, block=block)
+    def _made(
+        kind: Kind, value: Any, event: YamlEvent, raw: str = "", *, trap: bool = False, block: bool = False
+    ) -> Node:
+        return Node(kind=kind, value=value, line=event.line, column=event.column, raw=raw, trap=trap, block=block)

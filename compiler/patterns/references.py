@@ -209,7 +209,7 @@ def _element(items: tuple[Shape, ...], node: Index) -> Shape:
         kinds = {shape.kind for shape in items}
         return items[0] if len(kinds) == 1 and items.count(items[0]) == len(items) else ANY
     position = node.index.value
-    if position != int(position) or not 0 <= position < len(items):
+    if not position.is_integer() or not 0 <= position < len(items):
         message = f"there is no element {number(position)}: the list has {len(items)}, counted from 0"
         raise ExpressionError(message, node.offset, "", "unknown-field")
     return items[int(position)]

@@ -35,7 +35,7 @@ def test_no_more_than_max_run_at_once() -> None:
     """The third task is asked for when one of the first two is done."""
     life = both("{max: 2}")
     assert life.kinds() == ["a", "b", "c", "integrate"]
-    assert both("{max: 1}", lambda request, path: simply(request, path)).value[2]["role"] == "c"
+    assert both("{max: 1}", simply).value[2]["role"] == "c"
 
 
 def test_one_failure_fails_all_and_stops_the_others() -> None:
@@ -149,5 +149,5 @@ def test_the_same_results_in_the_same_order_ask_for_the_same() -> None:
 
 def test_a_thousand_steps_take_time_linear_in_their_number() -> None:
     """Long programs stay cheap."""
-    life = run(f'{TEAM} for i in range(0, 1000) {{ assign(a, "x") }}', lambda r, p: outcome(r, p), workspace=False)
+    life = run(f'{TEAM} for i in range(0, 1000) {{ assign(a, "x") }}', outcome, workspace=False)
     assert len(life.asked) == 1000

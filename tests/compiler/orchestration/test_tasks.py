@@ -95,7 +95,7 @@ def test_any_evidence_is_better_than_none_and_a_tie_goes_to_the_first() -> None:
 
 
 def test_a_low_self_report_is_retried_once_with_the_critique_in_the_same_session() -> None:
-    """The second attempt knows what was wrong with the first; the better one wins, and only its commit is integrated."""
+    """The second attempt knows what was wrong with the first; only the better one's commit is integrated."""
     life = run(program(BOUNDS), scripted(dev=[("first", 0.5), ("second", 0.7)]))
     assert life.kinds() == ["dev", "dev", "integrate"]
     again = life.tasks[1]

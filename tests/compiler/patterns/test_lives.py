@@ -59,7 +59,8 @@ def test_results_reach_later_texts_as_a_person_would_write_them() -> None:
 def test_an_input_that_is_one_reference_is_the_value_itself() -> None:
     """Not its text."""
     life = live(
-        '- {type: assign, role: dev, task: x, input: {all: "${input.more}", n: "${input.rounds}", t: "is ${input.rounds}"}}',
+        "- {type: assign, role: dev, task: x, "
+        'input: {all: "${input.more}", n: "${input.rounds}", t: "is ${input.rounds}"}}',
         given={"more": {"a": [1, {"b": None}]}, "rounds": 5},
     )
     assert life.tasks[0].input == {"all": {"a": [1, {"b": None}]}, "n": 5, "t": "is 5"}
@@ -312,7 +313,9 @@ structure:
       description: {quoted(fields[3])}
       capabilities: [{", ".join(quoted("c" + fields[key]) for key in range(4, 20))}]
       agentType: command
-      agentConfig: {{command: [x, {", ".join(quoted(fields[key]) for key in range(20, 40))}], env: {{A: {quoted(fields[40])}}}}}
+      agentConfig:
+        command: [x, {", ".join(quoted(fields[key]) for key in range(20, 40))}]
+        env: {{A: {quoted(fields[40])}}}
 workflow:
   name: {quoted(fields[41])}
   input: {{task: {{type: string, description: {quoted(fields[42])}, default: {quoted(fields[43])}}}}}
@@ -321,7 +324,9 @@ workflow:
       id: one
       role: dev
       task: {quoted("x" + fields[44])}
-      input: {{{quoted(fields[45] + "k")}: {quoted(fields[46])}, list: [{", ".join(quoted(fields[k]) for k in range(47, 58))}]}}
+      input:
+        {quoted(fields[45] + "k")}: {quoted(fields[46])}
+        list: [{", ".join(quoted(fields[k]) for k in range(47, 58))}]
     - {{type: approve, approver: human, subject: {quoted("y" + fields[58] + " ${one.result}")}}}
 metadata: {{note: {quoted(fields[59])}}}
 """
