@@ -164,6 +164,10 @@ class PatternLibrary:
                     for one in errors[:20]
                 ]
         hint = did_you_mean(name, sorted(self._by_name)) or f"There are no patterns in {self.directory}."
+        unusable = [file for file in sorted(self._files) if self._files[file].pattern is None]
+        if unusable:
+            more = f" and {len(unusable) - 5} more" if len(unusable) > 5 else ""
+            hint += f" Not usable: {', '.join(unusable[:5])}{more} (`parallax patterns lint` says why)."
         return [Problem(where="pattern", what=f"There is no pattern {name[:128]!r}.", hint=hint)]
 
     def _look(self) -> Iterator[tuple[str, _Stamp]]:
