@@ -56,7 +56,7 @@ async def _open(desk: Desk, admitted: Admitted, delivery: Delivery) -> CommandRe
         conductor = Conductor(accepted, started, desk.sources)
         decisions = conductor.begin()
         run.open(conductor, None, 0)
-        await run.commit([accepted, started, *decisions])
+        await run.commit([accepted, started, *decisions], delivery)
     except StaleFence:
         _drop(desk, run)
         return await _known(desk, admitted, delivery)
@@ -90,7 +90,7 @@ def _refused(admitted: Admitted, errors: list[Problem]) -> Refused:
 async def _refuse(desk: Desk, refused: Refused, delivery: Delivery) -> CommandReply:
     event = refused.event()
     try:
-        await desk.bus.append_all([event], fence=Fence(refused.execution_id, 0))
+        await desk.bus.append_all([event], fence=Fence(refused.execution_id, 0), cause=delivery)
     except StaleFence:
         return await _known(desk, refused, delivery)
     _log.info("request_rejected", execution_id=refused.execution_id, errors=[error.what for error in refused.errors])
@@ -119,7 +119,7 @@ async def _known(desk: Desk, verdict: Admitted | Refused, delivery: Delivery) ->
     )
     other = Refused(execution_id=fresh_id(delivery.payload, delivery.seq), errors=[problem], requested_id=execution_id)
     try:
-        await desk.bus.append_all([other.event()], fence=Fence(other.execution_id, 0))
+        await desk.bus.append_all([other.event()], fence=Fence(other.execution_id, 0), cause=delivery)
     except StaleFence:
         _log.info("request_rejected_before", execution_id=other.execution_id)
     return CommandReply(execution_id=other.execution_id, status="rejected", errors=[problem])

@@ -26,7 +26,7 @@ from schemas.events import (
 )
 from services.pattern_engine.conductor import Conductor
 from services.pattern_engine.history import History
-from shared.bus import Bus, EventTooLarge, Fence, Recorded, StaleFence
+from shared.bus import Bus, Delivery, EventTooLarge, Fence, Recorded, StaleFence
 
 _log = structlog.get_logger(__name__)
 
@@ -192,7 +192,7 @@ class Run:
 
     # -- appends ----------------------------------------------------------------------------------------------------
 
-    async def commit(self, events: list[Event], cause: Recorded | None = None) -> None:
+    async def commit(self, events: list[Event], cause: Recorded | Delivery | None = None) -> None:
         """Appends decisions under the fence. Raises StaleFence when this engine no longer owns the execution."""
         async with self._lock:
             if self.closed:

@@ -6,9 +6,9 @@ Nothing else in the platform knows what NATS looks like.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -27,8 +27,8 @@ from shared.bus.key_value import KeyValue
 from shared.bus.messages import Delivery, Message, Recorded, Undecodable, decode, moment_of
 from shared.bus.raw import RawMessage
 from shared.bus.reader import first_message, read_execution
+from shared.bus.served import Served, takes_two
 from shared.bus.streams import BY_SHORT_NAME, DEDUP_WINDOW_S, STREAMS, api, ensure_all, last_sequence
-from shared.bus.subscription import Subscription
 from shared.bus.worker import Handler, Worker
 from shared.bus.writer import Writer
 from shared.clock import SYSTEM_CLOCK, Clock
@@ -44,21 +44,6 @@ _SURELY_REMEMBERED_S = DEDUP_WINDOW_S / 2
 """What happened within this time the server still knows by its id."""
 
 _MOST_BIRTHS = 20_000
-
-
-class Served:
-    """A subject that is listened on."""
-
-    def __init__(self, connection: Connection, subscription: Subscription) -> None:
-        self._connection = connection
-        self._subscription = subscription
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    async def stop(self) -> None:
-        """Listens no longer; what is being answered is answered."""
-        await self._connection.unsubscribe(self._subscription)
-        if self.tasks:
-            await asyncio.wait(set(self.tasks), timeout=2.0)
 
 
 class Bus:
@@ -153,7 +138,7 @@ class Bus:
 
     def read(self, execution_id: str, types: Collection[str] | None = None, after: int = 0) -> AsyncGenerator[Recorded]:
         """The history of one execution up to now, in order. Raises ValueError, BusClosed."""
-        return read_execution(self.connection, execution_id, types, after)
+        return self._learning(read_execution(self.connection, execution_id, types, after))
 
     async def last_seq(self, stream: str = "events") -> int:
         """The sequence of the last message of a stream; 0 when it is empty."""
@@ -174,13 +159,26 @@ class Bus:
         name = BY_SHORT_NAME[stream]
         everything = subjects.EVENTS_ALL if stream == "events" else STREAMS[name]["subjects"][0]
         chosen = list(filters) if filters else [everything]
-        return Follower(self.connection, name, chosen, after).batches()
+        return self._learning_all(Follower(self.connection, name, chosen, after).batches())
 
     async def stored(self, filters: Sequence[str], after: int = 0, stream: str = "events") -> AsyncGenerator[Recorded]:
         """Everything that is stored on some subjects by now, in order, of whatever execution. Raises BusClosed."""
         async for batch in Follower(self.connection, BY_SHORT_NAME[stream], filters, after).until_now():
             for record in batch:
                 yield record
+
+    async def _learning(self, records: AsyncGenerator[Recorded]) -> AsyncGenerator[Recorded]:
+        async with aclosing(records):
+            async for record in records:
+                self._stamp.learn(record.execution_id, record.traceparent)
+                yield record
+
+    async def _learning_all(self, batches: AsyncGenerator[list[Recorded]]) -> AsyncGenerator[list[Recorded]]:
+        async with aclosing(batches):
+            async for batch in batches:
+                for record in batch:
+                    self._stamp.learn(record.execution_id, record.traceparent)
+                yield batch
 
     # -- work -------------------------------------------------------------------------------------------------------
 
@@ -203,13 +201,19 @@ class Bus:
         answered whatever they hold.
         """
         name = BY_SHORT_NAME[stream]
+
+        async def learning(delivery: Delivery) -> object:
+            if delivery.recorded is not None:
+                self._stamp.learn(delivery.recorded.execution_id, delivery.traceparent)
+            return await handler(delivery)
+
         return Worker(
             self.connection,
             service=self.name,
             durable=durable,
             stream=name,
             filters=filters,
-            handler=handler,
+            handler=learning,
             concurrency=concurrency,
             ack_wait_s=ack_wait_s,
             max_deliver=max_deliver,
@@ -277,7 +281,7 @@ class Bus:
 
         A body that cannot be read is answered with an error, as is a handler that fails.
         """
-        both = _takes_two(handler)
+        both = takes_two(handler)
 
         async def answer(raw: RawMessage) -> None:
             message = Message(raw.subject, raw.reply, raw.payload, raw.headers)
@@ -378,16 +382,6 @@ class Bus:
 
 def _body(payload: object) -> bytes:
     return payload if isinstance(payload, bytes) else _ENCODER.encode(payload)
-
-
-def _takes_two(handler: Callable[..., Awaitable[object]]) -> bool:
-    positional = [
-        parameter
-        for parameter in inspect.signature(handler).parameters.values()
-        if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL}
-        and parameter.default is parameter.empty
-    ]
-    return len(positional) > 1 or any(parameter.kind is parameter.VAR_POSITIONAL for parameter in positional)
 
 
 def _seconds(stamp: str, otherwise: float) -> float:

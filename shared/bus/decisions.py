@@ -101,6 +101,8 @@ def encode(stamp: hdr.Stamp, events: Sequence[Event], fence: Fence | None, cause
         raise ValueError(f"The fence is of {fence.execution_id}, the events of {execution_id}.")
     if not subjects.is_execution_id(execution_id):
         raise ValueError(f"{execution_id!r} is no execution id.")
+    if cause is not None:
+        stamp.learn(execution_id, cause.traceparent)
     token = f"{stamp.source}-{next(_TOKENS)}"
     entries = [_entry(stamp, event, cause, token) for event in events]
     return Decision(execution_id, entries, fence, token, now)

@@ -19,6 +19,8 @@ _SAFE = "".join(chr(code) for code in range(33, 127) if chr(code) != "%") + " "
 APPEND_TOKEN = "Parallax-Append"  # noqa: S105 - the name of a header, no secret
 """Tells one call of `append` from another, so that a writer knows its own event again after a lost answer."""
 
+_MOST_TRACES = 20_000
+
 REPLY_TO = "Parallax-Reply-To"
 """Where a client that sends a request or a command wants to be answered."""
 
@@ -53,13 +55,21 @@ def trace_of(traceparent: str) -> str:
 
 
 class Stamp:
-    """Writes the headers of one sender."""
+    """Writes the headers of one sender, who goes on in the trace in which an execution was last heard of."""
 
     def __init__(self, source: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self.source = value(source)
         self._clock = clock
         self._numbers = itertools.count(1)
         self._last = (-1, "")
+        self._traces: dict[str, str] = {}
+
+    def learn(self, execution_id: str, traceparent: str) -> None:
+        """The trace that an execution belongs to, from a message about it."""
+        if execution_id and execution_id not in self._traces and (trace := trace_of(traceparent)):
+            if len(self._traces) >= _MOST_TRACES:
+                del self._traces[next(iter(self._traces))]
+            self._traces[execution_id] = trace
 
     def time(self) -> str:
         """The time, RFC 3339 in UTC with milliseconds."""
@@ -85,7 +95,11 @@ class Stamp:
         version: int = 1,
     ) -> dict[str, str]:
         """The headers of one message."""
-        trace = (trace_of(traceparent) if traceparent else "") or trace_id(correlation or subject or self.source)
+        trace = (
+            (trace_of(traceparent) if traceparent else "")
+            or self._traces.get(subject)
+            or trace_id(subject or correlation or self.source)
+        )
         block = {
             "ce-specversion": "1.0",
             "ce-type": kind,

@@ -26,7 +26,7 @@ structure:
 workflow:
   name: both
   input:
-    topic: {type: string, description: what it is about}
+    topic: {type: string, required: true, description: what it is about}
   steps:
     - type: parallel
       id: both
