@@ -1,0 +1,102 @@
+"""Records the corpus anew from real runs: `python -m tests.histories.record [DIRECTORY]`.
+
+Only for histories of kinds that are not there yet. Those that are there stay as they are: that they still replay is
+the point of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from parallax.stack import embedded
+from shared import subjects
+from shared.bus import Bus
+from tests.chaos.test_kill_anything import PATTERN as WRITERS
+from tests.chaos.test_kill_anything import make_repository
+from tests.histories.corpus import PLACE, line_of
+from tests.histories.scenarios import PATTERNS
+
+SCRATCH = Path(tempfile.gettempdir()) / "parallax-histories"
+"""Always the same, so that no history holds a path of the machine it was recorded on."""
+
+
+async def main(place: Path) -> None:
+    """Runs every scenario on a stack of its own and writes what its log holds."""
+    SCRATCH.mkdir(mode=0o711)
+    try:
+        patterns, origin = SCRATCH / "patterns", SCRATCH / "origin"
+        patterns.mkdir()
+        for name, text in PATTERNS.items():
+            (patterns / name).write_text(text, encoding="utf-8")
+        worker = shutil.copy(Path(__file__).parents[1] / "chaos" / "worker.py", SCRATCH)
+        (patterns / "chaos.yaml").write_text(WRITERS.format(command=f'["python3", "{worker}"]'), encoding="utf-8")
+        make_repository(origin)
+        async with embedded(data=SCRATCH / "data", env={"PARALLAX_PATTERNS_DIR": str(patterns)}) as stack:
+            agent = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", str(Path(__file__).parents[1] / "e2e" / "agent.py"), stack.nats_url
+            )
+            bus = await Bus.connect(stack.nats_url, "recorder")
+            try:
+                await _record(bus, str(origin), place)
+            finally:
+                await bus.close()
+                agent.terminate()
+                await agent.wait()
+    finally:
+        shutil.rmtree(SCRATCH)
+
+
+async def _record(bus: Bus, origin: str, place: Path) -> None:
+    topic = {"topic": "words"}
+    await _start(bus, "team", "team", input=topic)
+    await _start(bus, "budget", "team", input=topic, options={"budget": {"turns": 0}})
+    await _start(bus, "writers", "chaos", input=topic, repo=origin)
+    await _start(bus, "broken", "broken")
+    await _start(bus, "timeout", "patient", options={"timeout_ms": 300})
+    await _start(bus, "naps", "naps")
+    await _say(bus, "naps", "signal", {"name": "go", "data": {"far": [1, 2.5, None]}})
+    for name in ("cancelled", "paused"):
+        await _start(bus, name, "patient")
+    await _say(bus, "cancelled", "cancel", {"reason": "not needed"})
+    await _say(bus, "paused", "pause", {"reason": "lunch"})
+    await _say(bus, "paused", "signal", {"name": "go"})
+    await _say(bus, "paused", "resume", {})
+    place.mkdir(parents=True, exist_ok=True)
+    for name in ("team", "budget", "writers", "broken", "timeout", "naps", "cancelled", "paused"):
+        file = place / f"{name}.jsonl"
+        lines = [line_of(record) for record in await _history(bus, name)]
+        if not file.exists():
+            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+async def _start(bus: Bus, execution_id: str, pattern: str, **fields: Any) -> None:
+    await bus.submit(subjects.REQUEST, {"execution_id": execution_id, "pattern": pattern, **fields})
+
+
+async def _say(bus: Bus, execution_id: str, verb: str, body: dict[str, Any]) -> None:
+    inbox = bus.new_inbox()
+    answered = asyncio.Event()
+
+    async def heard(_: dict[str, Any]) -> None:
+        answered.set()
+
+    await bus.serve(inbox, dict[str, Any], heard)
+    await bus.submit(subjects.command(execution_id, verb), body, reply_to=inbox)
+    await asyncio.wait_for(answered.wait(), 30)
+
+
+async def _history(bus: Bus, execution_id: str) -> list[Any]:
+    async with asyncio.timeout(60):
+        async for record in bus.follow([subjects.event(execution_id, "execution", "*")], after=0):
+            if record.type.partition(".")[2] in ("completed", "failed", "cancelled", "rejected"):
+                break
+    return [record async for record in bus.read(execution_id)]
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]) if len(sys.argv) > 1 else PLACE))

@@ -1,0 +1,83 @@
+"""Today's code decides what yesterday's decided: every recorded history replays identically."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from schemas.events import Event, TaskRequested
+from services.pattern_engine.conductor import Sources
+from services.pattern_engine.history import History, first_difference, owed, rebuild
+from tests.histories.corpus import PLACE, read
+
+HISTORIES = sorted(PLACE.glob("*.jsonl"))
+
+
+def unasked() -> int:
+    """Deadlines are recorded, so the time that a replay is run at must not matter."""
+    return random.randrange(10**12)
+
+
+def no_dice() -> float:
+    """Random numbers are recorded: a replay that draws one has parted from its history."""
+    raise AssertionError("a replay drew a random number")
+
+
+SOURCES = Sources(now_ms=unasked, random=no_dice)
+
+
+def test_the_corpus_holds_every_way_to_end() -> None:
+    """Completed, failed by program, budget and clock, and cancelled; with tasks, timers, signals and workspaces."""
+    kinds = {record.type for path in HISTORIES for record in read(path)}
+    assert {
+        "execution.completed", "execution.failed", "execution.cancelled", "execution.paused", "execution.resumed",
+        "task.requested", "task.completed", "timer.set", "timer.fired", "signal.received", "effect.recorded",
+        "workspace.requested", "workspace.integrated", "workspace.finalized",
+    } <= kinds  # fmt: skip
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_a_recorded_history_replays_identically(path: Path) -> None:
+    """Each event can be read, and the program makes every decision that was recorded, byte for byte."""
+    records = read(path)
+    assert all(isinstance(record.data, Event) for record in records), [record.data for record in records]
+    assert all(record.data.event_id == record.id for record in records)
+    history = History(records)
+    rebuilt = await rebuild(history, SOURCES)
+    assert first_difference(history, rebuilt.produced) is None
+    rebuilt.conductor.close()
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_a_history_that_breaks_off_anywhere_goes_on_as_it_did(path: Path) -> None:
+    """Cut after any event, the rebuilt program owes nothing that the whole history does not hold."""
+    records = read(path)
+    whole = {record.id: record.data for record in records}
+    begun = next(place for place, record in enumerate(records) if record.type == "execution.started") + 1
+    for cut in range(begun, len(records)):
+        history = History(records[:cut])
+        rebuilt = await rebuild(history, Sources(now_ms=unasked, random=lambda: 0.5))
+        assert first_difference(history, rebuilt.produced) is None, cut
+        for event in owed(history, rebuilt.produced):
+            if isinstance(event, TaskRequested):
+                assert event == whole[event.event_id], cut
+        rebuilt.conductor.close()
+
+
+async def test_a_changed_decision_is_found() -> None:
+    """A history in which one task was asked something else does not replay identically, and the place is named."""
+    records = read(PLACE / "team.jsonl")
+    place = next(place for place, record in enumerate(records) if isinstance(record.data, TaskRequested))
+    task = records[place].data
+    assert isinstance(task, TaskRequested)
+    records[place] = replace(records[place], data=msgspec.structs.replace(task, text="something else"))
+    history = History(records)
+    rebuilt = await rebuild(history, SOURCES)
+    difference = first_difference(history, rebuilt.produced)
+    assert difference is not None
+    assert difference["effect"] == task.effect
+    rebuilt.conductor.close()
