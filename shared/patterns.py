@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import structlog
 
 from compiler.patterns import load_pattern
+from compiler.patterns.nesting import PatternSource, header_of
 from compiler.patterns.report import did_you_mean
 from schemas.base import Model, Problem
 from schemas.patterns import CompiledPattern, PatternDiagnostic
@@ -24,6 +25,7 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_FILES = 1000
 
 _RANGE = re.compile(r"(\*|x|latest|[0-9]+(?:\.(?:[0-9]+|x|\*)){0,2}(?:[-+][0-9A-Za-z.-]+)?)\Z")
+_CALL = re.compile(r"\btype[\"']?\s*:\s*[\"']?pattern\b")
 _log = structlog.get_logger(__name__)
 
 _Stamp = tuple[int, int, int]
@@ -47,6 +49,7 @@ class PatternLibrary:
         self._files: dict[str, Loaded] = {}
         self._by_name: dict[str, list[CompiledPattern]] = {}
         self._clashes: list[PatternDiagnostic] = []
+        self._known_headers: dict[str, tuple[_Stamp, PatternSource | None]] = {}
 
     def find(self, reference: str) -> CompiledPattern | list[Problem]:
         """The newest pattern for `name` or `name@1.x`, or what is wrong with the reference or the pattern."""
@@ -63,6 +66,43 @@ class PatternLibrary:
             what = f"There is no version {wanted} of the pattern {name!r}."
             return [Problem(where="pattern", what=what, hint=f"There is {have}.")]
         return self._unknown(name)
+
+    def source(self, reference: str) -> PatternSource | str:
+        """The text of the newest pattern for `name` or `name@1.x`; a text says why there is none."""
+        name, _, wanted = reference.partition("@")
+        if "@" in reference and not _RANGE.match(wanted):
+            return f"{wanted[:64]!r} is no version"
+        versions = [one for one in self._headers() if one.name == name]
+        fitting = [one for one in versions if matches(one.version, wanted or "*")]
+        if fitting:
+            return max(fitting, key=lambda one: version_key(one.version))
+        if versions:
+            have = ", ".join(sorted((one.version for one in versions), key=version_key))
+            return f"there is no version {wanted} of the pattern {name!r}; there is {have}"
+        return f"there is no pattern {name[:128]!r} in {self.directory}"
+
+    def _headers(self) -> list[PatternSource]:
+        found: list[PatternSource] = []
+        for name, stamp in self._look():
+            known = self._known_headers.get(name)
+            if known is None or known[0] != stamp:
+                known = (stamp, self._header(name))
+                self._known_headers[name] = known
+            if known[1] is not None:
+                found.append(known[1])
+        return found
+
+    def _header(self, name: str) -> PatternSource | None:
+        if "/" in name:
+            return None
+        try:
+            text = self._text(name)
+        except (OSError, UnicodeDecodeError, ValueError):
+            return None
+        if not name.endswith(".prism"):
+            return header_of(text, str(self.directory / name))
+        stem = PurePosixPath(name).stem
+        return PatternSource(name=stem, version="1.0.0", file=str(self.directory / name), text=text)
 
     def get(self, reference: str) -> CompiledPattern | None:
         """As `find`, or None."""
@@ -106,7 +146,8 @@ class PatternLibrary:
         files: dict[str, Loaded] = {}
         for name in patterns:
             before = self._files.get(name)
-            if before is not None and name not in changed and not (modules_changed and name.endswith(".prism")):
+            stale = modules_changed if name.endswith(".prism") else _calls(before)
+            if before is not None and name not in changed and not stale:
                 files[name] = before
             else:
                 files[name] = self._load(name, modules, before)
@@ -124,7 +165,9 @@ class PatternLibrary:
             )
             return Loaded(file=name, pattern=before.pattern if before else None, diagnostics=[problem], current=False)
         others = {path: module for path, module in modules.items() if path != name}
-        result = load_pattern(text, filename=shown, modules=others if name.endswith(".prism") else None)
+        result = load_pattern(
+            text, filename=shown, modules=others if name.endswith(".prism") else None, lookup=self.source
+        )
         if result.pattern is None:
             _log.warning("pattern_refused", file=shown, errors=len(result.diagnostics), kept=bool(before))
             kept = before.pattern if before is not None else None
@@ -205,6 +248,13 @@ class PatternLibrary:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ValueError(f"it is larger than {MAX_FILE_BYTES // 1024} KiB")
         return path.read_text("utf-8")
+
+
+def _calls(loaded: Loaded | None) -> bool:
+    """Whether a file may call other patterns, so that a change of another file concerns it too."""
+    if loaded is None or loaded.pattern is None:
+        return True
+    return _CALL.search(loaded.pattern.source) is not None
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from compiler.input_check import validate_input
 from compiler.orchestration import flow, reviews
 from compiler.orchestration.aggregates import aggregate
 from compiler.orchestration.evidence import critique_of
@@ -250,6 +251,14 @@ class HostLibrary:
         del machine
         return _replaced(array, [int(step) for step in cast("list[Any]", plain(path))], value)
 
+    def check_input(self, machine: Machine, value: Value, schema: Value) -> Value:
+        """Checks the input of a called pattern against its schema. Fails with `invalid_input`."""
+        del machine
+        problems = validate_input(cast("dict[str, Any]", plain(schema)), plain(value))
+        if problems:
+            raise EffectFailed("invalid_input", "; ".join(problem.what for problem in problems))
+        return value
+
 
 HOST_FUNCTIONS: Mapping[str, str] = {
     "assign": "assign",
@@ -272,6 +281,7 @@ HOST_FUNCTIONS: Mapping[str, str] = {
     "revised": "revised",
     "elementOf": "element_of",
     "replaceAt": "replace_at",
+    "checkInput": "check_input",
 }
 """Names of the host functions in a program, and the methods behind them."""
 

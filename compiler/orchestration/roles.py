@@ -57,6 +57,7 @@ class Role(Model, frozen=True, kw_only=True):
     oracles: tuple[Oracle, ...] = ()
     combine: Combine = "min"
     escalation: Escalation = Escalation()
+    objective: str = ""
     manager: Value = None
 
 
@@ -90,6 +91,7 @@ def _role(role_id: str, role: dict[str, Any], reports_to: Value) -> Role:
         policy=_policy(cast("Mapping[str, Any]", role.get("confidence") or {})),
         oracles=tuple(oracles),
         combine=combine,
+        objective=str(role.get("objective") or ""),
         escalation=msgspec.convert(role.get("escalation") or {}, Escalation),
         manager=cast("Value", manager) if isinstance(manager, dict) else None,
     )

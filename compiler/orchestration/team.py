@@ -120,7 +120,8 @@ class Team:
         """Has a session of a role do something. Raises `EffectFailed` when it could not be done."""
         role, options = assignment.role, assignment.options
         given = cast("dict[str, Any]", options.context) if isinstance(options.context, dict) else {}
-        merged = {**given, **(context or {})}
+        standing = {"objective": role.objective} if role.objective else {}
+        merged = {**standing, **given, **(context or {})}
         outcome: TaskOutcome = machine.perform(
             Task(
                 role=role.id,

@@ -6,7 +6,7 @@ and taken as it is. Every mistake is reported at once, with its place and a hint
 
 from __future__ import annotations
 
-from compiler.patterns.inputs import validate_input
+from compiler.input_check import validate_input
 from compiler.patterns.loading import PatternResult, load_pattern
 
 __all__ = ["PatternResult", "load_pattern", "validate_input"]

@@ -16,7 +16,7 @@ from compiler.patterns.templates import Rendered, Templates
 SIMPLE = frozenset({"assign", "select", "approve", "aggregate", "wait", "verify"})
 """Steps that are one call and nothing else."""
 
-WORKS = frozenset({"assign", "parallel", "sequential", "condition"})
+WORKS = frozenset({"assign", "parallel", "sequential", "condition", "pattern"})
 """Steps whose result is work that can be reviewed."""
 
 
@@ -32,10 +32,13 @@ class Written:
 class Calls:
     """Writes calls; what is wrong with their arguments goes to the report."""
 
-    def __init__(self, chart: OrgChart, report: Report, templates: Templates, roles: dict[str, str]) -> None:
+    def __init__(
+        self, chart: OrgChart, report: Report, templates: Templates, roles: dict[str, str], prefix: str = ""
+    ) -> None:
         self._report = report
         self._templates = templates
         self._roles = roles
+        self._prefix = f"{prefix}." if prefix else ""
         steps = every_step(chart.steps)
         self._checks = "\n".join(step.check.raw for step in steps if step.check is not None)
         self._top = {id(step): position for position, step in enumerate(chart.steps)}
@@ -47,7 +50,7 @@ class Calls:
 
     def options(self, step: Step, **more: str | None) -> str:
         """The options of a call; what has its default is left out."""
-        entries: dict[str, str | None] = {"id": quoted(step.id)}
+        entries: dict[str, str | None] = {"id": quoted(self._prefix + step.id)}
         if step.max_concurrency is not None:
             entries["max"] = str(step.max_concurrency)
         if step.strategy != "all":

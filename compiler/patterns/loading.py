@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.patterns.digests import digest_of
 from compiler.patterns.lower import Lowering
+from compiler.patterns.nesting import Lookup
 from compiler.patterns.orgchart import every_step, read_org_chart
 from compiler.patterns.prism_files import load_prism
 from compiler.patterns.reader import read_yaml
@@ -23,25 +24,29 @@ class PatternResult(Model, frozen=True, kw_only=True):
     diagnostics: list[PatternDiagnostic] = []
 
 
-def load_pattern(text: str, *, filename: str, modules: Mapping[str, str] | None = None) -> PatternResult:
+def load_pattern(
+    text: str, *, filename: str, modules: Mapping[str, str] | None = None, lookup: Lookup | None = None
+) -> PatternResult:
     """Compiles a pattern file. `filename` decides the format and names the file in diagnostics; nothing is read.
 
-    `modules` are the texts that a `.prism` pattern may import, by their paths. Never raises for what is in the file.
+    `modules` are the texts that a `.prism` pattern may import, by their paths; `lookup` finds the
+    patterns that a workflow may call. Never raises for what is in the file.
     """
     report = Report(filename, text)
     if filename.endswith(".prism"):
         pattern = load_prism(text, filename, modules or {}, report)
     else:
-        pattern = _org_chart(text, report)
+        pattern = _org_chart(text, report, lookup)
     return PatternResult(pattern=None if report.failed else pattern, diagnostics=report.sorted())
 
 
-def _org_chart(text: str, report: Report) -> CompiledPattern | None:
+def _org_chart(text: str, report: Report, lookup: Lookup | None) -> CompiledPattern | None:
     root = read_yaml(text, report)
     chart = None if root is None else read_org_chart(root, report)
     if chart is None:
         return None
-    program = Lowering(chart, report, text).program()
+    lowering = Lowering(chart, report, text, lookup)
+    program = lowering.program()
     if report.failed:
         return None
     try:
@@ -58,7 +63,7 @@ def _org_chart(text: str, report: Report) -> CompiledPattern | None:
         source=text,
         description=chart.description,
         input=chart.input,
-        roles={role.id: role.fields for role in chart.roles.values()},
+        roles=dict(lowering.roles),
         workspace=chart.workspace,
         metadata=chart.metadata,
         steps=[step.id for step in every_step(chart.steps)],

@@ -8,13 +8,14 @@ same file always gives the same program.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from typing import Any
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.patterns.calls import SIMPLE, WORKS, Calls
 from compiler.patterns.expressions import FUNCTIONS
-from compiler.patterns.literals import RESERVED, comment, identifier, key, literal
+from compiler.patterns.literals import RESERVED, comment, key, literal
 from compiler.patterns.model import OrgChart, Step
+from compiler.patterns.nesting import Caller, Lookup, check_input, find_called, refuse, renamed
 from compiler.patterns.orgchart import every_step
 from compiler.patterns.places import Place, Variable
 from compiler.patterns.references import Scope
@@ -29,32 +30,43 @@ from compiler.patterns.shapes import (
     optional,
 )
 from compiler.patterns.templates import Templates, without_parentheses
+from compiler.patterns.writing import Writer, element
 
 _TAKEN = RESERVED | frozenset(HOST_FUNCTION_NAMES) | frozenset(PROGRAM_GLOBALS) | frozenset(FUNCTIONS)
 
 
-class Lowering:
+class Lowering(Writer):
     """Writes the program of one org chart."""
 
-    def __init__(self, chart: OrgChart, report: Report, source: str) -> None:
+    def __init__(
+        self, chart: OrgChart, report: Report, source: str, lookup: Lookup | None = None, caller: Caller | None = None
+    ) -> None:
+        super().__init__(_TAKEN)
+        self._lookup = lookup
+        self._caller = caller or Caller()
+        self._identity = f"{chart.name}@{chart.version}"
         self._chart = chart
         self._report = report
         self._source = source
         self._templates = Templates(report, source)
-        self._lines: list[str] = []
-        self._used: set[str] = set(_TAKEN)
         self._roles: dict[str, str] = {}
+        self.roles: dict[str, dict[str, Any]] = {}
+        """The roles of the program by their ids, those of called patterns too."""
         self._functions = 0
-        self._calls = Calls(chart, report, self._templates, self._roles)
+        self._calls = Calls(chart, report, self._templates, self._roles, self._caller.prefix)
 
     def program(self) -> str:
         """The program. What is wrong with references and expressions goes to the report."""
         chart = self._chart
-        self._emit("", f"// {comment(chart.name)} {comment(chart.version)}, compiled from an org chart")
+        if not self._caller.prefix:
+            self._emit("", f"// {comment(chart.name)} {comment(chart.version)}, compiled from an org chart")
         if chart.description:
             self._emit("", f"// {comment(chart.description)}")
         self._agents()
-        place = Place(scope=Scope(self._globals()), variables={})
+        around = self._caller
+        place = Place(
+            scope=Scope(self._globals()), variables={}, in_branch=around.in_branch, integrates=around.integrates
+        )
         self._announce(chart.steps, place.scope, "step {id!r} runs later", top=True)
         self._block(chart.steps, place, top=True)
         self._output(place)
@@ -73,17 +85,6 @@ class Lowering:
             "workspace": Symbol("workspace", workspace),
             "context": Symbol("context", CONTEXT),
         }
-
-    def _allocate(self, wanted: str, otherwise: str) -> str:
-        base = identifier(wanted)
-        candidates = [base, identifier(f"{base}_{otherwise}")]
-        name = next((word for word in candidates if word not in self._used), None)
-        number = 2
-        while name is None:
-            word = f"{base}_{otherwise}_{number}"
-            name, number = (word if word not in self._used else None), number + 1
-        self._used.add(name)
-        return name
 
     def _announce(self, steps: list[Step], scope: Scope, reason: str, *, top: bool = False) -> None:
         """Tells a scope of steps that cannot be referred to yet; also finds ids that are used twice."""
@@ -111,9 +112,6 @@ class Lowering:
 
     # -- structure ----------------------------------------------------------------------------------------------------
 
-    def _emit(self, indent: str, line: str) -> None:
-        self._lines.append(f"{indent}{line}" if line else "")
-
     def _agents(self) -> None:
         self._emit("", "")
         self._emit("", "agents {")
@@ -122,7 +120,9 @@ class Lowering:
             self._roles[role.id] = variable
             self._emit("  ", f"// line {role.line}")
             self._emit("  ", f"{variable}: Agent {{")
-            for name, value in role.fields.items():
+            fields = renamed(role.fields, self._caller.prefix)
+            self.roles[str(fields["id"])] = fields
+            for name, value in fields.items():
                 self._emit("    ", f"{key(name)}: {literal(value)},")
             self._emit("  ", "},")
         self._emit("", "}")
@@ -161,6 +161,8 @@ class Lowering:
             return self._sequential(step, place, names)
         if step.type == "parallel":
             return self._parallel(step, place, names)
+        if step.type == "pattern":
+            return self._bind(step, place, names, self._pattern(step, place), ANY)
         call = self._calls.write(step, place)
         variable = self._bind(step, place, names, call.code, call.shape)
         if step.type == "review" and step.max_iterations != 0:
@@ -184,10 +186,6 @@ class Lowering:
             place.last_works = variable
         return variable
 
-    def _variable_name(self, step: Step) -> str:
-        wanted = step.id if step.explicit else f"{step.id}_result"
-        return self._allocate(wanted, "step" if step.explicit else "value")
-
     def _aliases(self, steps: list[Step], container: Variable, place: Place) -> None:
         """Names for the steps inside a parallel step, taken out of its array."""
         items = container.shape.items or ()
@@ -198,7 +196,7 @@ class Lowering:
             shape = items[position] if position < len(items) else ANY
             names = self._names(step, None, set())
             known = place.variables.get(step.id) if place.declared else None
-            code = _element(container, position)
+            code = element(container, position)
             if known is not None:
                 alias = known
                 alias.shape = shape
@@ -214,6 +212,47 @@ class Lowering:
 
     def _mentioned(self, step: Step) -> bool:
         return step.explicit or re.search(rf"\b{re.escape(step.id)}(_result)?\b", self._source) is not None
+
+    # -- patterns that are called --------------------------------------------------------------------------------------
+
+    def _pattern(self, step: Step, place: Place) -> str:
+        """The call of another pattern, behind the function that it becomes."""
+        callers = (*self._caller.callers, self._identity)
+        called = find_called(step, self._lookup, callers, self._report)
+        if called is None:
+            return "null"
+        check_input(step, called, self._report)
+        source, chart = called.source, called.chart
+        if chart.workspace.enabled and not self._chart.workspace.enabled and step.pattern is not None:
+            message = f"the pattern {source.name} works in a workspace, and this one has none"
+            self._report.error(
+                "no-workspace", step.pattern.line, step.pattern.column, message, "Write workspace: {enabled: true}."
+            )
+        prefix = f"{self._caller.prefix}-{step.id}" if self._caller.prefix else step.id
+        inner = Report(source.file, source.text)
+        around = Caller(prefix=prefix, callers=callers, in_branch=place.in_branch, integrates=place.integrates)
+        lowered = Lowering(chart, inner, source.text, self._lookup, around)
+        body = lowered.program().rstrip("\n").split("\n")
+        self.roles.update(lowered.roles)
+        if inner.failed:
+            refuse(step, source, inner, self._report)
+            return "null"
+        name = self._allocate(step.id, "pattern" if step.explicit else "step")
+        self._emit(
+            place.indent, f"// {comment(source.name)} {comment(source.version)}; lines inside are of its own file"
+        )
+        self._emit(place.indent, f"fn {name}(input) {{")
+        if chart.input:
+            self._emit(place.indent + "  ", f"checkInput(input, {literal(chart.input)})")
+        for line in body:
+            self._emit(place.indent + "  " if line else "", line)
+        self._emit(place.indent, "}")
+        given = "{}" if step.input is None else self._templates.value(step.input, place.scope).code
+        timeout = step.timeout_ms if step.timeout_ms is not None else chart.timeout_ms
+        if timeout is None and step.on_error == "fail":
+            return f"{name}({given})"
+        limit = None if timeout is None else str(timeout)
+        return f"group(() => {name}({given}), {self._calls.options(step, timeoutMs=limit)})"
 
     # -- steps made of steps ------------------------------------------------------------------------------------------
 
@@ -351,29 +390,3 @@ class Lowering:
             self._refresh(current, place)
             if current.parent is not None:
                 self._update_parent(current, place)
-
-    def _set(self, variable: Variable, code: str, place: Place) -> Variable:
-        """Gives a variable a new value; a variable of another branch gets a copy of its own here instead."""
-        if variable.function == place.function:
-            self._emit(place.indent, f"{variable.code} = {code}")
-            return variable
-        copy = replace(variable, code=self._allocate(variable.code, "revised"), function=place.function, parent=None)
-        self._emit(place.indent, f"let {copy.code} = {code}")
-        place.know(copy)
-        return copy
-
-    def _refresh(self, variable: Variable, place: Place) -> None:
-        for child in variable.children:
-            self._refresh(self._set(child, _element(variable, child.index), place), place)
-
-    def _update_parent(self, variable: Variable, place: Place) -> None:
-        parent = variable.parent
-        if parent is not None and parent.function == place.function:
-            self._emit(place.indent, f"{parent.code} = replaceAt({parent.code}, [{variable.index}], {variable.code})")
-            self._update_parent(parent, place)
-
-
-def _element(container: Variable, position: int) -> str:
-    """An element of a composite step's array; of one that may have failed there may be no array."""
-    sure = container.shape.kind == "list" and not container.shape.nullable
-    return f"{container.code}[{position}]" if sure else f"elementOf({container.code}, {position})"

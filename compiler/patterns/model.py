@@ -19,6 +19,7 @@ STEP_TYPES = (
     "condition",
     "wait",
     "verify",
+    "pattern",
 )
 
 HUMAN = "human"
@@ -71,6 +72,7 @@ class Step(Model, frozen=True, kw_only=True):
     else_is_list: bool = False
     signal: str = ""
     oracles: list[dict[str, Any]] = []
+    pattern: Node | None = None
     combine: str = "min"
 
 

@@ -16,7 +16,7 @@ from schemas.patterns import WorkspaceSpec
 
 _KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
 _FLAT = frozenset({"agents", "execution", "aggregation", "validation", "groups", "steps"})
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
 _WORKSPACE_KEYS = ("enabled", "push", "branchStrategy", "createPr", "pr")
 
@@ -37,7 +37,7 @@ def read_org_chart(root: Node, report: Report) -> OrgChart | None:
     name = view.text("name", required=True, hint="The name that requests call the pattern by.")
     if name and not _NAME.match(name):
         place = view.get("name") or root
-        hint = "Letters, digits, '.', '_' and '-', at most 128."
+        hint = "Letters, digits, single spaces, '.', '_' and '-', at most 128."
         report.error("bad-name", place.line, place.column, f"{name!r} cannot be a pattern's name", hint)
     chart: dict[str, Any] = {"name": name, "version": _version(view, report), "description": view.text("description")}
     structure, workflow = view.get("structure"), view.get("workflow")

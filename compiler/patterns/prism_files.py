@@ -20,7 +20,7 @@ from compiler.prism.source import Source
 from schemas.patterns import CompiledPattern, WorkspaceSpec
 
 _KEYS = ("name", "version", "description", "input", "workspace", "metadata", "timeoutMs")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
 _MAX_DEPTH = 40
 
@@ -78,7 +78,7 @@ def _pattern(root: Node, stem: str, report: Report) -> dict[str, Any]:
     name = view.text("name", stem)
     if not _NAME.match(name):
         place = view.get("name") or root
-        hint = "Letters, digits, '.', '_' and '-', at most 128."
+        hint = "Letters, digits, single spaces, '.', '_' and '-', at most 128."
         report.error("bad-name", place.line, place.column, f"{name!r} cannot be a pattern's name", hint)
     version = view.text("version", "1.0.0")
     if not _VERSION.match(version):

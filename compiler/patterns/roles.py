@@ -26,6 +26,7 @@ _REFUSED = {
 }
 _REFUSED_ESCALATION = {"topicRoutes": "questions are not routed by topic yet"}
 _BOTH = ("command", "env")
+_THREAD_KEYS = ("enabled", "objective", "approvalPreset", "workspace", "policy", "env", "metadata")
 
 
 def read_structure(node: Node, report: Report) -> dict[str, Role]:
@@ -109,7 +110,7 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
     if (verify := view.get("verify")) is not None:
         oracles, combine, judges = read_verify(verify, report, f"role {role_id!r}")
         fields["verify"] = {"oracles": oracles, "combine": combine}
-    _thread(view, report)
+    _thread(view, report, fields)
     if escalation:
         fields["escalation"] = escalation
     place = view.get("reportsTo")
@@ -250,15 +251,46 @@ def _confidence(view: View, report: Report, fields: dict[str, Any]) -> None:
     fields["confidence"] = made
 
 
-def _thread(view: View, report: Report) -> None:
+def _thread(view: View, report: Report, fields: dict[str, Any]) -> None:
+    """What older files say about an agent's thread: its objective and environment; its workspace is always its own."""
     node = view.get("threadConfig")
     if node is None:
         return
-    enabled = next((value for key, value in node.pairs if key.raw == "enabled"), None)
-    if enabled is None or enabled.kind != "boolean" or enabled.value is not False:
-        place = view.key("threadConfig")
-        message = f"'threadConfig' of {view.what} cannot be honoured: threads are not supported yet"
-        report.error("unsupported", place.line, place.column, message, "Remove the key.")
+    thread = View(node, report, f"threadConfig of {view.what}", _THREAD_KEYS)
+    if not thread.valid or thread.flag("enabled", True) is False:
+        return
+    if objective := thread.text("objective"):
+        fields["objective"] = objective
+    if thread.has("metadata"):
+        fields["metadata"] = thread.json("metadata")
+    config: dict[str, Any] = fields.setdefault("agentConfig", {})
+    if (env := thread.get("env")) is not None:
+        config["env"] = {**config.get("env", {}), **_env(env, report, thread.what)}
+    _own_worktree(thread, report)
+    _for_coding_agents(thread, report, fields["agentType"], config)
+    if not config:
+        del fields["agentConfig"]
+
+
+def _own_worktree(thread: View, report: Report) -> None:
+    if (workspace := thread.get("workspace")) is not None:
+        for key, value in workspace.pairs:
+            if key.raw != "inherit" or value.value is not True:
+                message = f"{key.raw!r} of the workspace of {thread.what} cannot be honoured"
+                hint = "Every session has a worktree of its own of the execution's repository; write inherit: true."
+                report.error("unsupported", key.line, key.column, message, hint)
+
+
+def _for_coding_agents(thread: View, report: Report, kinds: list[str], config: dict[str, Any]) -> None:
+    for name in ("approvalPreset", "policy"):
+        if not thread.has(name):
+            continue
+        if set(kinds) <= {"command", "custom"}:
+            place = thread.key(name)
+            message = f"{name!r} of {thread.what} cannot be honoured: it is for coding agents, not for programs"
+            report.error("unsupported", place.line, place.column, message, "Remove the key.")
+        else:
+            config[name] = thread.json(name)
 
 
 def _check_hierarchy(roles: dict[str, Role], names: set[str], report: Report) -> None:

@@ -26,8 +26,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "condition": ("check", "then", "else"),
     "wait": ("condition", "signal", "timeout"),
     "verify": ("oracles", "subject", "combine"),
+    "pattern": ("pattern", "input"),
 }
-_UNSUPPORTED = {"pattern": "patterns cannot call patterns yet"}
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
@@ -74,10 +74,6 @@ class StepReader:
         kind = view.text("type", required=True, hint=f"type: one of {', '.join(STEP_TYPES)}")
         place = view.get("type")
         if not kind or place is None:
-            return None
-        if kind in _UNSUPPORTED:
-            message = f"a step of type {kind!r} cannot be honoured: {_UNSUPPORTED[kind]}"
-            self._report.error("unsupported", place.line, place.column, message)
             return None
         if kind not in STEP_TYPES:
             hint = did_you_mean(kind, STEP_TYPES, f"One of {', '.join(STEP_TYPES)}.")
@@ -185,6 +181,14 @@ class StepReader:
             if oracle["type"] != "command":
                 message = f"a verify step takes command oracles, not {oracle['type']}"
                 self._report.error("unsupported", node.line, node.column, message, "Put it under verify of a role.")
+
+    def _pattern(self, view: View, fields: dict[str, Any]) -> None:
+        if view.text("pattern", required=True, hint="pattern: name, or name@1.x"):
+            fields["pattern"] = view.get("pattern")
+        fields["input"] = view.get("input")
+        if fields["input"] is not None and fields["input"].kind != "map":
+            view.wrong("input", fields["input"], "a map from the pattern's input fields to values")
+            fields["input"] = None
 
     # -- parts --------------------------------------------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ def _load(path: Path) -> PatternResult | None:
     if path.suffix == ".prism":
         library = PatternLibrary(path.parent)
         modules = {name: module for name, module in library.modules().items() if name != path.name}
-    return load_pattern(text, filename=str(path), modules=modules)
+    return load_pattern(text, filename=str(path), modules=modules, lookup=PatternLibrary(path.parent).source)
 
 
 def _expanded(path: Path) -> list[Path]:
