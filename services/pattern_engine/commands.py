@@ -23,7 +23,7 @@ from schemas.events import (
     SignalReceived,
 )
 from services.pattern_engine.run import Run
-from shared.bus import Bus
+from shared.bus import Bus, Retry
 
 _BODIES: dict[str, type[Any]] = {
     "cancel": Cancel,
@@ -58,38 +58,46 @@ def body_of(command: ForwardedCommand) -> Any:
 
 
 async def carry_out(bus: Bus, run: Run, command: ForwardedCommand) -> CommandReply:
-    """Carries out one command on a live run that this engine owns. Raises StaleFence when it no longer does."""
+    """Carries out one command on a live run that this engine owns.
+
+    Raises StaleFence when it no longer does, and Retry when the run ended before the command came to its turn.
+    """
     body = body_of(command)
-    done = CommandReply(execution_id=run.id, status="accepted")
+    done = True
     match body:
         case CommandReply():
             return body
         case Cancel():
-            await run.commit([ExecutionCancelled(execution_id=run.id, reason=body.reason, by=body.by)])
+            done = await run.commit([ExecutionCancelled(execution_id=run.id, reason=body.reason, by=body.by)])
         case Pause():
             paused = ExecutionPaused(execution_id=run.id, number=command.number, reason=body.reason, by=body.by)
             if not run.paused and paused.event_id not in run.handled:
-                await run.pause(paused)
+                done = await run.pause(paused)
         case Resume():
             resumed = ExecutionResumed(execution_id=run.id, number=command.number, by=body.by)
             if run.paused and resumed.event_id not in run.handled:
-                await run.resume(resumed)
+                done = await run.resume(resumed)
         case Signal():
             signal = SignalReceived(
                 execution_id=run.id, number=command.number, name=body.name, data=body.data, by=body.by
             )
-            await _once(run, signal)
+            done = await _once(run, signal)
         case Answer():
             return await _answer(bus, run, body)
         case _:
             return rejected(run.id, "", f"There is no command {command.verb}.")
-    return done
+    if not done:
+        raise Retry(0.05)
+    return CommandReply(execution_id=run.id, status="accepted")
 
 
-async def _once(run: Run, event: Event) -> None:
-    if event.event_id not in run.handled:
-        await run.commit([event])
-        run.handled.add(event.event_id)
+async def _once(run: Run, event: Event) -> bool:
+    if event.event_id in run.handled:
+        return True
+    if not await run.commit([event]):
+        return False
+    run.handled.add(event.event_id)
+    return True
 
 
 async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
@@ -121,7 +129,8 @@ async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
     )
     if event.event_id in run.handled:
         return rejected(run.id, "question_id", f"The question {body.question_id} is answered already.")
-    await _once(run, event)
+    if not await _once(run, event):
+        raise Retry(0.05)
     return CommandReply(execution_id=run.id, status="accepted")
 
 

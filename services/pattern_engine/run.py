@@ -192,23 +192,32 @@ class Run:
 
     # -- appends ----------------------------------------------------------------------------------------------------
 
-    async def commit(self, events: list[Event], cause: Recorded | Delivery | None = None) -> None:
-        """Appends decisions under the fence. Raises StaleFence when this engine no longer owns the execution."""
+    async def commit(self, events: list[Event], cause: Recorded | Delivery | None = None) -> bool:
+        """Appends decisions under the fence. False when the run had ended before it came to that.
+
+        Raises StaleFence when this engine no longer owns the execution.
+        """
         async with self._lock:
             if self.closed:
-                return
-            seqs = await self._home.bus.append_all(events, fence=Fence(self.id, self.fence), cause=cause)
-            for event, seq in zip(events, seqs, strict=True):
-                if event.TYPE.startswith("execution."):
-                    self.fence = max(self.fence, seq)
+                return False
+            for start in range(0, len(events), _COMMIT_AT):
+                await self._append(events[start : start + _COMMIT_AT], cause)
             self.last_active_ms = self._home.now_ms()
             if any(event.TYPE in ENDINGS for event in events):
                 self.lose("ended")
-                return
+                return True
             for event in events:
                 self._set_timer(event)
+            return True
 
-    async def attempt(self, make: Callable[[], Awaitable[None]]) -> bool:
+    async def _append(self, portion: list[Event], cause: Recorded | Delivery | None) -> None:
+        """Appends what the log takes at once. A crash between portions leaves a log that a recovery goes on from."""
+        seqs = await self._home.bus.append_all(portion, fence=Fence(self.id, self.fence), cause=cause)
+        for event, seq in zip(portion, seqs, strict=True):
+            if event.TYPE.startswith("execution."):
+                self.fence = max(self.fence, seq)
+
+    async def attempt(self, make: Callable[[], Awaitable[object]]) -> bool:
         """Runs something that appends. False when another engine owns the execution by now."""
         try:
             await make()
@@ -222,16 +231,19 @@ class Run:
         event = self.conductor.failed(error)
         await self.attempt(lambda: self.commit([event]))
 
-    async def pause(self, event: ExecutionPaused) -> None:
-        """Nothing new is started until `resume`; facts wait in the inbox."""
-        await self.commit([event])
+    async def pause(self, event: ExecutionPaused) -> bool:
+        """Nothing new is started until `resume`; facts wait in the inbox. False when the run had ended before."""
+        if not await self.commit([event]):
+            return False
         self.paused = True
         self._paused_at_ms = self._home.now_ms()
         self.handled.add(event.event_id)
+        return True
 
-    async def resume(self, event: ExecutionResumed) -> None:
-        """Goes on after a pause; the execution's deadline moves by as long as the pause was."""
-        await self.commit([event])
+    async def resume(self, event: ExecutionResumed) -> bool:
+        """Goes on after a pause; its deadline moves by as long as the pause was. False when the run had ended."""
+        if not await self.commit([event]):
+            return False
         self.handled.add(event.event_id)
         self.paused = False
         if self._deadline_ms is not None:
@@ -241,6 +253,7 @@ class Run:
         if held:
             await self.commit(held)
         self.pump()
+        return True
 
     # -- time -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ from shared.bus.messages import Delivery, Recorded
 _ENCODER = msgspec.json.Encoder()
 _TOKENS = itertools.count(1)
 
+MOST_IN_A_DECISION = 1000
+"""What the server takes as one atomic batch."""
+
 Cause = Recorded | Delivery | None
 
 
@@ -91,12 +94,14 @@ class Decision:
 
 
 def encode(stamp: hdr.Stamp, events: Sequence[Event], fence: Fence | None, cause: Cause, now: float) -> Decision:
-    """A decision, ready to be written. Raises ValueError for no events, or for those of several executions."""
+    """A decision, ready to be written. Raises ValueError for no events, too many, or several executions."""
     if not events:
         raise ValueError("A decision of no events cannot be appended.")
     execution_id = events[0].execution_id
     if any(event.execution_id != execution_id for event in events):
         raise ValueError("The events of one decision belong to one execution.")
+    if len(events) > MOST_IN_A_DECISION:
+        raise ValueError(f"{len(events)} events are too many for one decision: {MOST_IN_A_DECISION} is the limit.")
     if fence is not None and fence.execution_id != execution_id:
         raise ValueError(f"The fence is of {fence.execution_id}, the events of {execution_id}.")
     if not subjects.is_execution_id(execution_id):

@@ -218,6 +218,8 @@ async def test_bad_decisions_are_refused_before_they_are_written(bus: Bus, key: 
     """No events, events of two executions, a fence of another one, and an id that is no subject token."""
     with pytest.raises(ValueError, match="no events"):
         await bus.append_all([])
+    with pytest.raises(ValueError, match="too many"):
+        await bus.append_all([fact(key, number) for number in range(1001)])
     with pytest.raises(ValueError, match="one execution"):
         await bus.append_all([fact(key, 1), fact(f"{key}x", 1)])
     with pytest.raises(ValueError, match="fence"):

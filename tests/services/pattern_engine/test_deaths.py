@@ -1,0 +1,124 @@
+"""Engines that die, freeze and wake: whatever the instant, the execution goes on elsewhere, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from schemas.events import ENDINGS, ExecutionClaimed, ExecutionCompleted
+from shared import subjects
+from shared.bus import Recorded
+from shared.testing import eventually
+from tests.services.pattern_engine.conftest import House
+
+POINTS = [
+    ("after_read", 1),
+    ("before_ack", 1),
+    *(("before_append", number) for number in (1, 2, 3)),
+    *(("after_append", number) for number in (1, 2, 3)),
+]
+
+
+class Doomed:
+    """An engine of another process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, engine_id: str) -> None:
+        self.process = process
+        self.engine_id = engine_id
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        os.kill(self.process.pid, number)
+
+
+@asynccontextmanager
+async def doomed(house: House, point: str = "never", count: int = 1) -> AsyncGenerator[Doomed]:
+    """An engine that dies at a point; killed at the end of the block in any case."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.services.pattern_engine.doomed",
+        house.nats_url, str(house.patterns), point, str(count),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        name = await asyncio.wait_for(process.stdout.readline(), 20)
+        yield Doomed(process, name.decode().strip())
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def put(house: House, execution_id: str) -> None:
+    """Publishes a request and waits for no answer."""
+    body = {"execution_id": execution_id, "pattern": "team", "input": {"task": "t"}}
+    await house.bus.submit(subjects.REQUEST, body)
+
+
+async def check_once(house: House, execution_id: str) -> list[Recorded]:
+    """The execution is completed, everything in it happened once, and its replay is identical."""
+    assert isinstance(await house.ended(execution_id, within_s=30), ExecutionCompleted)
+    records = await house.events(execution_id)
+    kinds = Counter(record.type for record in records)
+    assert kinds["execution.accepted"] == kinds["execution.started"] == 1
+    assert sum(kinds[ending] for ending in ENDINGS) == 1
+    assert kinds["task.requested"] == kinds["task.completed"] == 3
+    assert len({record.id for record in records}) == len(records)
+    report = await house.replay(execution_id)
+    assert report.identical, report
+    return records
+
+
+@pytest.mark.parametrize(("point", "count"), POINTS, ids=str)
+async def test_an_engine_that_is_killed_anywhere_is_succeeded(house: House, point: str, count: int) -> None:
+    """kill -9 around each read, append and ack; the engine that comes after it finishes, and nothing is there twice."""
+    execution_id = house.id("once")
+    async with doomed(house, point, count) as victim:
+        await put(house, execution_id)
+        assert await asyncio.wait_for(victim.process.wait(), 20) == -signal.SIGKILL
+    await house.engine()
+    await check_once(house, execution_id)
+
+
+async def test_an_owner_that_is_frozen_loses_its_execution_and_cannot_take_it_back(house: House) -> None:
+    """SIGSTOP: another engine claims it. SIGCONT: the former owner wakes, and appends nothing more."""
+    execution_id = house.id("frozen")
+    house.puppet.hold = True
+    async with doomed(house) as owner:
+        await put(house, execution_id)
+        await eventually(lambda: len(house.puppet.held) == 2, timeout_s=15)
+        owner.signal(signal.SIGSTOP)
+        heir = await house.engine()
+        await eventually(lambda: execution_id in heir.runs and heir.runs[execution_id].ready, timeout_s=15)
+        await house.puppet.finish(house.puppet.held.pop(0))
+        owner.signal(signal.SIGCONT)
+        await house.puppet.let_go()
+        records = await check_once(house, execution_id)
+        claim = next(record for record in records if isinstance(record.data, ExecutionClaimed))
+        assert claim.data.former == owner.engine_id
+        writers = {
+            record.source
+            for record in records
+            if record.seq >= claim.seq and record.type in {"task.requested", "execution.completed", "execution.claimed"}
+        }
+        assert writers == {heir.engine_id}
+        assert owner.process.returncode is None
+
+
+async def test_two_engines_share_a_crowd_and_one_of_them_dies(house: House) -> None:
+    """Forty executions at two engines, one of which is killed among them: each is completed once."""
+    names = [house.id(f"crowd-{number}") for number in range(40)]
+    async with doomed(house, "after_append", 25) as victim:
+        await house.engine()
+        for name in names:
+            await put(house, name)
+        await asyncio.wait_for(victim.process.wait(), 30)
+        for name in names:
+            await check_once(house, name)
