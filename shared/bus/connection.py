@@ -100,6 +100,12 @@ class Connection:
         version = self._client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"
 
+    @property
+    def jetstream(self) -> bool:
+        """Whether the server that is connected says of itself that it keeps streams."""
+        info: dict[str, Any] = getattr(self._client, "_server_info", {})
+        return bool(info.get("jetstream"))
+
     def on_reconnect(self, watcher: Watcher) -> Callable[[], None]:
         """Calls `watcher` after each connection but the first; gives back what ends that."""
         self._watchers.append(watcher)

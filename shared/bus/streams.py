@@ -141,9 +141,13 @@ async def check_server(connection: Connection) -> None:
             "or later is needed: an older one silently ignores atomic batches and fences."
         )
     try:
-        info = await patiently(connection, "INFO")
+        # a server without streams of its own may stand in front of others that have them
+        info = await patiently(connection, "INFO", within_s=30.0 if connection.jetstream else 2.0)
     except NoResponder:
-        raise UnfitServer(f"The NATS server at {connection.shown_url} has JetStream switched off.") from None
+        raise UnfitServer(
+            f"The NATS server at {connection.shown_url} has JetStream switched off; "
+            "switch it on with `jetstream { store_dir: …, sync_interval: always }` in its configuration."
+        ) from None
     level = int(info.get("api", {}).get("level", 0))
     if level < LEAST_API_LEVEL:
         raise UnfitServer(
@@ -162,7 +166,13 @@ async def ensure_stream(connection: Connection, name: str, settings: dict[str, A
             raise
         current = await patiently(connection, f"STREAM.INFO.{name}")
         kept = {"num_replicas": current["config"].get("num_replicas", 1)}
-        answer = await patiently(connection, f"STREAM.UPDATE.{name}", {**wanted, **kept})
+        try:
+            answer = await patiently(connection, f"STREAM.UPDATE.{name}", {**wanted, **kept})
+        except ApiError as problem:
+            raise UnfitServer(
+                f"The NATS server at {connection.shown_url} has a stream {name} that cannot be made what it has to be: "
+                f"{problem.description}."
+            ) from problem
     ignored = [key for key, value in wanted.items() if answer["config"].get(key, _absent(value)) != value]
     if ignored:
         raise UnfitServer(
