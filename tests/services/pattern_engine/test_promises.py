@@ -113,9 +113,9 @@ async def test_a_cancel_that_races_the_completion_ends_an_execution_once(house: 
     for name in names:
         await house.request(name)
     await eventually(lambda: len(house.puppet.held) == 40)
-    _, *answers = await asyncio.gather(
-        house.puppet.let_go(), *(house.command(name, "cancel", {"reason": "race"}) for name in names)
-    )
+    letting_go = asyncio.create_task(house.puppet.let_go())
+    answers = await asyncio.gather(*(house.command(name, "cancel", {"reason": "race"}) for name in names))
+    await letting_go
     for name, answer in zip(names, answers, strict=True):
         ending = await house.ended(name)
         await eventually(lambda name=name: not house.engines[0].runs)
