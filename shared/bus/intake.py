@@ -13,7 +13,7 @@ import structlog
 from shared.bus.connection import Connection
 from shared.bus.errors import BusError
 from shared.bus.raw import RawMessage
-from shared.bus.streams import ApiError, patiently
+from shared.bus.streams import STREAM_NOT_FOUND, ApiError, ensure_all, patiently
 from shared.bus.subscription import Subscription
 
 _log = structlog.get_logger(__name__)
@@ -109,9 +109,20 @@ class Intake:
             return
         if asyncio.get_running_loop().time() - self._heard_at > _SILENT_S:
             _log.warning("work_silent", durable=self._durable)
-            with suppress(BusError, ApiError, TimeoutError):
-                await self._ensure()
+            with suppress(BusError, TimeoutError):
+                await self._mend()
             await self.renew()
+
+    async def _mend(self) -> None:
+        """Makes the consumer anew, and the streams before it where somebody has taken them away."""
+        try:
+            await self._ensure()
+        except ApiError as error:
+            if error.err_code != STREAM_NOT_FOUND:
+                raise
+            _log.error("streams_gone", stream=self._stream)
+            await ensure_all(self._connection)
+            await self._ensure()
 
     async def _heard(self, message: RawMessage) -> None:
         self._heard_at = asyncio.get_running_loop().time()

@@ -23,7 +23,7 @@ LEAST_VERSION = (2, 12)
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
 _WRONG_NAME_IN_USE = 10058
-_NOT_FOUND = 10059
+STREAM_NOT_FOUND = 10059
 
 DEDUP_WINDOW_S = 120
 """How long the server itself knows an id again. Correctness does not rest on it."""
@@ -207,7 +207,7 @@ async def last_sequence(connection: Connection, stream: str) -> int:
     try:
         info = await patiently(connection, f"STREAM.INFO.{stream}")
     except ApiError as error:
-        if error.err_code == _NOT_FOUND:
+        if error.err_code == STREAM_NOT_FOUND:
             return 0
         raise
     return int(info["state"]["last_seq"])
