@@ -26,6 +26,13 @@ def validate_input(schema: dict[str, Any], value: Any) -> list[Problem]:
     return problems[:_MOST]
 
 
+def validate_value(rules: dict[str, Any], value: Any, where: str) -> list[Problem]:
+    """Everything that is wrong with one value, called `where` in the messages."""
+    problems: list[Problem] = []
+    _value(rules, value, where, problems)
+    return problems[:_MOST]
+
+
 def _object(schema: dict[str, Any], value: dict[str, Any], where: str, problems: list[Problem], *, more: bool) -> None:
     for name, field in schema.items():
         rules = cast("dict[str, Any]", field)

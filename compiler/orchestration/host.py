@@ -7,12 +7,12 @@ pure helpers of compiled programs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from compiler.input_check import validate_input
-from compiler.orchestration import flow, reviews
+from compiler.orchestration import flat, flow, reviews
 from compiler.orchestration.aggregates import aggregate
 from compiler.orchestration.evidence import critique_of
 from compiler.orchestration.evidence import verify as run_oracles
@@ -47,6 +47,7 @@ from schemas.effects import (
 if TYPE_CHECKING:
     from compiler.prism import Machine
 
+_R = TypeVar("_R")
 _STEP = frozenset({"id", "timeoutMs", "onError"})
 _TASK = _STEP | {"session", "input", "context", "attempts"}
 _PARALLEL = _STEP | {"strategy", "max", "minResults"}
@@ -251,6 +252,38 @@ class HostLibrary:
         del machine
         return _replaced(array, [int(step) for step in cast("list[Any]", plain(path))], value)
 
+    def combine(self, machine: Machine, results: Value, rules: Value) -> Value:
+        """One result out of those of equals, with the votes or the agreement behind it."""
+        del machine
+        return flat.combine(results, _rules(rules, flat.Rules, "combine"))
+
+    def graded(self, machine: Machine, value: Value, record: Value) -> Value:
+        """A value with the confidence that a step's record has; as it is where the record has none."""
+        del machine
+        return with_confidence(value, flat.confidence_in(record))
+
+    def validated(self, machine: Machine, body: Value, rules: Value) -> Value:
+        """Runs a function until its result is acceptable, at most `maxRetries` times more; else fails or falls back."""
+        given = _rules(rules, flat.Acceptance, "validated")
+        (thunk,) = _thunks([body], "validated")
+        reason = ""
+        for attempt in range(1 + (given.max_retries if given.on_failure == "retry" else 0)):
+            if attempt and given.retry_delay:
+                machine.perform(Sleep(ms=given.retry_delay))
+            try:
+                value = thunk()
+            except EffectFailed as error:
+                if error.code in flow.FATAL:
+                    raise
+                reason = error.message
+                continue
+            reason = flat.refusal(value, given)
+            if not reason:
+                return value
+        if given.on_failure == "fallback" or given.fallback is not None:
+            return flat.fallen_back(given.fallback, reason)
+        raise EffectFailed("validation_failed", f"step {given.id!r}: {reason}")
+
     def check_input(self, machine: Machine, value: Value, schema: Value) -> Value:
         """Checks the input of a called pattern against its schema. Fails with `invalid_input`."""
         del machine
@@ -282,6 +315,9 @@ HOST_FUNCTIONS: Mapping[str, str] = {
     "elementOf": "element_of",
     "replaceAt": "replace_at",
     "checkInput": "check_input",
+    "combine": "combine",
+    "graded": "graded",
+    "validated": "validated",
 }
 """Names of the host functions in a program, and the methods behind them."""
 
@@ -296,6 +332,13 @@ def _thunks(value: Value, function: str) -> list[Callable[[], Any]]:
             "invalid_argument", f"{function}: an array of functions without parameters is expected", None
         )
     return thunks
+
+
+def _rules(value: Value, kind: type[_R], function: str) -> _R:
+    try:
+        return msgspec.convert(plain(value), kind)
+    except msgspec.ValidationError as error:
+        raise EffectFailed("invalid_argument", f"{function}: {error}") from error
 
 
 def _listed(value: Value) -> list[Value]:

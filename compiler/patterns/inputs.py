@@ -30,7 +30,17 @@ def read_schema(node: Node, report: Report, what: str = "the input") -> dict[str
     if node.kind != "map":
         report.error("wrong-type", node.line, node.column, f"{what} is a map from fields to their types")
         return {}
+    entries = {key.raw: value for key, value in node.pairs}
+    kind, properties = entries.get("type"), entries.get("properties")
+    if kind is not None and kind.raw == "object" and properties is not None and properties.kind == "map":
+        made = _field("input", node, report, 0)
+        return made.get("properties", {})
     return {key.raw: _field(key.raw, value, report, 0) for key, value in node.pairs}
+
+
+def read_value_schema(node: Node, report: Report, what: str) -> dict[str, Any]:
+    """The schema of one value, as JSON."""
+    return _field(what, node, report, 0)
 
 
 def _field(name: str, node: Node, report: Report, depth: int) -> dict[str, Any]:
@@ -47,11 +57,11 @@ def _field(name: str, node: Node, report: Report, depth: int) -> dict[str, Any]:
         made["type"] = _type(view.text("type"), place, report)
     if description := view.text("description"):
         made["description"] = description
-    if (required := view.flag("required")) is not None:
-        made["required"] = required
+    names = _required(view, made)
     _bounds(view, made)
     _words(view, made, report)
     _nested(name, view, made, report, depth)
+    _require(view, made, names)
     for key in dict.fromkeys(word for words in _FOR.values() for word in words):
         if view.has(key) and made["type"] != "any" and key not in _FOR.get(made["type"], ()):
             spot = view.key(key)
@@ -61,6 +71,27 @@ def _field(name: str, node: Node, report: Report, depth: int) -> dict[str, Any]:
     if (default := view.get("default")) is not None:
         _default(name, default, view, made, report)
     return made
+
+
+def _required(view: View, made: dict[str, Any]) -> list[tuple[str, Node]]:
+    """Whether a field is required; of an object, as JSON Schema has it, which of its fields are."""
+    node = view.get("required")
+    if node is not None and node.kind == "list":
+        return view.texts("required")
+    if (required := view.flag("required")) is not None:
+        made["required"] = required
+    return []
+
+
+def _require(view: View, made: dict[str, Any], names: list[tuple[str, Node]]) -> None:
+    properties: dict[str, Any] = made.get("properties", {})
+    for name, node in names:
+        if name not in properties:
+            hint = did_you_mean(name, properties)
+            message = f"{name!r} is required and is no property of {view.what}"
+            view.report.error("unknown-field", node.line, node.column, message, hint)
+        else:
+            properties[name]["required"] = True
 
 
 def _default(name: str, node: Node, view: View, made: dict[str, Any], report: Report) -> None:

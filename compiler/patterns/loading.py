@@ -6,15 +6,18 @@ from collections.abc import Mapping
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.patterns.digests import digest_of
+from compiler.patterns.flat_lower import FlatLowering, flat_steps
+from compiler.patterns.flat_model import FlatPattern
 from compiler.patterns.lower import Lowering
+from compiler.patterns.model import OrgChart
 from compiler.patterns.nesting import Lookup
-from compiler.patterns.orgchart import every_step, read_org_chart
+from compiler.patterns.orgchart import every_step, is_flat, read_flat_pattern, read_org_chart
 from compiler.patterns.prism_files import load_prism
 from compiler.patterns.reader import read_yaml
 from compiler.patterns.report import Report
 from compiler.prism import PrismError, compile_program
 from schemas.base import Model
-from schemas.patterns import CompiledPattern, PatternDiagnostic
+from schemas.patterns import CompiledPattern, PatternDiagnostic, PatternFormat
 
 
 class PatternResult(Model, frozen=True, kw_only=True):
@@ -36,36 +39,53 @@ def load_pattern(
     if filename.endswith(".prism"):
         pattern = load_prism(text, filename, modules or {}, report)
     else:
-        pattern = _org_chart(text, report, lookup)
+        pattern = _yaml(text, report, lookup)
     return PatternResult(pattern=None if report.failed else pattern, diagnostics=report.sorted())
 
 
-def _org_chart(text: str, report: Report, lookup: Lookup | None) -> CompiledPattern | None:
+def _yaml(text: str, report: Report, lookup: Lookup | None) -> CompiledPattern | None:
     root = read_yaml(text, report)
-    chart = None if root is None else read_org_chart(root, report)
+    if root is None:
+        return None
+    if is_flat(root):
+        flat = read_flat_pattern(root, report)
+        lowering = FlatLowering(flat, report, text)
+        return _compiled(flat, "flat", lowering, [step.id for step in flat_steps(flat.steps)], text, report)
+    chart = read_org_chart(root, report)
     if chart is None:
         return None
     lowering = Lowering(chart, report, text, lookup)
+    return _compiled(chart, "org-chart", lowering, [step.id for step in every_step(chart.steps)], text, report)
+
+
+def _compiled(
+    read: OrgChart | FlatPattern,
+    written_as: PatternFormat,
+    lowering: Lowering | FlatLowering,
+    steps: list[str],
+    text: str,
+    report: Report,
+) -> CompiledPattern | None:
     program = lowering.program()
     if report.failed:
         return None
     try:
-        compile_program(program, name=chart.name, globals=(*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES))
+        compile_program(program, name=read.name, globals=(*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES))
     except PrismError as error:
         report.error("internal", 0, 0, f"the compiled program is refused: {error}", "Please report this pattern.")
         return None
     return CompiledPattern(
-        name=chart.name,
-        version=chart.version,
-        format="org-chart",
+        name=read.name,
+        version=read.version,
+        format=written_as,
         digest=digest_of(text, program, {}),
         program=program,
         source=text,
-        description=chart.description,
-        input=chart.input,
+        description=read.description,
+        input=read.input,
         roles=dict(lowering.roles),
-        workspace=chart.workspace,
-        metadata=chart.metadata,
-        steps=[step.id for step in every_step(chart.steps)],
-        timeout_ms=chart.timeout_ms,
+        workspace=read.workspace,
+        metadata=read.metadata,
+        steps=steps,
+        timeout_ms=read.timeout_ms,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from compiler.patterns import flat
+from compiler.patterns.flat_model import FlatPattern
 from compiler.patterns.inputs import read_schema
 from compiler.patterns.model import HUMAN, OrgChart, Role, Step
 from compiler.patterns.reader import Node
@@ -26,20 +28,8 @@ def read_org_chart(root: Node, report: Report) -> OrgChart | None:
     if root.kind != "map":
         report.error("wrong-type", root.line, root.column, "a pattern is a map with a name, a structure and a workflow")
         return None
-    names = {key.raw for key, _ in root.pairs}
-    if names & _FLAT and not names & {"structure", "workflow"}:
-        place = next(key for key, _ in root.pairs if key.raw in _FLAT)
-        message = "flat patterns cannot be compiled yet"
-        hint = "Describe the team as an org chart (structure and workflow), or write the pattern in Prism."
-        report.error("unsupported", place.line, place.column, message, hint)
-        return None
     view = View(root, report, "the pattern", _KEYS)
-    name = view.text("name", required=True, hint="The name that requests call the pattern by.")
-    if name and not _NAME.match(name):
-        place = view.get("name") or root
-        hint = "Letters, digits, single spaces, '.', '_' and '-', at most 128."
-        report.error("bad-name", place.line, place.column, f"{name!r} cannot be a pattern's name", hint)
-    chart: dict[str, Any] = {"name": name, "version": _version(view, report), "description": view.text("description")}
+    chart = _heading(view, root, report)
     structure, workflow = view.get("structure"), view.get("workflow")
     if structure is None:
         view.missing("structure", "The roles of the team.")
@@ -54,6 +44,27 @@ def read_org_chart(root: Node, report: Report) -> OrgChart | None:
     if structure is not None:
         _check_roles(made.roles, made.steps, report)
     return made
+
+
+def is_flat(root: Node) -> bool:
+    """Whether a file describes a team of equals rather than an org chart."""
+    names = {key.raw for key, _ in root.pairs}
+    return bool(names & _FLAT) and not names & {"structure", "workflow"}
+
+
+def read_flat_pattern(root: Node, report: Report) -> FlatPattern:
+    """The flat pattern in a tree."""
+    view = View(root, report, "the pattern", flat.KEYS)
+    return flat.read_flat(view, _heading(view, root, report), report)
+
+
+def _heading(view: View, root: Node, report: Report) -> dict[str, Any]:
+    name = view.text("name", required=True, hint="The name that requests call the pattern by.")
+    if name and not _NAME.match(name):
+        place = view.get("name") or root
+        hint = "Letters, digits, single spaces, '.', '_' and '-', at most 128."
+        report.error("bad-name", place.line, place.column, f"{name!r} cannot be a pattern's name", hint)
+    return {"name": name, "version": _version(view, report), "description": view.text("description")}
 
 
 def _version(view: View, report: Report) -> str:

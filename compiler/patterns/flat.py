@@ -1,0 +1,353 @@
+"""Reading flat patterns: teams of equals, without roles that report to each other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from compiler.patterns.flat_model import FlatPattern, FlatStep
+from compiler.patterns.inputs import read_schema, read_value_schema
+from compiler.patterns.reader import Node
+from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.roles import KINDS
+from compiler.patterns.view import View, to_json
+from schemas.patterns import WorkspaceSpec
+
+KEYS = (
+    "name", "version", "description", "author", "tags", "input", "agents", "execution", "aggregation", "validation",
+    "output", "steps", "workspace", "metadata",
+)  # fmt: skip
+STEP_KEYS = (
+    "id", "type", "description", "agents", "task", "input", "execution", "aggregation", "validation", "output", "steps",
+    "on", "cases", "default", "sources", "pattern",
+)  # fmt: skip
+STEP_TYPES = ("switch", "parallel", "merge")
+STRATEGIES = ("parallel", "sequential", "race")
+AGGREGATIONS = ("voting", "consensus", "merge", "first", "best", "weighted")
+METHODS: dict[str, tuple[str, ...]] = {
+    "voting": ("majority", "unanimous", "weighted", "plurality"),
+    "merge": ("deep", "shallow", "concat", "union"),
+}
+ALL_METHODS = tuple(word for words in METHODS.values() for word in words)
+_CONFLICTS = ("first", "last", "highest_confidence", "omit", "fail")
+_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,57}\Z")
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)\Z")
+_NOT_IDS = frozenset({"input", "human", "results", "validResults", "vote", "consensus", "merged", "first", "execution"})
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+_LONGEST = 2_592_000_000
+
+
+def read_flat(view: View, chart: dict[str, Any], report: Report) -> FlatPattern:
+    """The flat pattern whose top level `view` shows; `chart` has its name, version and description."""
+    view.text("author")
+    view.texts("tags")
+    execution = view.get("execution")
+    inner = None if execution is None else next((v for k, v in execution.pairs if k.raw == "steps"), None)
+    steps_node = view.get("steps") or inner
+    if view.has("steps") and inner is not None:
+        report.error("conflicting-keys", inner.line, inner.column, "'steps' stands at the top level already")
+    shared = _Shared(view.get("agents"), execution, view.get("aggregation"), view.get("validation"))
+    reader = _Reader(report, shared)
+    made: dict[str, Any] = {key: chart[key] for key in ("name", "version", "description")}
+    if (schema := view.get("input")) is not None:
+        made["input"] = read_schema(schema, report)
+    if steps_node is not None:
+        if steps_node.kind != "list":
+            report.error("wrong-type", steps_node.line, steps_node.column, "'steps' is a list of steps")
+        elif not steps_node.items:
+            report.error("empty-workflow", steps_node.line, steps_node.column, "the pattern has no steps")
+        made["steps"] = reader.read_all(steps_node.items)
+        made["timeout_ms"] = reader.execution(execution, outer=True).get("timeout") if execution else None
+        for key in ("aggregation", "validation"):
+            if view.has(key):
+                place = view.key(key)
+                message = f"{key!r} at the top level has no effect: each step has its own"
+                report.error("bad-value", place.line, place.column, message, "Put it into a step.")
+    else:
+        if not view.has("agents"):
+            view.missing("agents", "agents: {capabilities: [code_review], min: 3}")
+        made["steps"] = [reader.work(view, view.node, "result", top=True)]
+    _surroundings(view, made, report)
+    return FlatPattern(**made)
+
+
+def _surroundings(view: View, made: dict[str, Any], report: Report) -> None:
+    """What comes out, and where the work is done: equals need no worktrees unless the file says so."""
+    made["output"] = view.get("output")
+    if (metadata := view.get("metadata")) is not None and metadata.kind == "map":
+        made["metadata"] = to_json(metadata)
+    made["workspace"] = WorkspaceSpec(enabled=False)
+    if (workspace := view.get("workspace")) is not None:
+        spec = View(workspace, report, "workspace", ("enabled", "push"))
+        made["workspace"] = WorkspaceSpec(
+            enabled=spec.flag("enabled", True) is not False, push=bool(spec.flag("push", False))
+        )
+
+
+def duration(view: View, key: str, *, least: int = 1) -> int | None:
+    """A time: milliseconds, or a text such as `30s`."""
+    node = view.get(key)
+    if node is None or node.kind == "number":
+        return view.integer(key, least=least, most=_LONGEST)
+    match = _TIME.match(node.raw) if node.kind == "text" else None
+    if match is None:
+        view.wrong(key, node, "a time in milliseconds, or a text such as 30s")
+        return None
+    return min(_LONGEST, max(least, int(float(match[1]) * _UNITS[match[2]])))
+
+
+class _Shared:
+    """What the top level says for steps that do not say it themselves."""
+
+    def __init__(
+        self, agents: Node | None, execution: Node | None, aggregation: Node | None, validation: Node | None
+    ) -> None:
+        self.agents = agents
+        self.execution = execution
+        self.aggregation = aggregation
+        self.validation = validation
+
+
+class _Reader:
+    def __init__(self, report: Report, shared: _Shared) -> None:
+        self._report = report
+        self._shared = shared
+        self._seen: dict[str, int] = {}
+
+    def read_all(self, nodes: list[Node]) -> list[FlatStep]:
+        """The steps of a list."""
+        made = [self._step(node, f"step_{position}") for position, node in enumerate(nodes)]
+        return [step for step in made if step is not None]
+
+    def _step(self, node: Node, default_id: str) -> FlatStep | None:
+        report = self._report
+        view = View(node, report, "a step", STEP_KEYS)
+        if not view.valid:
+            return None
+        step_id = view.text("id") or default_id
+        step_id = self._own_id(step_id, default_id, view.get("id") or node)
+        if view.has("pattern"):
+            place = view.key("pattern")
+            message = "a flat pattern cannot call another pattern"
+            hint = "Write an org chart with a step of type pattern."
+            report.error("unsupported", place.line, place.column, message, hint)
+            return None
+        if not view.has("type"):
+            return self.work(view, node, step_id)
+        word = view.text("type")
+        if word not in STEP_TYPES:
+            place = view.get("type") or node
+            if word:
+                hint = did_you_mean(word, STEP_TYPES, f"One of {', '.join(STEP_TYPES)}.")
+                report.error("unknown-step-type", place.line, place.column, f"there is no step type {word!r}", hint)
+            return None
+        return self._composite(view, node, word, step_id)
+
+    def _composite(self, view: View, node: Node, word: str, step_id: str) -> FlatStep:
+        self._only(view, word)
+        base: dict[str, Any] = {"kind": word, "id": step_id, "line": node.line, "column": node.column}
+        if word == "parallel":
+            base["steps"] = self.read_all(view.items("steps"))
+            if not view.has("steps"):
+                view.missing("steps")
+        elif word == "merge":
+            base["sources"] = view.get("sources")
+            base["aggregation"] = self._aggregation(view.get("aggregation")) or {"strategy": "merge"}
+            if not view.has("sources"):
+                view.missing("sources", "sources: [$first, $second]")
+        else:
+            self._switch(view, base)
+        return FlatStep(output=view.get("output"), **base)
+
+    def _own_id(self, step_id: str, default_id: str, place: Node) -> str:
+        if not _ID.match(step_id) or step_id in _NOT_IDS:
+            reason = "it is taken" if step_id in _NOT_IDS else "a letter, then letters, digits, - and _"
+            self._report.error("bad-step-id", place.line, place.column, f"{step_id!r} cannot be a step id: {reason}")
+            step_id = default_id
+        if step_id in self._seen:
+            message = f"two steps are called {step_id!r}; the first is in line {self._seen[step_id]}"
+            self._report.error("duplicate-step", place.line, place.column, message, "Give one of them another id.")
+        self._seen.setdefault(step_id, place.line)
+        return step_id
+
+    def _only(self, view: View, word: str) -> None:
+        taken = {"parallel": ("steps",), "merge": ("sources", "aggregation"), "switch": ("on", "cases", "default")}[
+            word
+        ]
+        for key in STEP_KEYS:
+            if view.has(key) and key not in {"id", "type", "description", "output", *taken}:
+                place = view.key(key)
+                message = f"{key!r} has no effect on a step of type {word}"
+                self._report.error("bad-value", place.line, place.column, message, "Remove the key.")
+
+    def _switch(self, view: View, base: dict[str, Any]) -> None:
+        base["on"] = view.get("on")
+        if base["on"] is None:
+            view.missing("on", "What is looked at, for example on: $input.kind.")
+        cases = view.get("cases")
+        if cases is None or cases.kind != "map" or not cases.pairs:
+            view.missing("cases", "A map from values to steps.")
+            return
+        made = {
+            key.raw: self._step(value, f"{base['id']}_{position}") for position, (key, value) in enumerate(cases.pairs)
+        }
+        base["cases"] = {value: step for value, step in made.items() if step is not None}
+        if (default := view.get("default")) is not None:
+            base["default"] = self._step(default, f"{base['id']}_default")
+
+    def work(self, view: View, node: Node, step_id: str, *, top: bool = False) -> FlatStep:
+        """A step that agents do."""
+        agents, count, task_timeout = self._agents(view.get("agents") or self._shared.agents, view)
+        execution = self.execution(view.get("execution") or self._shared.execution)
+        wanted = execution.get("minResults")
+        if wanted is not None and wanted > count:
+            place = (view.get("execution") or self._shared.execution) or node
+            message = f"minResults ({wanted}) is more than there are agents ({count})"
+            self._report.error("out-of-range", place.line, place.column, message, "Raise agents.min.")
+        aggregated = view.get("aggregation") or self._shared.aggregation
+        aggregation = self._aggregation(aggregated)
+        for name in aggregation.get("weights", {}):
+            names = [f"agent-{number + 1}" for number in range(count)]
+            if name not in names and aggregated is not None:
+                place = next(value for key, value in aggregated.pairs if key.raw == "weights")
+                hint = did_you_mean(name, names)
+                self._report.error("unknown-agent", place.line, place.column, f"no agent is called {name!r}", hint)
+        for key in ("on", "cases", "default", "sources") if not top else ():
+            if view.has(key):
+                place = view.key(key)
+                message = f"{key!r} has no effect on a step that agents do"
+                self._report.error("bad-value", place.line, place.column, message, "Add a type.")
+        return FlatStep(
+            kind="work",
+            id=step_id,
+            line=node.line,
+            column=node.column,
+            agents=agents,
+            count=count,
+            task_timeout=task_timeout,
+            task=None if top else view.get("task"),
+            input=None if top else view.get("input"),
+            execution=execution,
+            aggregation=aggregation,
+            validation=self._validation(view.get("validation") or self._shared.validation),
+            output=None if top else view.get("output"),
+        )
+
+    def _agents(self, node: Node | None, view: View) -> tuple[dict[str, Any], int, int | None]:
+        if node is None:
+            view.missing("agents", "agents: {capabilities: [code_review], min: 3}")
+            return {}, 1, None
+        agents = View(node, self._report, "agents", ("capabilities", "min", "max", "prefer", "taskTimeout"))
+        if not agents.valid:
+            return {}, 1, None
+        words = [word for word, _ in agents.texts("capabilities", required=True, hint="capabilities: [code_review]")]
+        least, most = agents.integer("min", 1, least=1, most=1000) or 1, agents.integer("max", least=1, most=1000)
+        if most is not None and least > most:
+            place = agents.key("min")
+            message = f"min ({least}) is more than max ({most})"
+            self._report.error("impossible-instances", place.line, place.column, message, f"At most {most}.")
+        kinds: list[str] = []
+        for word, place in agents.texts("prefer", single=True):
+            if word not in KINDS or word == "command":
+                hint = did_you_mean(word, [kind for kind in KINDS if kind != "command"])
+                message = f"{word!r} cannot be preferred: it is no agent type"
+                self._report.error("unknown-agent-type", place.line, place.column, message, hint)
+            else:
+                kinds.append(word)
+        role = {"agentType": kinds or ["custom"], "capabilities": words, "maxInstances": most or least}
+        return role, least, duration(agents, "taskTimeout")
+
+    def execution(self, node: Node | None, *, outer: bool = False) -> dict[str, Any]:
+        """How the agents are asked."""
+        if node is None:
+            return {}
+        keys = ("strategy", "timeout", "waitForAll", "minResults", "minConfidence", "stopOnError", "steps")
+        view = View(node, self._report, "execution", keys)
+        if not view.valid:
+            return {}
+        made: dict[str, Any] = {"strategy": view.choice("strategy", STRATEGIES, "parallel")}
+        made["timeout"] = duration(view, "timeout")
+        if outer:
+            return made
+        made["waitForAll"], made["stopOnError"] = view.flag("waitForAll"), view.flag("stopOnError")
+        made["minResults"] = view.integer("minResults", least=1, most=1000)
+        made["minConfidence"] = view.number("minConfidence")
+        return {key: value for key, value in made.items() if value is not None}
+
+    def _aggregation(self, node: Node | None) -> dict[str, Any]:
+        if node is None:
+            return {}
+        keys = (
+            "strategy", "method", "minVotes", "weights", "threshold", "fields", "conflictResolution", "deduplication",
+        )  # fmt: skip
+        view = View(node, self._report, "aggregation", keys)
+        if not view.valid:
+            return {}
+        if not view.has("strategy"):
+            view.missing("strategy", f"One of {', '.join(AGGREGATIONS)}.")
+        made: dict[str, Any] = {"strategy": view.choice("strategy", AGGREGATIONS, "", "unknown-method")}
+        method = view.choice("method", ALL_METHODS, "", "unknown-method")
+        allowed = METHODS.get(made["strategy"], ())
+        if method and method not in allowed and made["strategy"]:
+            place = view.get("method") or node
+            hint = f"One of {', '.join(allowed)}." if allowed else "Remove the key."
+            message = f"'method: {method}' has no effect on {made['strategy']}"
+            self._report.error("bad-value", place.line, place.column, message, hint)
+        elif method:
+            made["method"] = method
+        found: dict[str, Any] = {
+            "minVotes": view.integer("minVotes", least=1, most=1000),
+            "threshold": view.number("threshold"),
+            "fields": [word for word, _ in view.texts("fields")] or None,
+            "conflictResolution": view.choice("conflictResolution", _CONFLICTS, "") or None,
+            "deduplication": view.flag("deduplication"),
+        }
+        if (weights := view.get("weights")) is not None:
+            names = [key.raw for key, _ in weights.pairs]
+            numbers = View(weights, self._report, "weights", names)
+            if numbers.valid:
+                found["weights"] = {name: numbers.number(name, most=1_000_000.0) for name in names}
+        self._effective(view, made)
+        return {**made, **{key: value for key, value in found.items() if value is not None}}
+
+    def _effective(self, view: View, made: dict[str, Any]) -> None:
+        voting = {"voting", "weighted"}
+        for_strategies = {
+            "minVotes": voting,
+            "weights": {"weighted"} if made.get("method") != "weighted" else voting,
+            "threshold": voting | {"consensus"},
+            "fields": voting | {"consensus"},
+            "conflictResolution": {"consensus", "merge"},
+            "deduplication": {"merge"},
+        }
+        for key, strategies in for_strategies.items():
+            if view.has(key) and made["strategy"] and made["strategy"] not in strategies:
+                place = view.key(key)
+                message = f"{key!r} has no effect on {made['strategy']}"
+                self._report.error("bad-value", place.line, place.column, message, "Remove the key.")
+
+    def _validation(self, node: Node | None) -> dict[str, Any]:
+        if node is None:
+            return {}
+        keys = ("minConfidence", "onFailure", "maxRetries", "retryDelay", "fallback", "schema")
+        view = View(node, self._report, "validation", keys)
+        if not view.valid:
+            return {}
+        made: dict[str, Any] = {
+            "minConfidence": view.number("minConfidence"),
+            "onFailure": view.choice("onFailure", ("fail", "retry", "fallback"), "fail"),
+            "maxRetries": view.integer("maxRetries", least=1, most=100),
+            "retryDelay": duration(view, "retryDelay", least=0),
+        }
+        for key in ("maxRetries", "retryDelay"):
+            if view.has(key) and made["onFailure"] != "retry":
+                place = view.key(key)
+                message = f"{key!r} has no effect: onFailure is {made['onFailure']}"
+                self._report.error("bad-value", place.line, place.column, message, "Write onFailure: retry.")
+        if view.has("fallback"):
+            made["fallback"] = view.json("fallback")
+        elif made["onFailure"] == "fallback":
+            view.missing("fallback", "What the result is when the step fails.")
+        if (schema := view.get("schema")) is not None:
+            made["schema"] = read_value_schema(schema, self._report, "the result")
+        return {key: value for key, value in made.items() if value is not None}

@@ -1,0 +1,46 @@
+"""A flat pattern as it was read: a team of equals, the steps it takes, and what comes out."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from compiler.patterns.reader import Node
+from schemas.base import Model
+from schemas.patterns import WorkspaceSpec
+
+
+class FlatStep(Model, frozen=True, kw_only=True):
+    """One step. `work` asks agents, `parallel` and `switch` hold steps, `merge` joins what earlier ones found."""
+
+    kind: Literal["work", "parallel", "switch", "merge"]
+    id: str
+    line: int
+    column: int
+    agents: dict[str, Any] = {}
+    count: int = 1
+    task_timeout: int | None = None
+    task: Node | None = None
+    input: Node | None = None
+    execution: dict[str, Any] = {}
+    aggregation: dict[str, Any] = {}
+    validation: dict[str, Any] = {}
+    output: Node | None = None
+    steps: list[FlatStep] = []
+    on: Node | None = None
+    cases: dict[str, FlatStep] = {}
+    default: FlatStep | None = None
+    sources: Node | None = None
+
+
+class FlatPattern(Model, frozen=True, kw_only=True):
+    """A whole flat file."""
+
+    name: str
+    version: str
+    description: str = ""
+    input: dict[str, Any] = {}
+    steps: list[FlatStep] = []
+    output: Node | None = None
+    timeout_ms: int | None = None
+    workspace: WorkspaceSpec = WorkspaceSpec()
+    metadata: dict[str, Any] = {}
