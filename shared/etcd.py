@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -137,8 +137,11 @@ class Etcd:
 
     # -- watching ---------------------------------------------------------------------------------------------------
 
-    async def watch(self, prefix: str) -> AsyncIterator[Change]:
-        """What is below a prefix and what becomes of it, without end. After any gap the whole is given again."""
+    async def watch(self, prefix: str, away: Callable[[str], None] | None = None) -> AsyncIterator[Change]:
+        """What is below a prefix and what becomes of it, without end. After any gap the whole is given again.
+
+        `away` is told why whenever etcd cannot be watched; the next Snapshot says that it can be again.
+        """
         pause = 0.05
         while True:
             try:
@@ -149,6 +152,8 @@ class Etcd:
                     yield change
             except (EtcdUnavailable, EtcdRefused) as error:
                 _log.info("etcd_watch_waits", prefix=prefix, error=str(error))
+                if away is not None:
+                    away(str(error) or type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(_LONGEST_PAUSE_S, pause * 2)
 

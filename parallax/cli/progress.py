@@ -19,6 +19,7 @@ State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
 
 _OPEN: tuple[State, ...] = ("waiting", "running", "asking")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_WAITS = "waits: "
 _SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
 
 
@@ -175,8 +176,17 @@ class Progress:
             case "task.started":
                 row = self._start(event, key, data["role"], data.get("step", ""))
                 row.attempt, row.agent_id = data.get("attempt", 1), data.get("agent_id", "")
+                row.note = "" if row.note.startswith(_WAITS) else row.note
                 again = f" (attempt {row.attempt})" if row.attempt > 1 else ""
                 return self._line(event, row.who, f"starts {row.what}{again}", "running")
+            case "task.waiting":
+                known = self.rows.get(key)
+                if known is not None and known.ended is not None:
+                    return []
+                state = "running" if known is not None and known.state == "running" else "waiting"
+                row = self._start(event, key, data["role"], data.get("step", ""), state)
+                row.note = f"{_WAITS}{data.get('message', '')}"
+                return self._line(event, row.who, shorten(row.note, 160), "waiting")
             case "task.retrying":
                 row = self._start(event, key, data.get("role", ""), "", "waiting")
                 row.note = failure_of(data).message

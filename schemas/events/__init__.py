@@ -35,8 +35,10 @@ from schemas.events.tasks import (
     TaskRequested,
     TaskRetrying,
     TaskStarted,
+    TaskWaiting,
     VerificationCompleted,
     VerificationRequested,
+    WaitReason,
 )
 from schemas.events.workspaces import (
     WorkspaceCleaned,
@@ -86,10 +88,12 @@ __all__ = [
     "TaskRequested",
     "TaskRetrying",
     "TaskStarted",
+    "TaskWaiting",
     "TimerFired",
     "TimerSet",
     "VerificationCompleted",
     "VerificationRequested",
+    "WaitReason",
     "WorkspaceCleaned",
     "WorkspaceCommitted",
     "WorkspaceConflicted",

@@ -31,6 +31,38 @@ class TaskRequested(Event, frozen=True, kw_only=True):
     workspace: bool = False
 
 
+WaitReason = Literal[
+    "no_agent",
+    "agents_busy",
+    "role_busy",
+    "machine_busy",
+    "no_runtime",
+    "agent_starting",
+    "registry_away",
+    "workspace_away",
+]
+"""What a task waits for: an agent that fits, one that is free, a session of its role, room on this machine, a runtime
+that starts its agent, that agent's start, the registry of agents, its worktree."""
+
+
+class TaskWaiting(Event, frozen=True, kw_only=True):
+    """An attempt has waited for some time to be begun or committed. `message` says for what, as a sentence for people.
+
+    Said once for each reason of an attempt. Nothing is decided by it: it is there so that nobody waits in the dark.
+    """
+
+    TYPE: ClassVar[str] = "task.waiting"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt", "reason")
+    WRITER: ClassVar[str] = "executor"
+
+    task_id: str
+    attempt: int
+    role: str
+    reason: WaitReason
+    message: str
+    step: str = ""
+
+
 class TaskStarted(Event, frozen=True, kw_only=True):
     """A turn was handed to an agent."""
 

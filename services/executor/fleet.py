@@ -34,6 +34,8 @@ class Fleet:
     def __init__(self, gone: Gone, came: Came) -> None:
         self.agents: dict[str, AgentRegistration] = {}
         self.known = False
+        self.away = ""
+        """Why the registry cannot be seen now: the picture is as it was last. Empty while it can."""
         self._gone = gone
         self._came = came
         self._load: dict[str, int] = {}
@@ -68,7 +70,7 @@ class Fleet:
         for agent in current.values():
             if self.agents.get(agent.agent_id) != agent:
                 self.put(agent)
-        self.known = True
+        self.known, self.away = True, ""
 
     # -- placing ----------------------------------------------------------------------------------------------------
 
@@ -124,9 +126,13 @@ class Fleet:
         if self._waiting:
             self._serve()
 
-    def fitting(self, spec: AgentSpec) -> int:
-        """How many agents fit a role, busy or not."""
-        return len(self._fitting(_key(spec, "")))
+    def fitting(self, spec: AgentSpec, only: str = "") -> int:
+        """How many agents fit a role, busy or not; with `only`, whether that one is there."""
+        return len(self._fitting(_key(spec, only)))
+
+    def offering(self, capabilities: Iterable[str]) -> bool:
+        """Whether a free agent of any kind has all of these capabilities."""
+        return any(fits(agent, (agent.kind,), capabilities) for agent in self.agents.values())
 
     def _fitting(self, key: _Key) -> list[AgentRegistration]:
         found = self._candidates.get(key)

@@ -7,17 +7,20 @@ the task may meanwhile be withdrawn, the execution paused, or the log may say th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
 import structlog
 
 from schemas.agents import AgentRegistration, TaskOffer
 from schemas.base import Failure, Json
-from schemas.events import Event
+from schemas.events import Event, TaskWaiting
 from services.executor import machine
 from services.executor.claims import Claims
+from services.executor.delays import Delays, Waits
 from services.executor.fleet import Fleet
 from services.executor.machine import Faulted, Outcome, TaskState
+from services.executor.placing import free_agent
 from services.executor.sessions import AgentFailed, Sessions
 from services.executor.turns import Refused, Turn, Turns
 from services.executor.waiting import Interruptible, Withdrawn
@@ -28,6 +31,13 @@ _log = structlog.get_logger(__name__)
 
 _START_WITHIN_S = 0.005
 """So soon an attempt that still runs is in the log."""
+
+_MACHINE_BUSY = "as many agents are at work as PARALLAX_MAX_CONCURRENCY allows"
+
+_WORKSPACE_AWAY = {
+    "preparing": "the workspace service has not prepared the worktree yet",
+    "committing": "the workspace service has not committed what the agent changed yet",
+}
 
 _LOOK_AGAIN_S = 15.0
 """A fact that is waited for longer is looked for in the log: nothing stalls because a message was missed."""
@@ -43,6 +53,7 @@ class Desk(Protocol):
     claims: Claims
     sessions: Sessions
     inbox: str
+    delays: Delays
     placing_s: float
     slots: asyncio.Semaphore
 
@@ -52,6 +63,10 @@ class Desk(Protocol):
 
     async def unpaused(self, execution_id: str) -> None:
         """Returns when the execution is not paused."""
+        ...
+
+    def spawn_short(self, work: Coroutine[Any, Any, Any], *, name: str) -> object:
+        """Has something done that comes to an end, beside everything else."""
         ...
 
 
@@ -66,7 +81,7 @@ class Life(Interruptible):
         self._delivery = delivery
         self._request = state.request
         self._turn: Turn | None = None
-        self._claimed = False
+        self._waits = Waits(lambda: self.state, self._say_waiting)
         self._slot = False
         self._agent: AgentRegistration | None = None
         self._starting: asyncio.Task[int] | None = None
@@ -76,6 +91,8 @@ class Life(Interruptible):
 
     def hear(self, record: Recorded) -> None:
         """An event of the task, from the log."""
+        if isinstance(record.data, TaskWaiting):
+            self._waits.said.add((record.data.attempt, record.data.reason))
         before = self.state.phase
         self.state = machine.evolve(self.state, record.data, int(record.time.timestamp() * 1000))
         if self._turn is not None and before == "running" and self.state.phase != "running":
@@ -131,21 +148,14 @@ class Life(Interruptible):
             self.state = machine.waited(self.state)
         await self._unless_paused()
         if not desk.sessions.exclusive(request):
-            only = desk.sessions.agent_of(request)
-            agent = desk.fleet.take(request.agent, self._now(), only) or await self._wait_for_agent(only)
+            agent = await self._find_agent(desk.sessions.agent_of(request))
             if agent is not None:
-                self._agent = agent
                 self.state = machine.seated(
                     self.state, desk.sessions.label(request, self.state.session, agent.agent_id)
                 )
                 self._start(agent.agent_id)
             return
-        most = desk.sessions.most(request)
-        session = await self.unless_withdrawn(
-            desk.claims.acquire(
-                request.execution_id, request.task_id, role=request.role, most=most, wanted=self.state.session
-            )
-        )
+        session = await self._claim(desk.sessions.most(request))
         self.state = machine.seated(self.state, session)
         if request.workspace:
             await self._append(machine.prepare_requested(self.state))
@@ -156,32 +166,38 @@ class Life(Interruptible):
         await self._unless_paused()
         if self.state.session:
             # after a restart the claim is this task's own, or was given back too early
-            await self.unless_withdrawn(
+            await self._claim(1)
+        await self._begin_in_session()
+
+    async def _claim(self, most: int) -> str:
+        """A session of the role, one of at most so many; the one that the task has, if it has one."""
+        request, wanted = self._request, self.state.session
+        busy = f"its session {wanted} is" if wanted else f"all {most} sessions of {request.role} are"
+        with self._desk.delays.of(self._waits, lambda: ("role_busy", f"{busy} at other tasks")):
+            return await self.unless_withdrawn(
                 self._desk.claims.acquire(
-                    self._request.execution_id,
-                    self._request.task_id,
-                    role=self._request.role,
-                    most=1,
-                    wanted=self.state.session,
+                    request.execution_id, request.task_id, role=request.role, most=most, wanted=wanted
                 )
             )
-        await self._begin_in_session()
 
     async def _begin_in_session(self) -> None:
         """Has an agent in the session, and hands it the attempt."""
         desk, request = self._desk, self._request
         if not desk.sessions.spawns(request):
-            agent = desk.fleet.take(request.agent, self._now()) or await self._wait_for_agent()
+            agent = await self._find_agent()
             if agent is not None:
-                self._agent = agent
                 self._start(agent.agent_id)
                 await self._started()
             return
         if not self._slot:
-            await self.unless_withdrawn(desk.slots.acquire())
+            with desk.delays.of(self._waits, lambda: ("machine_busy", _MACHINE_BUSY)):
+                await self.unless_withdrawn(desk.slots.acquire())
             self._slot = True
         try:
-            agent_id = await self.unless_withdrawn(desk.sessions.ready(request, self.state.session, self._now()))
+            with desk.delays.of(self._waits, lambda: desk.sessions.why_not_ready(request)):
+                agent_id = await self.unless_withdrawn(
+                    desk.sessions.ready(request, self.state.session, self._now(), within_s=desk.placing_s)
+                )
         except AgentFailed as problem:
             event = machine.failed(self.state, problem.error, interrupted=False, jitter=desk.jitter())
             await self._append(event)
@@ -189,37 +205,14 @@ class Life(Interruptible):
         self._start(agent_id)
         await self._started()
 
-    async def _wait_for_agent(self, only: str = "") -> AgentRegistration | None:
-        """An agent that fits, as soon as one has room. Without any that fits at all the task fails after a time."""
-        desk, request = self._desk, self._request
-        waiting = desk.fleet.wait(request.agent, only)
-        until = self._now() + desk.placing_s
+    async def _find_agent(self, only: str = "") -> AgentRegistration | None:
+        """A registered agent for the attempt. None: nobody came, and the task has failed."""
         try:
-            while True:
-                done = await self.told_or(waiting, 1.0)
-                if self.withdrawn:
-                    raise Withdrawn
-                if done:
-                    return waiting.result()
-                if desk.fleet.fitting(request.agent) or not desk.fleet.known:
-                    until = self._now() + desk.placing_s
-                if self._now() > until:
-                    break
-        finally:
-            if waiting.done() and not waiting.cancelled() and self._agent is None and self.withdrawn:
-                desk.fleet.give_back(waiting.result().agent_id)
-            waiting.cancel()
-        wish = ", ".join(request.agent.capabilities) or "no special capability"
-        message = (
-            f"No agent of kind {' or '.join(request.agent.kinds)} with {wish} was registered for the role "
-            f"{request.role} within {desk.placing_s:g} s."
-        )
-        await self._append(
-            machine.failed(
-                self.state, Failure(code="no_agent", message=message, where=request.role), interrupted=False, jitter=0.0
-            )
-        )
-        return None
+            self._agent = await free_agent(self._desk, self, self._waits, self._request, only)
+        except AgentFailed as problem:
+            await self._append(machine.failed(self.state, problem.error, interrupted=False, jitter=0.0))
+            return None
+        return self._agent
 
     def _start(self, agent_id: str) -> None:
         """Says that the attempt is handed to an agent. The offer need not wait for it: offers may be repeated.
@@ -295,9 +288,8 @@ class Life(Interruptible):
             return
         desk.fleet.shun(self._agent.agent_id, self._now() + 0.25)
         self._let_go_of_agent()
-        agent = desk.fleet.take(self._request.agent, self._now()) or await self._wait_for_agent()
+        agent = await self._find_agent()
         if agent is not None:
-            self._agent = agent
             self.state = machine.handed_over(self.state, agent.agent_id)
 
     def _doubt(self, turn: Turn) -> None:
@@ -325,13 +317,18 @@ class Life(Interruptible):
                 return
             if self.withdrawn:
                 raise Withdrawn
-            if not await self.told(_LOOK_AGAIN_S):
+            with desk.delays.of(self._waits, lambda: ("workspace_away", _WORKSPACE_AWAY[phase])):
+                heard = await self.told(_LOOK_AGAIN_S)
+            if not heard:
                 await self._look_again()
 
     async def _look_again(self) -> None:
         async for record in self._desk.bus.read(self._request.execution_id):
             if getattr(record.data, "task_id", "") == self._request.task_id:
                 self.state = machine.evolve(self.state, record.data, int(record.time.timestamp() * 1000))
+
+    def _say_waiting(self, event: TaskWaiting) -> None:
+        self._desk.spawn_short(self._desk.bus.append(event, cause=self._delivery), name=f"waiting-{event.task_id}")
 
     # -- small things -----------------------------------------------------------------------------------------------
 

@@ -19,8 +19,12 @@ _decoder = msgspec.json.Decoder(AgentRegistration)
 async def watch_registry(settings: Settings, fleet: Fleet) -> None:
     """Never ends. What cannot be read is left out."""
     etcd = Etcd(settings.etcd_endpoints)
+
+    def away(reason: str) -> None:
+        fleet.away = reason
+
     try:
-        async for change in etcd.watch(AGENTS):
+        async for change in etcd.watch(AGENTS, away):
             match change:
                 case Snapshot(items=items):
                     fleet.replace(agent for item in items if (agent := _agent(item)) is not None)

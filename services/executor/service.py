@@ -4,7 +4,7 @@ Hears: `task.requested` and `verification.requested` (work, from the log); what 
 and executions (following, from the log); the registry's keys in etcd (a watch); the answers of agents, at an inbox of
 its own.
 
-Says: `task.started|retrying|completed|failed|cancelled|finished`, `agent.spawn_requested`,
+Says: `task.waiting|started|retrying|completed|failed|cancelled|finished`, `agent.spawn_requested`,
 `workspace.prepare_requested`, `question.asked`, `verification.completed`; offers and controls to
 `parallax.agents.<id>.task` and `.control`; `parallax.runtimes.local.verify`.
 
@@ -32,12 +32,13 @@ from schemas.events import (
 )
 from services.executor import machine
 from services.executor.claims import Claims
+from services.executor.delays import Delays
 from services.executor.fleet import Fleet
 from services.executor.life import Life
 from services.executor.picture import watch_registry
 from services.executor.sessions import Sessions
 from services.executor.turns import Turn, Turns
-from services.executor.verifying import verify
+from services.executor.verifying import Verifier
 from services.executor.views import FOLLOWED, Views
 from shared import subjects
 from shared.bus import Bus, Delivery, Recorded, Retry
@@ -68,12 +69,14 @@ class Executor(Service):
         self.claims = Claims(bus)
         self.sessions = Sessions(bus, self.views, settings.max_concurrency)
         self.fleet = Fleet(self._agent_gone, self._agent_came)
+        self.delays = Delays(self.views.paused.__contains__)
         self.turns = Turns(
             self._tell,
             self._asked,
             silence_s=settings.agent_timeout_ms / 1000,
             paused=self.views.paused.__contains__,
         )
+        self.verifier = Verifier(bus, self.sessions, self.placing_s)
         self._lives: dict[str, Life] = {}
         self._resumed: dict[str, asyncio.Event] = {}
         self._from = 0
@@ -100,7 +103,7 @@ class Executor(Service):
             durable="executor-verifications",
             stream="events",
             filters=[subjects.event("*", "verification", "requested")],
-            handler=lambda delivery: verify(self.bus, delivery),
+            handler=self.verifier.verify,
             concurrency=64,
         )
 
@@ -263,3 +266,4 @@ class Executor(Service):
             now = asyncio.get_running_loop().time()
             await self.turns.look(now)
             self.fleet.look_again(now)
+            self.delays.look(now)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-import structlog
-
 from schemas.agents import AgentSpec
 from schemas.base import Failure
-from schemas.events import AgentSpawnRequested, TaskRequested
+from schemas.events import AgentSpawnRequested, TaskRequested, WaitReason
+from services.executor.runtimes import RUNTIME, RuntimeWatch
 from services.executor.views import AgentView, ExecutionView, Views
 from shared.bus import Bus
 from shared.ids import agent_id as id_of_session
 
-_log = structlog.get_logger(__name__)
-
-RUNTIME = "local"
 _REMEMBERED = 20_000
-_SAY_SO_EVERY_S = 30.0
+_LOOK_EVERY_S = 1.0
+_LOOKS_BETWEEN_READS = 15
+"""After so many looks without news the log is read: nothing stalls because a message was missed."""
+
+_STARTING_TIMES = 10
+"""A runtime that answers may take so many times as long as one that does not."""
 
 
 class AgentFailed(Exception):
@@ -36,6 +37,49 @@ def spawned_kind(spec: AgentSpec) -> str:
     return next((kind for kind in spec.kinds if kind in ("command", "custom")), "")
 
 
+class _Patience:
+    """How long a spawn has gone unanswered, by somebody and by nobody."""
+
+    def __init__(self, within_s: float) -> None:
+        self.within_s = within_s
+        self.looks = 0
+        self.without_runtime_s = 0.0
+        self.with_runtime_s = 0.0
+
+    def wait(self, seconds: float, *, absent: bool) -> None:
+        """Counts a time in which nothing was heard. An executor that was itself frozen does not count that time."""
+        self.looks += 1
+        seconds = min(seconds, 2 * _LOOK_EVERY_S + 1.0)
+        self.without_runtime_s = self.without_runtime_s + seconds if absent else 0.0
+        self.with_runtime_s += 0.0 if absent else seconds
+
+    @property
+    def tired(self) -> bool:
+        """Whether it was long enough."""
+        too_long = self.within_s * _STARTING_TIMES
+        return self.without_runtime_s >= self.within_s or self.with_runtime_s >= too_long
+
+
+def _program(request: TaskRequested) -> str:
+    return request.agent.command[0] if request.agent.command else f"the agent of {request.role}"
+
+
+def _not_started(request: TaskRequested, patience: _Patience) -> Failure:
+    program = _program(request)
+    if patience.without_runtime_s >= patience.within_s:
+        message = (
+            f"No runtime was running that could start {program} for the role {request.role}: none answered for "
+            f"{patience.within_s:g} s. Start one with `parallax up` or `python -m services.runtime_local`, and run it "
+            f"again."
+        )
+    else:
+        message = (
+            f"The runtime has not started {program} for the role {request.role} within "
+            f"{patience.with_runtime_s:.0f} s, though it answers. See the log of runtime_local, and run it again."
+        )
+    return Failure(code="no_agent", message=message, where=request.role)
+
+
 class Sessions:
     """The sessions of all executions, as far as this executor is concerned with them."""
 
@@ -43,6 +87,7 @@ class Sessions:
         self._bus = bus
         self._views = views
         self._max_concurrency = max_concurrency
+        self.runtimes = RuntimeWatch(bus)
         self._labels: dict[tuple[str, str], set[str]] = {}
         self._agents: OrderedDict[tuple[str, str], str] = OrderedDict()
 
@@ -93,11 +138,16 @@ class Sessions:
 
     # -- agents of an execution's own ---------------------------------------------------------------------------------
 
-    async def ready(self, request: TaskRequested, session: str, now: float) -> str:
-        """The id of the session's agent, once it has been started. Raises AgentFailed."""
+    async def ready(self, request: TaskRequested, session: str, now: float, *, within_s: float) -> str:
+        """The id of the session's agent, once it has been started.
+
+        Raises AgentFailed: the runtime could not start it, what it started has ended, no runtime answered for
+        `within_s` seconds, or one that answers did not start it in ten times that. While the execution is paused
+        nothing of this counts.
+        """
         view = await self._views.get(request.execution_id, now)
         agent_id = id_of_session(request.execution_id, session)
-        asked = 0
+        asked, patience = 0, _Patience(within_s)
         while True:
             changed = view.changed
             agent = view.agents.get(agent_id)
@@ -110,11 +160,25 @@ class Sessions:
                 await self._ask_for(view, request, session, asked)
             elif not asked:
                 asked = agent.life
+            began = asyncio.get_running_loop().time()
             try:
-                await asyncio.wait_for(changed.wait(), _SAY_SO_EVERY_S)
+                await asyncio.wait_for(changed.wait(), _LOOK_EVERY_S)
+                continue
             except TimeoutError:
-                _log.warning("agent_not_started_yet", agent_id=agent_id, role=request.role)
+                absent = await self.runtimes.look()
+            if not self.paused(request.execution_id):
+                patience.wait(asyncio.get_running_loop().time() - began, absent=absent)
+            if patience.tired or patience.looks % _LOOKS_BETWEEN_READS == 0:
                 await self._look_again(view)
+                if patience.tired and view.changed is changed:
+                    raise AgentFailed(_not_started(request, patience))
+
+    def why_not_ready(self, request: TaskRequested) -> tuple[WaitReason, str]:
+        """What a task waits for whose agent is being started."""
+        program = _program(request)
+        if self.runtimes.absent:
+            return "no_runtime", f"no runtime is running that could start {program}; `parallax up` starts one"
+        return "agent_starting", f"{program} is being started"
 
     def gone(self, execution_id: str, agent_id: str) -> str:
         """Why an agent that was started is there no more, as far as is known; empty when it is there."""

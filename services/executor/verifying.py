@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import structlog
@@ -16,7 +17,8 @@ from schemas.events import (
     WorkspacePrepared,
     WorkspaceReady,
 )
-from services.executor.sessions import RUNTIME
+from services.executor.runtimes import RUNTIME
+from services.executor.sessions import Sessions
 from shared import subjects
 from shared.bus import Bus, Delivery, NoResponder, RequestFailed, Retry
 
@@ -34,43 +36,78 @@ _TYPES = (
 )
 
 
-async def verify(bus: Bus, delivery: Delivery) -> None:
-    """Gathers the evidence that a program asked for and appends it, once."""
-    request = delivery.data
-    if not isinstance(request, VerificationRequested):
-        return
-    found = await _worktree(bus, request)
-    if found is None:
-        return
-    path, session = found
-    if not path:
-        error = Failure(
-            code="verification_failed", message=f"There is no worktree to verify for {request.role or 'it'}."
-        )
-        await bus.append(_completed(request, [], error), cause=delivery)
-        return
-    offer = VerifyOffer(
-        verification_id=request.verification_id,
-        execution_id=request.execution_id,
-        session=session,
-        role=request.role,
-        workspace=path,
-        oracles=[oracle for oracle in request.oracles if oracle.type == "command"],
-    )
-    try:
-        reply = await bus.request(subjects.runtime_verify(RUNTIME), offer, VerifyReply, timeout_s=_ASK_FOR_S)
-    except TimeoutError:
-        raise Retry(0.05) from None
-    except RequestFailed as failure:
-        reply = VerifyReply(verification_id=request.verification_id, error=str(failure))
-    except NoResponder:
-        _log.info("no_runtime_to_verify", verification_id=request.verification_id)
-        raise Retry(1.0) from None
-    if reply.error == STOPPING:
-        raise Retry(1.0)
-    error = Failure(code="verification_failed", message=reply.error) if reply.error else None
-    await bus.append(_completed(request, reply.results, error), cause=delivery)
+class Verifier:
+    """Has verifications made. One for which no runtime is there for `within_s` seconds ends without evidence."""
 
+    def __init__(self, bus: Bus, sessions: Sessions, within_s: float) -> None:
+        self._bus = bus
+        self._sessions = sessions
+        self._within_s = within_s
+        self._without_runtime: dict[str, float] = {}
+
+    async def verify(self, delivery: Delivery) -> None:
+        """Gathers the evidence that a program asked for and appends it, once."""
+        request = delivery.data
+        if not isinstance(request, VerificationRequested):
+            return
+        found = await _worktree(self._bus, request)
+        if found is None:
+            self._without_runtime.pop(request.verification_id, None)
+            return
+        path, session = found
+        if not path:
+            error = _failure(f"There is no worktree to verify for {request.role or 'it'}.")
+            await self._bus.append(_completed(request, [], error), cause=delivery)
+            return
+        offer = VerifyOffer(
+            verification_id=request.verification_id,
+            execution_id=request.execution_id,
+            session=session,
+            role=request.role,
+            workspace=path,
+            oracles=[oracle for oracle in request.oracles if oracle.type == "command"],
+        )
+        reply = await self._ask(offer)
+        if reply.error == STOPPING:
+            raise Retry(_AGAIN_S)
+        self._without_runtime.pop(request.verification_id, None)
+        error = _failure(reply.error) if reply.error else None
+        await self._bus.append(_completed(request, reply.results, error), cause=delivery)
+
+    async def _ask(self, offer: VerifyOffer) -> VerifyReply:
+        subject = subjects.runtime_verify(RUNTIME)
+        try:
+            return await self._bus.request(subject, offer, VerifyReply, timeout_s=_ASK_FOR_S)
+        except TimeoutError:
+            self._without_runtime.pop(offer.verification_id, None)
+            raise Retry(0.05) from None
+        except RequestFailed as failure:
+            return VerifyReply(verification_id=offer.verification_id, error=str(failure))
+        except NoResponder:
+            return self._without(offer)
+
+    def _without(self, offer: VerifyOffer) -> VerifyReply:
+        """Nobody is there: again in a second, until it has been too long. A pause of the execution does not count."""
+        key = offer.verification_id
+        now = asyncio.get_running_loop().time()
+        since = self._without_runtime.setdefault(key, now)
+        if self._sessions.paused(offer.execution_id) or not self._bus.connection.connected:
+            self._without_runtime[key] = now
+        elif now - since >= self._within_s:
+            message = (
+                f"No runtime was running that could verify it: none answered for {self._within_s:g} s. "
+                f"Start one with `parallax up` or `python -m services.runtime_local`."
+            )
+            return VerifyReply(verification_id=key, error=message)
+        _log.info("no_runtime_to_verify", verification_id=key)
+        raise Retry(_AGAIN_S)
+
+
+def _failure(message: str) -> Failure:
+    return Failure(code="verification_failed", message=message)
+
+
+_AGAIN_S = 1.0
 
 STOPPING = "the runtime is stopping"
 """What a runtime says that did not come to the end of a verification."""

@@ -8,7 +8,7 @@ import pytest
 
 from parallax.cli.progress import Progress, shorten, summary
 from parallax.client_errors import ExecutionCancelled, ExecutionFailed, RequestRejected
-from parallax.client_events import Event, status_of
+from parallax.client_events import Data, Event, status_of
 from parallax.client_execution import outcome_of
 from tests.parallax.lives import BEGIN, ID, cancelled_life, completed_life, failed_life, rejected_life
 
@@ -47,6 +47,30 @@ def test_what_runs_when_an_execution_ends_is_shown_as_stopped() -> None:
     progress, lines = folded(cancelled_life())
     assert [row.state for row in progress.rows.values()] == ["stopped"]
     assert lines[-1] == "engine: cancelled no longer wanted"
+
+
+def test_a_task_that_waits_says_for_what() -> None:
+    """As a sentence about its role, until it is begun; a word that comes after the task's end is none."""
+    accepted, started, *_ = completed_life()
+    wait = {"task_id": "t", "attempt": 1, "role": "reviewer", "reason": "no_agent"}
+    wait["message"] = "no agent offers code_review"
+    begun = {"task_id": "t", "attempt": 1, "role": "reviewer", "step": "review", "agent_id": "a"}
+    done = {"task_id": "t", "role": "reviewer", "result": "fine"}
+
+    def at(number: int, kind: str, data: dict[str, object]) -> Event:
+        return Event(seq=number, type=kind, execution_id=ID, time=BEGIN, id=str(number), source="test", data=Data(data))
+
+    asked = at(3, "task.requested", {"task_id": "t", "role": "reviewer", "step": "review", "text": "look"})
+    progress, lines = folded([accepted, started, asked, at(4, "task.waiting", wait)])
+    assert lines[-1] == "reviewer: waits: no agent offers code_review"
+    assert [(row.state, row.note) for row in progress.rows.values()] == [
+        ("waiting", "waits: no agent offers code_review")
+    ]
+    progress.apply(at(5, "task.started", begun))
+    assert [(row.state, row.note) for row in progress.rows.values()] == [("running", "")]
+    progress.apply(at(6, "task.completed", done))
+    assert progress.apply(at(7, "task.waiting", wait)) == []
+    assert [row.state for row in progress.rows.values()] == ["done"]
 
 
 def test_a_failed_task_says_why() -> None:

@@ -24,7 +24,7 @@ REGULAR = (
     "requested accepted rejected started claimed paused resumed completed failed cancelled finished finalized "
     "integrated conflicted committed prepared cleaned recorded fired received asked answered spawned stopped"
 )
-PAST = frozenset(REGULAR.split()) | {"ready", "lost", "set", "retrying"}
+PAST = frozenset(REGULAR.split()) | {"ready", "lost", "set", "retrying", "waiting"}
 """Verbs in the past tense, and the few words that tell a state that has been reached."""
 
 TEXTS = {

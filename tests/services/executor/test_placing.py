@@ -72,7 +72,9 @@ async def test_nobody_who_fits_fails_the_task_in_time_and_says_so(nats_url: str,
         failed = await rooms.wait_for(request, TaskFailed)
         assert failed.error.code == "no_agent"
         assert failed.error.message == (
-            "No agent of kind claude or custom with juggling was registered for the role worker within 1.5 s."
+            "No agent of kind claude or custom with juggling was registered for the role worker within 1.5 s. "
+            "Start one and run it again (`parallax agents` shows who is registered), or give the role a program of its "
+            "own under agentConfig.command."
         )
         assert failed.attempts == 1
 
