@@ -35,6 +35,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "patterns show": ("parallax patterns show demo-tidy",),
     "patterns lint": ("parallax patterns lint patterns", "parallax patterns lint mine.yaml --json"),
     "patterns compile": ("parallax patterns compile demo-tidy", "parallax patterns compile mine.yaml --to mermaid"),
+    "patterns simulate": (
+        "parallax patterns simulate startup-team --seed 7",
+        "parallax patterns simulate mine.yaml --seed 7 --runs 5000 --agents agents.yaml --json",
+        "parallax patterns simulate mine.yaml --seed 7 --run 12",
+    ),
     "prism run": ("parallax prism run hello.prism", "parallax prism run hello.prism --input @input.json --json"),
     "prism check": ("parallax prism check hello.prism",),
     "prism fmt": ("parallax prism fmt hello.prism",),

@@ -12,6 +12,7 @@ import click
 from compiler.patterns import PatternResult, load_pattern
 from compiler.patterns.diagrams import mermaid
 from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option
+from parallax.cli.simulate import simulate
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 from shared.config import Settings
 from shared.patterns import SUFFIXES, PatternLibrary
@@ -21,7 +22,10 @@ EXIT_ERRORS, EXIT_UNREADABLE = 1, 2
 
 @click.group()
 def patterns() -> None:
-    """List, show, lint and compile patterns."""
+    """List, show, lint, compile and simulate patterns."""
+
+
+patterns.add_command(simulate)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,251 @@
+"""A simulation in words: the same text for the same seed, whatever the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from parallax.simulation.records import LoggedEvent, Outcome
+
+_HIDDEN = frozenset(
+    {"execution_id", "digest", "program", "program_digest", "pattern_source", "pattern_digest", "roles", "agent",
+     "request_digest", "modules", "spec"}
+)  # fmt: skip
+_SHOWN = 60
+_CALIBRATION = "Calibration: what agents say of their work, and how good it is"
+
+
+def report_lines(found: dict[str, Any], *, paths: int = 10) -> list[str]:
+    """The lines of a report; `found` is what `Summary.document` gives."""
+    runs = found["runs"]
+    lines = [f"{found['pattern']} {found['version']}: {_count(runs, 'run')}, seed {found['seed']}"]
+    if not runs:
+        return lines
+    lines += ["", "Ended", *_table(_endings(found))]
+    lines += ["", "Paths", *_table(_paths(found, paths))]
+    hidden = found["distinct_paths"] - min(paths, len(found["paths"]))
+    if hidden > 0:
+        lines.append(f"  and {_count(hidden, 'other path')}")
+    lines += ["", *_table(_numbers(found))]
+    if found["roles"]:
+        lines += ["", *_table(_roles(found))]
+        lines += ["", *_table(_steps(found))]
+    if found["calibration"]:
+        lines += ["", _CALIBRATION, *_table(_calibration(found))]
+    if 0 < found["distinct_results"] <= 10:
+        lines += ["", "Results", *_table(_results(found))]
+    return lines
+
+
+def run_lines(outcome: Outcome) -> list[str]:
+    """One run: its path, how it ended, and its log."""
+    lines = [f"run {outcome.run}: {ending_of(outcome)} after {duration(outcome.seconds)}, ${outcome.cost:.2f}"]
+    lines += [f"  {outcome.path or '(nothing)'}", ""]
+    lines += [event_line(entry) for entry in outcome.events]
+    lines += [f"  waits for {reason}" for reason in outcome.waits_for]
+    return lines
+
+
+def ending_of(outcome: Outcome) -> str:
+    """How a run ended, in words."""
+    if outcome.error is not None:
+        return f"failed ({outcome.error.code}: {outcome.error.message})"
+    return outcome.status
+
+
+def event_line(entry: LoggedEvent) -> str:
+    """One event of a log: when, what kind, what it says."""
+    data: dict[str, Any] = msgspec.to_builtins(entry.event)
+    told = "  ".join(
+        f"{key}={_short(value)}"
+        for key, value in data.items()
+        if key not in _HIDDEN and value not in (None, "", [], {}, False)
+    )
+    minutes, ms = divmod(entry.at_ms, 60_000)
+    return f"{minutes:>5}:{ms / 1000:06.3f}  {entry.type:<32} {told}".rstrip()
+
+
+def event_document(entry: LoggedEvent) -> dict[str, Any]:
+    """One event of a log as JSON."""
+    return {"at_ms": entry.at_ms, "type": entry.type, "data": msgspec.to_builtins(entry.event)}
+
+
+def run_document(outcome: Outcome) -> dict[str, Any]:
+    """One run as JSON, with its log."""
+    return {
+        "run": outcome.run,
+        "status": outcome.status,
+        "result": outcome.result,
+        "confidence": outcome.confidence,
+        "confidence_source": outcome.confidence_source,
+        "quality": outcome.quality,
+        "error": msgspec.to_builtins(outcome.error),
+        "waits_for": outcome.waits_for,
+        "path": outcome.path,
+        "seconds": outcome.seconds,
+        "cost_usd": outcome.cost,
+        "wasted_usd": outcome.wasted,
+        "tokens": outcome.tokens,
+        "effects": outcome.effects,
+        "tasks": len(outcome.tasks),
+        "escalations": outcome.escalations,
+        "events": [event_document(entry) for entry in outcome.events],
+    }
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 172_800:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
+
+
+# -- the tables -------------------------------------------------------------------------------------------------------
+
+
+def _endings(found: dict[str, Any]) -> Iterable[Sequence[str]]:
+    if found["completed"]:
+        yield str(found["completed"]), _percent(found["completed"] / found["runs"]), "completed"
+    for one in found["failures"]:
+        yield str(one["count"]), _percent(one["share"]), f"failed: {one['code']}  ({_short(one['message'], 100)})"
+    for one in found["stalls"]:
+        yield str(one["count"]), _percent(one["share"]), f"stalled, waiting for {one['waits_for']}"
+
+
+def _paths(found: dict[str, Any], most: int) -> Iterable[Sequence[str]]:
+    for one in found["paths"][:most]:
+        yield str(one["count"]), _percent(one["share"]), one["path"]
+
+
+def _numbers(found: dict[str, Any]) -> Iterable[Sequence[str]]:
+    yield "A run", "mean", "median", "95 %", "least", "most"
+    for name, (title, shown) in _TITLES.items():
+        values = found["numbers"][name]
+        if values is not None and (values["max"] > 0 or name in _ALWAYS):
+            yield title, *(shown(values[key]) for key in ("mean", "p50", "p95", "min", "max"))
+
+
+def _roles(found: dict[str, Any]) -> Iterable[Sequence[str]]:
+    yield "Role", "tasks/run", "time", "waits", "cost/run", "repeated", "failed", "says", "is", "lies"
+    for name, one in found["roles"].items():
+        yield (
+            name,
+            f"{one['tasks_per_run']:.2f}",
+            "" if one["seconds"] is None else duration(one["seconds"]),
+            "" if one["seconds_waiting"] is None else duration(one["seconds_waiting"]),
+            f"${one['cost_per_run']:.2f}",
+            str(one["repeats"]),
+            str(one["failed"]),
+            _score(one["confidence"]),
+            _score(one["quality"]),
+            str(one["lies"]),
+        )
+
+
+def _steps(found: dict[str, Any]) -> Iterable[Sequence[str]]:
+    yield "Step", "reached", "tasks/run", "failed", "withdrawn", "verdicts"
+    for name, one in found["steps"].items():
+        total = sum(one["verdicts"].values())
+        said = ", ".join(f"{word} {_percent(count / total).strip()}" for word, count in one["verdicts"].items())
+        yield (
+            name,
+            _percent(one["reached"]),
+            f"{one['tasks_per_run']:.2f}",
+            str(one["failed"]),
+            str(one["withdrawn"]),
+            said,
+        )
+
+
+def _calibration(found: dict[str, Any]) -> Iterable[Sequence[str]]:
+    yield "says", "tasks", "says, mean", "is, mean", "good"
+    for one in found["calibration"]:
+        yield (
+            f"{one['from']:.1f}–{one['to']:.1f}",
+            str(one["tasks"]),
+            _score(one["confidence"]),
+            _score(one["quality"]),
+            _percent(one["good"]),
+        )
+
+
+def _results(found: dict[str, Any]) -> Iterable[Sequence[str]]:
+    for one in found["results"]:
+        yield str(one["count"]), _percent(one["share"]), _short(one["result"], 120)
+
+
+def _table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns side by side: the last one to the left, numbers to the right, the first as its head says."""
+    cells = [list(row) for row in rows]
+    if not cells:
+        return []
+    width = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    left = {0} if not cells[0][0].isdigit() else set[int]()
+    if not any(character.isdigit() for character in cells[-1][-1][:1]) or len(cells[0]) == 3:
+        left.add(len(width) - 1)
+    return [
+        "  "
+        + "  ".join(
+            text.ljust(width[column]) if column in left else text.rjust(width[column])
+            for column, text in enumerate(row)
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _short(value: Any, width: int = _SHOWN) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def _dollars(value: float) -> str:
+    return f"${value:.2f}"
+
+
+def _amount(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _whole(value: float) -> str:
+    return f"{round(value):,}".replace(",", " ")
+
+
+_TITLES = {
+    "seconds": ("time", duration),
+    "cost_usd": ("cost", _dollars),
+    "wasted_usd": ("of it on attempts that came to nothing", _dollars),
+    "tokens": ("tokens", _whole),
+    "tasks": ("tasks", _amount),
+    "repeats": ("attempts repeated", _amount),
+    "retries": ("done again for low confidence", _amount),
+    "revisions": ("done again for a reviewer", _amount),
+    "escalations": ("escalations", _amount),
+    "questions": ("questions to people", _amount),
+    "unanswered": ("of them not answered in time", _amount),
+    "checks_failed": ("checks failed", _amount),
+    "conflicts": ("merge conflicts", _amount),
+    "confidence": ("confidence", _score),
+    "quality": ("true quality of the result", _score),
+}
+_ALWAYS = frozenset({"seconds", "cost_usd", "tasks", "escalations", "confidence"})
