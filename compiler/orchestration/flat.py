@@ -91,13 +91,15 @@ def _sources(value: Value) -> list[Source]:
 
 def confidence_in(record: Value) -> float | None:
     """The confidence that a record names; of several records the least, of anything else none."""
-    inner = bare(record)
+    inner, own = bare(record), confidence_of(record)
+    if own is not None:
+        return own
     if isinstance(inner, list):
         parts = [confidence_in(one) for one in cast("list[Value]", inner)]
         known = [part for part in parts if part is not None]
         return min(known) if known and len(known) == len(parts) else None
     if not isinstance(inner, dict):
-        return confidence_of(record)
+        return None
     said = bare(cast("dict[str, Value]", inner).get("confidence"))
     return float(said) if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1 else None
 

@@ -15,7 +15,7 @@ from compiler.patterns.shapes import ANY, NUMBER, SCORE, Shape, Symbol, of_schem
 from compiler.patterns.templates import Templates
 from compiler.patterns.writing import Writer
 
-_LOCALS = ("results", "began")
+_LOCALS = ("results", "began", "task")
 _TAKEN = (
     RESERVED | frozenset(HOST_FUNCTION_NAMES) | frozenset(PROGRAM_GLOBALS) | frozenset(FUNCTIONS) | frozenset(_LOCALS)
 )
@@ -104,7 +104,7 @@ class FlatLowering(Writer):
         if step.output is None:
             return name
         shown = self._allocate(name, "output")
-        self._emit(indent, f"let {shown} = {self._output(step.output, scope)}")
+        self._emit(indent, f"let {shown} = graded({self._output(step.output, scope)}, {name})")
         scope.symbols[step.id] = Symbol(shown, ANY)
         return shown
 
@@ -145,7 +145,8 @@ class FlatLowering(Writer):
         strategy = execution.get("strategy", "parallel")
         if strategy == "sequential" and not execution.get("stopOnError", False):
             options["onError"] = '"continue"'
-        call = f"assign({self._agents[step.id]}, {task}, {_object(options)})"
+        self._emit(inner, f"const task = {task}")
+        call = f"assign({self._agents[step.id]}, task, {_object(options)})"
         many = _manner(step)
         function = "sequential" if strategy == "sequential" else "parallel"
         self._emit(inner, f"const results = {function}([")
