@@ -41,7 +41,7 @@ from schemas.agents import (
     TaskRefused,
     TaskResult,
 )
-from schemas.base import Failure
+from schemas.base import LONGEST_TOKEN, Failure
 from shared import subjects
 from shared.bus import Bus, BusError, EventTooLarge
 from shared.enrolment import Enrolment
@@ -81,7 +81,9 @@ class Agent:
         given: Mapping[str, str] = os.environ if url is None else {}  # noqa: TID251 - a runtime says in it who this program is
         self.id = given.get("PARALLAX_AGENT_ID") or name
         if not subjects.is_token(self.id):
-            raise AgentError(f"{name!r} cannot be an agent's name: use letters, digits, - and _, at most 128 of them.")
+            raise AgentError(
+                f"{name!r} cannot be an agent's name: use letters, digits, - and _, at most {LONGEST_TOKEN} of them."
+            )
         if isinstance(capabilities, str):
             raise AgentError(f"capabilities is a list of words; write [{capabilities!r}].")
         if max_concurrency < 1:

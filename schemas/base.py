@@ -16,7 +16,14 @@ ROLE_ID_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 ExecutionId = Annotated[str, Meta(pattern=EXECUTION_ID_PATTERN)]
 """The idempotency key of a request and the second token of every event subject."""
 
-Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+LONGEST_SESSION = 128
+"""So long the name of a session may be: a role's id (64) and a number, or what a program calls it."""
+
+LONGEST_TOKEN = 200
+"""So long a token may be. An agent's id is the longest one: execution id (64), session (128) and what tells it from
+others (8). A file is named after it, with an affix or two, and no file's name is longer than 255 bytes."""
+
+Token = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_-]{{1,{LONGEST_TOKEN}}}$")]
 """One token of a subject: an agent id, a task id, a session."""
 
 Score = Annotated[float, Meta(ge=0.0, le=1.0)]

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 
 import msgspec
 
+from schemas.base import LONGEST_SESSION, LONGEST_TOKEN
+
 _ENCODER = msgspec.json.Encoder(order="sorted")
+
+_MARK = 7
+"""A hyphen and six digits of a digest, at the end of an agent's id."""
+
+_PLAIN_SESSION = re.compile(r"[A-Za-z][A-Za-z0-9_]*-[0-9]+")
+_SESSION = re.compile(rf"[A-Za-z][A-Za-z0-9_-]{{0,{LONGEST_SESSION - 1}}}")
 
 
 def new_id() -> str:
@@ -18,13 +27,35 @@ def new_id() -> str:
 
 
 def task_id(execution_id: str, path: str) -> str:
-    """The id of the task that the effect at `path` of an execution asks for."""
-    return f"{execution_id}-{path.replace('.', '_')}"
+    """The id of the task that the effect at `path` of an execution asks for.
+
+    A path that is too long for a token, in a program that is nested deeply, is cut and told apart by its digest.
+    """
+    name = f"{execution_id}-{path.replace('.', '_')}"
+    if len(name) <= LONGEST_TOKEN:
+        return name
+    return f"{name[: LONGEST_TOKEN - 33]}-{digest(name)[:32]}"
 
 
 def agent_id(execution_id: str, session: str) -> str:
-    """The id of the agent that fills a session of an execution."""
-    return f"{execution_id}-{session}"
+    """The id of the agent that fills a session of an execution.
+
+    Hyphens may be in both, so that `a` with `b-c-1` would be named like `a-b` with `c-1`: a session whose role has one
+    is told apart by its digest.
+    """
+    name = f"{execution_id}-{session}"
+    return name if _PLAIN_SESSION.fullmatch(session) else f"{name}-{digest([execution_id, session])[: _MARK - 1]}"
+
+
+def session_of(execution_id: str, agent_id: str) -> str:
+    """The session that an agent of an execution fills; the agent's own id when it is not one of the execution's."""
+    session = agent_id.removeprefix(f"{execution_id}-")
+    return session if session == agent_id or _PLAIN_SESSION.fullmatch(session) else session[:-_MARK]
+
+
+def is_session(text: str) -> bool:
+    """Whether a text can name a session: a part of a branch, of a path, and of its agent's id."""
+    return _SESSION.fullmatch(text) is not None
 
 
 def digest(value: object) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from schemas.base import LONGEST_TOKEN
+
 # -- streams ----------------------------------------------------------------------------------------------------------
 
 STREAM_REQUESTS = "PARALLAX_REQUESTS"
@@ -178,7 +180,7 @@ def requeued(durable: str) -> str:
 # -- tokens -----------------------------------------------------------------------------------------------------------
 
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_TOKEN}}}")
 
 
 def is_execution_id(text: str) -> bool:

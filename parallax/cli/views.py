@@ -20,6 +20,7 @@ from parallax.client import Client
 from parallax.client_events import Data, Event, Status, status_of
 from schemas.events import ENDINGS
 from shared.clock import SYSTEM_CLOCK
+from shared.ids import session_of
 
 
 @click.command()
@@ -186,7 +187,7 @@ def logs(execution_id: str, agent: str | None, follow: bool, as_json: bool, data
         execution = await known(client, execution_id)
         out = console()
         async for line in execution.output(follow=follow):
-            session = line.agent_id.removeprefix(f"{execution_id}-")
+            session = session_of(execution_id, line.agent_id)
             if agent and agent not in (line.agent_id, session, session.rpartition("-")[0]):
                 continue
             if as_json:

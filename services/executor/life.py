@@ -143,6 +143,10 @@ class Life(Interruptible):
         """Finds a session for the next attempt, and has it prepared or begins at once."""
         desk, request = self._desk, self._request
         self._let_go_of_agent()
+        refused = desk.sessions.refusal(request)
+        if refused is not None:
+            await self._append(machine.failed(self.state, refused, interrupted=False, jitter=0.0))
+            return
         if self.state.delay_ms:
             await self.unless_withdrawn(desk.clock.sleep(self.state.delay_ms / 1000))
             self.state = machine.waited(self.state)

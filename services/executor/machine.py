@@ -31,7 +31,15 @@ MAX_INTERRUPTIONS = 20
 """So often a task may lose its agent through no fault of its own."""
 
 FINAL = frozenset(
-    {"task_timeout", "no_agent", "program_not_found", "unsupported_agent", "result_too_large", "too_many_questions"}
+    {
+        "task_timeout",
+        "no_agent",
+        "bad_session",
+        "program_not_found",
+        "unsupported_agent",
+        "result_too_large",
+        "too_many_questions",
+    }
 )
 """Failures that another attempt cannot mend."""
 

@@ -6,12 +6,13 @@ import asyncio
 from collections import OrderedDict
 
 from schemas.agents import AgentSpec
-from schemas.base import Failure
+from schemas.base import LONGEST_SESSION, Failure
 from schemas.events import AgentSpawnRequested, TaskRequested, WaitReason
 from services.executor.runtimes import RUNTIME, RuntimeWatch
 from services.executor.views import AgentView, ExecutionView, Views
 from shared.bus import Bus
 from shared.ids import agent_id as id_of_session
+from shared.ids import is_session
 
 _REMEMBERED = 20_000
 _LOOK_EVERY_S = 1.0
@@ -92,6 +93,16 @@ class Sessions:
         self._agents: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     # -- free agents --------------------------------------------------------------------------------------------------
+
+    def refusal(self, request: TaskRequested) -> Failure | None:
+        """Why the session that a program names cannot be one; None when it can, or the program names none."""
+        if not request.session or is_session(request.session):
+            return None
+        message = (
+            f"{request.session[:80]!r} cannot name a session of {request.role}: it takes a letter, then letters, "
+            f"digits, - and _, at most {LONGEST_SESSION} of them."
+        )
+        return Failure(code="bad_session", message=message, where=request.role)
 
     def spawns(self, request: TaskRequested) -> bool:
         """Whether the agents of the task's role are started for it."""

@@ -24,7 +24,7 @@ _STREAMS = ("/events/stream", "/output")
 _LONG = ("/replay", "/workspaces/{id}", "/diff")
 _PURE = ("/validate", "/compile")
 _RUNS = {"/api/executions", "/api/patterns/{name}/execute"}
-_PATTERNS = {"wait": r"^\d{1,12}(\.\d{1,6})?(ms|s|m|h)?$", "session": r"^[A-Za-z0-9_-]{0,128}$"}
+_PATTERNS = {"wait": r"^\d{1,12}(\.\d{1,6})?(ms|s|m|h)?$", "session": r"^[A-Za-z0-9_-]{0,200}$"}
 _ENUMS = {
     ("/api/executions", "status"): EXECUTION_STATUSES,
     ("/api/questions", "status"): QUESTION_STATUSES,

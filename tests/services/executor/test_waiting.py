@@ -181,6 +181,17 @@ async def test_while_etcd_is_away_running_tasks_go_on_and_new_ones_wait(nats_url
         await rooms.wait_for(placed, TaskCompleted, within_s=25)
 
 
+async def test_a_name_that_cannot_be_a_session_fails_the_task(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """A program may name a session as it likes; what would be no part of a path ends its task, with the rule."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("executor")
+        for name in ("../../x", "s" * 129, "1st"):
+            request = await rooms.request(agent=command("pass"), session=name)
+            failed = await rooms.wait_for(request, TaskFailed)
+            assert (failed.error.code, failed.error.where) == ("bad_session", "worker")
+            assert "letters, digits, - and _, at most 128" in failed.error.message
+
+
 def test_each_reason_is_said_once_for_an_attempt_and_only_when_it_lasts() -> None:
     """A pause does not count, a new reason begins anew, and another attempt may say the same again."""
     request = TaskRequested(
