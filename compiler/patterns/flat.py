@@ -29,7 +29,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "merge": ("deep", "shallow", "concat", "union"),
 }
 ALL_METHODS = tuple(word for words in METHODS.values() for word in words)
-_CONFLICTS = ("first", "last", "highest_confidence", "omit", "fail")
+CONFLICTS = ("first", "last", "highest_confidence", "omit", "fail")
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,57}\Z")
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)\Z")
 _NOT_IDS = frozenset({"input", "human", "results", "validResults", "vote", "consensus", "merged", "first", "execution"})
@@ -299,7 +299,7 @@ class _Reader:
             "minVotes": view.integer("minVotes", least=1, most=1000),
             "threshold": view.number("threshold"),
             "fields": [word for word, _ in view.texts("fields")] or None,
-            "conflictResolution": view.choice("conflictResolution", _CONFLICTS, "") or None,
+            "conflictResolution": view.choice("conflictResolution", CONFLICTS, "") or None,
             "deduplication": view.flag("deduplication"),
         }
         if (weights := view.get("weights")) is not None:

@@ -11,7 +11,7 @@ from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View, to_json
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null", "any")
-_KEYS = (
+FIELD_KEYS = (
     "type", "description", "required", "default", "minLength", "maxLength", "pattern", "format", "enum", "minimum",
     "maximum", "multipleOf", "items", "minItems", "maxItems", "uniqueItems", "properties", "additionalProperties",
 )  # fmt: skip
@@ -48,7 +48,7 @@ def _field(name: str, node: Node, report: Report, depth: int) -> dict[str, Any]:
         return {"type": _type(str(node.value), node, report)}
     if node.kind == "null":
         return {"type": "any"}
-    view = View(node, report, f"field {name!r}", _KEYS)
+    view = View(node, report, f"field {name!r}", FIELD_KEYS)
     if not view.valid or depth > _MAX_DEPTH:
         return {"type": "any"}
     made: dict[str, Any] = {"type": "any"}

@@ -9,13 +9,13 @@ from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View
 
-_KEYS: dict[str, tuple[str, ...]] = {
+ORACLE_KEYS: dict[str, tuple[str, ...]] = {
     "command": ("type", "run", "cwd", "timeoutMs", "passConfidence", "failConfidence", "scorePattern", "weight"),
     "agent": ("type", "role", "rubric", "timeoutMs", "passConfidence", "failConfidence", "weight"),
     "checklist": ("type", "criteria", "weighting", "weight"),
     "human": ("type", "prompt", "timeoutMs", "onTimeout", "passConfidence", "failConfidence", "weight"),
 }
-_TYPES = (*_KEYS, "history")
+_TYPES = (*ORACLE_KEYS, "history")
 _COMBINE = ("min", "weighted", "product")
 
 
@@ -55,11 +55,11 @@ def _oracle(node: Node, report: Report, what: str) -> dict[str, Any] | None:
             message = f"a history oracle of {what} cannot be honoured: outcomes are not recorded yet"
             report.error("unsupported", named.line, named.column, message, "Use a command oracle.")
             return None
-        if kind not in _KEYS:
+        if kind not in ORACLE_KEYS:
             hint = did_you_mean(kind, _TYPES, f"One of {', '.join(_TYPES)}.")
             report.error("unknown-oracle", named.line, named.column, f"there is no oracle of type {named.raw!r}", hint)
             return None
-    view = View(node, report, f"the {kind} oracle of {what}", _KEYS[kind])
+    view = View(node, report, f"the {kind} oracle of {what}", ORACLE_KEYS[kind])
     if not view.valid:
         return None
     made: dict[str, Any] = {"type": kind}

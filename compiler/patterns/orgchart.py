@@ -16,11 +16,11 @@ from compiler.patterns.steps import StepReader
 from compiler.patterns.view import View, to_json
 from schemas.patterns import WorkspaceSpec
 
-_KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
+CHART_KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
 _FLAT = frozenset({"agents", "execution", "aggregation", "validation", "groups", "steps"})
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
-_WORKSPACE_KEYS = ("enabled", "push", "branchStrategy", "createPr", "pr")
+WORKSPACE_KEYS = ("enabled", "push", "branchStrategy", "createPr", "pr")
 
 
 def read_org_chart(root: Node, report: Report) -> OrgChart | None:
@@ -28,7 +28,7 @@ def read_org_chart(root: Node, report: Report) -> OrgChart | None:
     if root.kind != "map":
         report.error("wrong-type", root.line, root.column, "a pattern is a map with a name, a structure and a workflow")
         return None
-    view = View(root, report, "the pattern", _KEYS)
+    view = View(root, report, "the pattern", CHART_KEYS)
     chart = _heading(view, root, report)
     structure, workflow = view.get("structure"), view.get("workflow")
     if structure is None:
@@ -113,7 +113,7 @@ def _metadata(view: View, report: Report, chart: dict[str, Any]) -> None:
 
 
 def _workspace(node: Node, report: Report) -> WorkspaceSpec:
-    view = View(node, report, "workspace", _WORKSPACE_KEYS)
+    view = View(node, report, "workspace", WORKSPACE_KEYS)
     push, creates = view.flag("push"), view.flag("createPr")
     if creates:
         place = view.key("createPr")

@@ -17,7 +17,7 @@ RESERVED_ROLES = {
     HUMAN: "it names the person who answers questions",
     "result": "the branch parallax/<execution>/result is the execution's own",
 }
-_KEYS = (
+ROLE_KEYS = (
     "id", "name", "description", "agentType", "type", "capabilities", "reportsTo", "minInstances", "maxInstances",
     "singleton", "expertise", "agentConfig", "confidence", "verify", "threadConfig",
 )  # fmt: skip
@@ -26,7 +26,7 @@ _REFUSED = {
 }
 _REFUSED_ESCALATION = {"topicRoutes": "questions are not routed by topic yet"}
 _BOTH = ("command", "env")
-_THREAD_KEYS = ("enabled", "objective", "approvalPreset", "workspace", "policy", "env", "metadata")
+THREAD_KEYS = ("enabled", "objective", "approvalPreset", "workspace", "policy", "env", "metadata")
 
 
 def read_structure(node: Node, report: Report) -> dict[str, Role]:
@@ -84,7 +84,7 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
     role_id = key.raw
     if not _usable_id(key, report):
         return None
-    view = View(node, report, f"role {role_id!r}", _KEYS)
+    view = View(node, report, f"role {role_id!r}", ROLE_KEYS)
     if not view.valid:
         return None
     if view.has("id") and (named := view.text("id")) and named != role_id:
@@ -256,7 +256,7 @@ def _thread(view: View, report: Report, fields: dict[str, Any]) -> None:
     node = view.get("threadConfig")
     if node is None:
         return
-    thread = View(node, report, f"threadConfig of {view.what}", _THREAD_KEYS)
+    thread = View(node, report, f"threadConfig of {view.what}", THREAD_KEYS)
     if not thread.valid or thread.flag("enabled", True) is False:
         return
     if objective := thread.text("objective"):

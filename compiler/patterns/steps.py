@@ -14,8 +14,8 @@ from compiler.patterns.view import View, describe
 METHODS = ("consensus", "majority", "merge", "best", "all", "weighted", "custom")
 RESERVED_IDS = frozenset({"input", "workspace", "context"})
 
-_COMMON = ("type", "id", "timeoutMs", "onError")
-_KEYS: dict[str, tuple[str, ...]] = {
+COMMON_KEYS = ("type", "id", "timeoutMs", "onError")
+STEP_KEYS: dict[str, tuple[str, ...]] = {
     "assign": ("role", "task", "input", "timeout"),
     "parallel": ("steps", "maxConcurrency", "strategy", "minResults"),
     "sequential": ("steps",),
@@ -49,7 +49,7 @@ class StepReader:
         kind = self._type(node)
         if kind is None:
             return None
-        view = View(node, self._report, f"the {kind} step", (*_COMMON, *_KEYS[kind]))
+        view = View(node, self._report, f"the {kind} step", (*COMMON_KEYS, *STEP_KEYS[kind]))
         step_id = view.text("id") or default_id
         if not _ID.match(step_id) or step_id in RESERVED_IDS:
             place = view.get("id") or node

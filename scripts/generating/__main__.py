@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from scripts.generating import asyncapi, vocabulary, wire
+from scripts.generating import asyncapi, pattern_schema, vocabulary, wire
 from scripts.generating.pages import bus, commands, data_model, events, http, settings
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,7 @@ def documents(root: Path = ROOT) -> dict[str, str]:
     return {
         "schemas/json_schema.json": as_json(vocabulary.json_schema()),
         "schemas/asyncapi.json": as_json(asyncapi.document(project["version"])),
+        "schemas/pattern.schema.json": as_json(pattern_schema.document()),
         "docs/reference/bus.md": bus.render(),
         "docs/reference/commands.md": commands.render(),
         "docs/reference/data-model.md": data_model.render(root),
