@@ -6,19 +6,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from compiler.patterns.reader import Node, read_yaml
 from compiler.patterns.report import Report
 from compiler.patterns.view import View, to_json
 from parallax.simulation.distributions import Distribution
 from parallax.simulation.model import (
-    AgentModel,
     Agents,
     FollowsQuality,
-    People,
-    Platform,
     SignalModel,
-    Workspace,
     changed,
+    merged,
 )
 from parallax.simulation.number_nodes import MANY, SHARE, TIME, Bounds, read_distribution, wrong_kind
 from schemas.base import Model
@@ -34,7 +33,7 @@ _NUMBERS: dict[str, tuple[str, Bounds]] = {
     "improvement": ("improvement", SHARE),
     "lie": ("lie", SHARE),
 }
-_SHARES = ("lying", "disagreement")
+_SHARES = ("lying", "disagreement", "changes")
 _FAILURES = ("error", "crash", "silent", "timeout", "empty")
 _REVIEW = ("sensitivity", "specificity", "reject")
 _AGENT = (*_NUMBERS, "confidence", *_SHARES, "failure", "results", "review", "verify")
@@ -54,14 +53,14 @@ def read_agents(text: str, *, filename: str) -> AgentsResult:
     if not text.strip() or all(line.lstrip().startswith("#") or not line.strip() for line in text.splitlines()):
         return AgentsResult(agents=Agents())
     root = read_yaml(text, report)
-    agents = None if root is None else _agents(root, report)
+    agents = None if root is None else _agents(root, report, Agents())
     return AgentsResult(agents=None if report.failed else agents, diagnostics=report.sorted())
 
 
-def agents_from(values: Mapping[str, Any], *, source: str = "agents") -> AgentsResult:
-    """As `read_agents`, for the same structure as Python or JSON data."""
+def agents_from(values: Mapping[str, Any], *, source: str = "agents", base: Agents | None = None) -> AgentsResult:
+    """As `read_agents`, for the same structure as Python or JSON data, which may say what differs from `base`."""
     report = Report(source, "")
-    agents = _agents(node_of(values), report)
+    agents = _agents(node_of(values), report, base or Agents())
     return AgentsResult(agents=None if report.failed else agents, diagnostics=report.sorted())
 
 
@@ -83,21 +82,27 @@ def node_of(value: Any) -> Node:
     return Node(kind="text", value=str(value), raw=str(value), line=0, column=0)
 
 
-def _agents(root: Node, report: Report) -> Agents:
+def _agents(root: Node, report: Report, base: Agents) -> Agents:
     view = View(root, report, "the agents file", _FILE)
-    made: dict[str, Any] = {"default": changed(AgentModel(), _agent(view.get("default"), "default", report))}
-    if (good := view.number("good")) is not None:
-        made["good"] = good
-    for key in ("roles", "steps"):
-        made[key] = {
-            name.raw: _agent(value, f"{key[:-1]} {name.raw!r}", report)
-            for name, value in _entries(view, key, named=key == "roles")
-        }
-    made["signals"] = {name.raw: _signal(name.raw, value, report) for name, value in _entries(view, "signals")}
-    for key, read in (("people", _people), ("workspace", _workspace), ("platform", _platform)):
-        if (node := view.get(key)) is not None:
-            made[key] = read(node, report)
-    return Agents(**made)
+    good = view.number("good")
+    return Agents(
+        good=base.good if good is None else good,
+        default=changed(base.default, _agent(view.get("default"), "default", report)),
+        roles=_sections(view, "roles", base.roles),
+        steps=_sections(view, "steps", base.steps),
+        people=replace(base.people, **_people(view.get("people"), report)),
+        signals=base.signals
+        | {name.raw: _signal(name.raw, value, report) for name, value in _entries(view, "signals")},
+        workspace=replace(base.workspace, **_workspace(view.get("workspace"), report)),
+        platform=replace(base.platform, **_platform(view.get("platform"), report)),
+    )
+
+
+def _sections(view: View, key: str, base: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    made = dict(base)
+    for name, node in _entries(view, key, named=key == "roles"):
+        made[name.raw] = merged(made.get(name.raw, {}), _agent(node, f"{key[:-1]} {name.raw!r}", view.report))
+    return made
 
 
 def _entries(view: View, key: str, *, named: bool = False) -> Iterable[tuple[Node, Node]]:
@@ -194,7 +199,9 @@ def _distribution(view: View, key: str, bounds: Bounds) -> Distribution | None:
     return None if node is None else read_distribution(node, f"{key!r} of {view.what}", bounds, view.report)
 
 
-def _people(node: Node, report: Report) -> People:
+def _people(node: Node | None, report: Report) -> dict[str, Any]:
+    if node is None:
+        return {}
     view = View(node, report, "people", ("seconds", "answers", "approveGood", "approveBad", "choices"))
     keys = {"answers": "answers", "approveGood": "approve_good", "approveBad": "approve_bad"}
     made = _shares(view, keys) | _timed(view)
@@ -204,7 +211,7 @@ def _people(node: Node, report: Report) -> People:
         else:
             weights = View(choices, report, "the choices", [key.raw for key, _ in choices.pairs])
             made["choices"] = {key.raw: weights.number(key.raw, 0.0, most=1e9) for key, _ in choices.pairs}
-    return People(**made)
+    return made
 
 
 def _signal(name: str, node: Node, report: Report) -> SignalModel:
@@ -215,16 +222,20 @@ def _signal(name: str, node: Node, report: Report) -> SignalModel:
     return SignalModel(**made, data=view.json("data"))
 
 
-def _workspace(node: Node, report: Report) -> Workspace:
+def _workspace(node: Node | None, report: Report) -> dict[str, Any]:
+    if node is None:
+        return {}
     view = View(node, report, "workspace", ("conflict", "seconds"))
-    return Workspace(**_shares(view, {"conflict": "conflict"}), **_timed(view))
+    return _shares(view, {"conflict": "conflict"}) | _timed(view)
 
 
-def _platform(node: Node, report: Report) -> Platform:
+def _platform(node: Node | None, report: Report) -> dict[str, Any]:
+    if node is None:
+        return {}
     view = View(node, report, "platform", ("retries", "instances", "silenceMs"))
     wanted = {
         "retries": view.integer("retries", most=100),
         "instances": view.integer("instances", least=1, most=10_000),
         "silence_ms": view.integer("silenceMs", least=1),
     }
-    return Platform(**{name: value for name, value in wanted.items() if value is not None})
+    return {name: value for name, value in wanted.items() if value is not None}

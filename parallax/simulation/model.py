@@ -51,7 +51,8 @@ class Checking(Model, frozen=True, kw_only=True):
 
 
 class AgentModel(Model, frozen=True, kw_only=True):
-    """One role's agents. `confidence` None: they report none. `quality` is the truth about a piece of work, 0 to 1."""
+    """One role's agents. `confidence` None: they report none. `quality` is the truth about a piece of work, 0 to 1;
+    `changes` how often work changes files, where there is a workspace."""
 
     seconds: Distribution = LogNormal(median=90, p95=300)
     cost_usd: Distribution = LogNormal(median=0.12, p95=0.6)
@@ -66,6 +67,7 @@ class AgentModel(Model, frozen=True, kw_only=True):
     results: list[Json] = msgspec.field(default_factory=lambda: ["Answer A", "Answer B", "Answer C"])
     disagreement: float = 0.05
     review: Reviewing = Reviewing()
+    changes: float = 1.0
     verify: Checking = Checking()
 
 
@@ -134,6 +136,10 @@ class Cast:
         return known
 
 
+PARTS = frozenset({"failure", "review", "verify"})
+"""Fields of `AgentModel` that have fields of their own."""
+
+
 def changed(model: AgentModel, changes: dict[str, Any]) -> AgentModel:
     """The model with some fields changed; a dict as a field's value changes fields of that field."""
     fields = {
@@ -143,5 +149,7 @@ def changed(model: AgentModel, changes: dict[str, Any]) -> AgentModel:
     return msgspec.structs.replace(model, **fields) if fields else model
 
 
-PARTS = frozenset({"failure", "review", "verify"})
-"""Fields of `AgentModel` that have fields of their own."""
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Two sets of changes as one, the second over the first."""
+    parts = {name: {**first.get(name, {}), **second[name]} for name in second if name in PARTS}
+    return {**first, **second, **parts}

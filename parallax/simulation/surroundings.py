@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from parallax.simulation.draws import Draws
@@ -62,7 +62,7 @@ def checked(
     if not workspace:
         message = f"There is no worktree to verify for {request.role or 'it'}."
         error, oracles = Failure(code="verification_failed", message=message), []
-    quality = known.quality if known is not None and known.quality is not None else works.latest()
+    quality = known.quality if known is not None and known.quality is not None else works.latest(asked.effect)
     good = quality is None or quality >= cast_of.agents.good
     model, results, ms = cast_of.model(role, step).verify, list[OracleResult](), 0
     for oracle in oracles:
@@ -112,9 +112,9 @@ def combined(request: Verify, oracles: list[Oracle], results: list[OracleResult]
             return min(scores)
 
 
-def conflicts(workspace: Workspace, request: Integrate, draws: Draws) -> bool:
-    """Whether the commits of a step cannot be merged: any two of different sessions may be in each other's way."""
-    count = len({contribution.session for contribution in request.commits})
+def conflicts(workspace: Workspace, request: Integrate, changed: Collection[str], draws: Draws) -> bool:
+    """Whether the commits of a step cannot be merged: any two with changes, of different sessions, may collide."""
+    count = len({contribution.session for contribution in request.commits if contribution.commit in changed})
     return draws.chance(1.0 - (1.0 - workspace.conflict) ** (count * (count - 1) // 2))
 
 

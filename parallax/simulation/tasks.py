@@ -42,8 +42,8 @@ class World(Protocol):
         """Puts an event into the log, and lets the program hear of it."""
         ...
 
-    def commit_of(self, record: TaskRecord) -> str:
-        """The commit with what a task changed; empty where nothing was."""
+    def commit_of(self, record: TaskRecord, *, changed: bool) -> str:
+        """The commit after a task; empty where nobody keeps any."""
         ...
 
 
@@ -166,7 +166,7 @@ class Job:
         record.verdict, record.lied = turn.verdict, turn.lied
         record.cost_usd = round(record.cost_usd + turn.usage.cost_usd, 4)
         record.tokens += turn.usage.input_tokens + turn.usage.output_tokens
-        commit = world.commit_of(record)
+        commit = world.commit_of(record, changed=turn.changed)
         world.works.done(record, commit)
         self._end(
             "completed",
@@ -182,7 +182,7 @@ class Job:
                 confidence=turn.confidence,
                 confidence_source="" if turn.confidence is None else "self_report",
                 commit=commit,
-                files=[f"{record.name}.txt"] if commit else [],
+                files=[f"{record.name}.txt"] if commit and turn.changed else [],
                 usage=turn.usage,
                 duration_ms=world.clock.now_ms - self._turn_from_ms,
                 step=self._request.step,

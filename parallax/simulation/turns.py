@@ -31,6 +31,7 @@ class Turn(Model, frozen=True, kw_only=True):
     quality: float | None = None
     verdict: str = ""
     lied: bool = False
+    changed: bool = False
     message: str = ""
 
 
@@ -125,19 +126,20 @@ class Crew:
         if ending == "timeout":
             return Turn(ending="timeout", ms=0, usage=usage)
         if record.kind == "verdict":
-            turn = self._verdict(model, draws, request, ms, usage)
+            turn = self._verdict(model, draws, request, record.path, ms, usage)
         else:
-            turn = self._work(model, draws, request, ms, usage)
+            turn = self._work(model, draws, request, record.path, ms, usage)
         return turn if ending == "ok" else _emptied(turn)
 
-    def _work(self, model: AgentModel, draws: Draws, request: Task, ms: int, usage: Usage) -> Turn:
-        quality = self._quality(model, draws, request)
+    def _work(self, model: AgentModel, draws: Draws, request: Task, path: str, ms: int, usage: Usage) -> Turn:
+        quality = self._quality(model, draws, request, path)
         good = quality >= self._cast.agents.good
         lied = draws.chance(model.lying) and not good
         confidence = clipped(model.lie.sample(draws)) if lied else _confidence(model, draws, quality)
         others = model.results[1:]
         away = draws.chance(model.disagreement) if good else True
         result = draws.one_of(others) if away and others else model.results[0]
+        changed = draws.chance(model.changes)
         return Turn(
             ending="ok",
             ms=ms,
@@ -146,11 +148,12 @@ class Crew:
             confidence=None if model.confidence is None else confidence,
             quality=quality,
             lied=lied and model.confidence is not None,
+            changed=changed,
         )
 
-    def _quality(self, model: AgentModel, draws: Draws, request: Task) -> float:
+    def _quality(self, model: AgentModel, draws: Draws, request: Task, path: str) -> float:
         fresh = clipped(model.quality.sample(draws))
-        before = self._works.before(request)
+        before = self._works.before(request, path)
         why = again(request)
         if before is None or not why:
             return fresh
@@ -158,8 +161,8 @@ class Crew:
             return max(fresh, before)
         return clipped(before + (1.0 - before) * clipped(model.improvement.sample(draws)))
 
-    def _verdict(self, model: AgentModel, draws: Draws, request: Task, ms: int, usage: Usage) -> Turn:
-        quality = self._works.judged(request)
+    def _verdict(self, model: AgentModel, draws: Draws, request: Task, path: str, ms: int, usage: Usage) -> Turn:
+        quality = self._works.judged(request, path)
         good = quality is None or quality >= self._cast.agents.good
         objects = draws.chance(1.0 - model.review.specificity if good else model.review.sensitivity)
         rejects = draws.chance(model.review.reject)
@@ -190,7 +193,7 @@ class Crew:
         record: TaskRecord,
     ) -> Turn:
         ms, usage = milliseconds(model.seconds, draws), _usage(model, draws)
-        drawn = clipped(model.quality.sample(draws))
+        drawn, changed = clipped(model.quality.sample(draws)), draws.chance(model.changes)
         try:
             said = script(task)
             value = _driven(cast("Coroutine[Any, Any, Any]", said)) if inspect.iscoroutine(said) else said
@@ -210,7 +213,7 @@ class Crew:
                 usage = _costing(usage, given.cost_usd)
         word = ""
         if record.kind == "verdict":
-            word, quality = read_verdict(result).word, self._works.judged(request)
+            word, quality = read_verdict(result).word, self._works.judged(request, record.path)
         return Turn(
             ending="ok",
             ms=ms,
@@ -219,6 +222,7 @@ class Crew:
             confidence=given.confidence,
             quality=quality,
             verdict=word,
+            changed=changed and record.kind == "work",
         )
 
 

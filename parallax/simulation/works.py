@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from compiler.orchestration.verdicts import INSTRUCTION
+from compiler.prism.machine import path_key
 from parallax.simulation.records import Again, TaskRecord
 from schemas.effects import Task
 
@@ -12,46 +13,53 @@ _DEPTH = 40
 
 
 class Works:
-    """All tasks of a run by their ids, and the latest work by several marks."""
+    """All tasks of a run by their ids, and what came before a place of the program."""
 
     def __init__(self) -> None:
         self.by_task: dict[str, TaskRecord] = {}
         self._by_commit: dict[str, TaskRecord] = {}
-        self._by_step: dict[str, TaskRecord] = {}
-        self._by_wish: dict[tuple[str, str], float] = {}
-        self._latest: TaskRecord | None = None
+        self._done: list[tuple[tuple[int, ...], TaskRecord]] = []
 
     def done(self, record: TaskRecord, commit: str) -> None:
         """A task is completed."""
         if record.kind != "work" or record.quality is None:
             return
-        self._latest = record
-        self._by_wish[record.step, record.text] = record.quality
+        self._done.append((path_key(record.path), record))
         if commit:
             self._by_commit[commit] = record
-        if record.step:
-            self._by_step[record.step] = record
 
-    def before(self, request: Task) -> float | None:
-        """The quality of the last attempt at the same work."""
-        return self._by_wish.get((request.step, request.text))
+    def before(self, request: Task, path: str) -> float | None:
+        """The quality of the last attempt at the same work, by the same session where one is named."""
+        same = [
+            (key, record)
+            for key, record in self._seen_from(path)
+            if record.step == request.step and record.text == request.text
+        ]
+        own = [entry for entry in same if entry[1].session == request.session]
+        return max(own or same, key=_place)[1].quality if same else None
 
-    def latest(self) -> float | None:
-        """The quality of the work that was finished last."""
-        return None if self._latest is None else self._latest.quality
+    def latest(self, path: str) -> float | None:
+        """The quality of the last work before a place of the program, in program order; None where there is none."""
+        found = self._seen_from(path)
+        return max(found, key=_place)[1].quality if found else None
 
-    def judged(self, request: Task) -> float | None:
+    def judged(self, request: Task, path: str) -> float | None:
         """The quality of what a verdict is asked about; None where there is no work yet.
 
         That is the worst of the tasks whose records are in the subject; else the work with the commit; else the last
-        work of the same step; else the last work there is.
+        work before.
         """
         context = fields_of(request.context)
         named = self.worst(context.get("subject"))
         if named is not None:
             return named
-        found = self._by_commit.get(str(context.get("commit") or "")) or self._by_step.get(request.step)
-        return self.latest() if found is None else found.quality
+        found = self._by_commit.get(str(context.get("commit") or ""))
+        return self.latest(path) if found is None else found.quality
+
+    def _seen_from(self, path: str) -> list[tuple[tuple[int, ...], TaskRecord]]:
+        """The work that is done and was asked for earlier, in the same branch or in one that this place comes after."""
+        here = path_key(path)
+        return [(key, record) for key, record in self._done if _precedes(key, here)]
 
     def worst(self, value: Any) -> float | None:
         """The lowest quality of the tasks whose records are in a value; None where there are none."""
@@ -61,6 +69,19 @@ class Works:
     def _quality(self, task_id: str) -> float | None:
         record = self.by_task.get(task_id)
         return None if record is None else record.quality
+
+
+def _place(entry: tuple[tuple[int, ...], TaskRecord]) -> tuple[int, ...]:
+    return entry[0]
+
+
+def _precedes(key: tuple[int, ...], here: tuple[int, ...]) -> bool:
+    """Whether a place comes before another in program order. Numbers of effects and of branches take turns in a path:
+    of two branches of one step neither precedes the other."""
+    for index, (first, second) in enumerate(zip(key, here, strict=False)):
+        if first != second:
+            return index % 2 == 0 and first < second
+    return False
 
 
 def is_verdict(request: Task) -> bool:

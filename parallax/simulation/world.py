@@ -65,6 +65,7 @@ class World:
         self._requests: dict[str, AnyEffect] = {}
         self._alarms: dict[str, list[Alarm]] = {}
         self._signalled = 0
+        self._changed: set[str] = set()
 
     # -- the log -------------------------------------------------------------------------------------------------------
 
@@ -210,7 +211,7 @@ class World:
         if request.kind == "approval" and request.role:
             self.outcome.asked_at_the_top += 1
         people = agents.people if self.setting.person is None else self.setting.person
-        reaction = person_reacts(people, request, self.draws("person", path), self.works.latest(), agents.good)
+        reaction = person_reacts(people, request, self.draws("person", path), self.works.latest(path), agents.good)
         answered = QuestionAnswered(
             execution_id=self.execution_id,
             question_id=event.question_id,
@@ -226,7 +227,7 @@ class World:
 
     def _merged(self, path: str, request: Integrate) -> Event:
         last = request.commits[-1]
-        if conflicts(self.setting.cast.agents.workspace, request, self.draws("merge", path)):
+        if conflicts(self.setting.cast.agents.workspace, request, self._changed, self.draws("merge", path)):
             return WorkspaceConflicted(
                 execution_id=self.execution_id,
                 effect=path,
@@ -239,11 +240,14 @@ class World:
         commit = commit_id(*self.key, "merge", path)
         return WorkspaceIntegrated(execution_id=self.execution_id, effect=path, commit=commit)
 
-    def commit_of(self, record: TaskRecord) -> str:
-        """The commit with what a task changed; reviewers change nothing."""
+    def commit_of(self, record: TaskRecord, *, changed: bool) -> str:
+        """The commit after a task; empty where there is no workspace, and of reviewers, who change nothing."""
         if not self.workspace or record.kind != "work":
             return ""
-        return commit_id(*self.key, record.path, record.attempts)
+        commit = commit_id(*self.key, record.path, record.attempts)
+        if changed:
+            self._changed.add(commit)
+        return commit
 
     def _git_ms(self, path: str) -> int:
         return milliseconds(self.setting.cast.agents.workspace.seconds, self.draws("git", path))

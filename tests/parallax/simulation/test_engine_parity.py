@@ -1,0 +1,182 @@
+"""A simulated run is what the platform would have done: its log replays in the engine and in the executor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parallax.simulation import requests, tasks
+from parallax.simulation.clock import START_MS
+from parallax.simulation.execution import Execution
+from parallax.simulation.inputs import sample_input
+from parallax.simulation.model import Agents, Cast
+from parallax.simulation.records import LoggedEvent, Outcome
+from parallax.simulation.setting import Setting
+from schemas.commands import Budget
+from schemas.events import ExecutionFailed, TaskRequested
+from schemas.patterns import CompiledPattern
+from services.executor import machine, turns
+from services.executor.machine import TaskState
+from services.pattern_engine import decisions
+from services.pattern_engine.conductor import Sources
+from services.pattern_engine.history import OUTSIDE, History, first_difference, rebuild
+from shared.bus import Recorded
+from tests.parallax.simulation.charts import SHIPPED, chart, compiled, prism, shipped
+
+RUNS = 25
+
+
+def recorded(outcome: Outcome) -> list[Recorded]:
+    """The log of a run as the engine reads one."""
+    start = datetime.fromtimestamp(START_MS / 1000, UTC)
+    return [
+        Recorded(
+            seq=number,
+            subject="",
+            execution_id=entry.event.execution_id,
+            type=entry.type,
+            time=start + timedelta(milliseconds=entry.at_ms),
+            id=entry.event.event_id,
+            data=entry.event,
+            source="",
+            correlation="",
+            causation="",
+            traceparent="",
+        )
+        for number, entry in enumerate(outcome.events, 1)
+    ]
+
+
+def never(*_: Any) -> Any:
+    """Every value is in the log."""
+    raise AssertionError("the engine made a value that the log does not hold")
+
+
+async def difference(outcome: Outcome) -> dict[str, Any] | None:
+    """Where the engine's decisions part from the simulated ones."""
+    history = History(recorded(outcome))
+    sources = Sources(now_ms=lambda: START_MS, random=never)
+    rebuilt = await rebuild(history, sources)
+    found = first_difference(history, rebuilt.produced)
+    assert rebuilt.conductor.effects == outcome.effects or outcome.status != "completed"
+    rebuilt.conductor.close()
+    return found
+
+
+def runs_of(pattern: CompiledPattern, **more: Any) -> list[Outcome]:
+    """Some runs with the default agents."""
+    values = {"seed": 5, "cast": Cast(Agents()), "input": sample_input(pattern.input, {})} | more
+    made = Setting(pattern=pattern, keep_log=True, **values)
+    return [Execution(made, run).go() for run in range(1, RUNS + 1)]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+async def test_the_engine_decides_the_same_over_a_simulated_log(path: Path) -> None:
+    """Every request, withdrawal and ending of the program is the one that the engine makes from the same facts."""
+    for outcome in runs_of(shipped(path)):
+        assert await difference(outcome) is None, outcome.path
+
+
+EVERYTHING = """\
+let seen = [now(), random()]
+log("begins")
+const chosen = select(w, {criteria: "round_robin"})
+const first = parallel([
+  () => assign(w, "a", {id: "a"}), () => assign(w, "b", {id: "b"}), () => ask("Go?", {options: ["yes", "no"]}),
+], {strategy: "race"})
+const two = parallel([() => assign(w, "c"), () => assign(w, "d"), () => assign(w, "e")], {strategy: "quorum", minResults: 2})
+sleep(1500)
+const word = wait("go", {timeoutMs: 5000, onError: "continue"})
+const late = assign(w, "slow", {id: "slow", timeoutMs: 20000, onError: "continue"})
+group(() => assign(w, "long", {id: "long"}), {timeoutMs: 30000, onError: "continue"})
+[seen, chosen.session, word.received, late.result]
+"""
+
+
+async def test_the_engine_decides_the_same_about_every_kind_of_effect() -> None:
+    """Times, numbers, selections, races, quorums, questions, sleeps, signals, time limits."""
+    statuses = set[str]()
+    for outcome in runs_of(prism(EVERYTHING)):
+        assert await difference(outcome) is None, outcome.path
+        statuses.add(outcome.status)
+    assert "completed" in statuses
+
+
+async def test_the_engine_ends_a_run_over_its_budget_or_its_time_alike() -> None:
+    """The budget is counted over the same tasks; a time limit comes from outside of the program in both."""
+    pattern = compiled(chart("".join(f"- {{type: assign, id: s{n}, role: writer, task: do}}\n" for n in range(6))))
+    over = runs_of(pattern, budget=Budget(cost_usd=0.4))
+    assert {"budget_exceeded"} <= {outcome.error.code for outcome in over if outcome.error}
+    for outcome in [*over, *runs_of(pattern, timeout_ms=200_000)]:
+        assert await difference(outcome) is None
+        last = outcome.events[-1].event
+        if isinstance(last, ExecutionFailed) and last.error.code == "execution_timeout":
+            assert last.error.code in OUTSIDE
+
+
+def lives(outcome: Outcome) -> dict[str, list[LoggedEvent]]:
+    """The events of each task."""
+    found: dict[str, list[LoggedEvent]] = {}
+    for entry in outcome.events:
+        task_id = getattr(entry.event, "task_id", "")
+        if task_id and entry.type.startswith("task."):
+            found.setdefault(task_id, []).append(entry)
+    return found
+
+
+TROUBLED = {"failure": {"error": 0.3, "crash": 0.3, "silent": 0.1, "timeout": 0.1, "empty": 0.1}}
+
+
+def test_the_executor_ends_and_repeats_attempts_alike() -> None:
+    """Fed with a simulated task's events, the executor's machine says the same retry, the same delay, the same end."""
+    from parallax.simulation.agents_file import agents_from
+
+    agents = agents_from({"default": TROUBLED}).agents
+    assert agents is not None
+    step = "- {type: assign, id: one, role: writer, task: do, timeoutMs: 400000, onError: continue}\n"
+    pattern = compiled(chart(step))
+    kinds = set[str]()
+    for outcome in runs_of(pattern, cast=Cast(agents)):
+        for entries in lives(outcome).values():
+            kinds |= walk(entries)
+    assert {"task.retrying", "task.completed", "task.failed", "interrupted", "task_timeout", "agent_silent"} <= kinds
+
+
+def walk(entries: list[LoggedEvent]) -> set[str]:
+    """Holds one task against the executor's machine; what was met."""
+    request = entries[0].event
+    assert isinstance(request, TaskRequested)
+    state: TaskState = machine.opened(request, 2)
+    kinds = set[str]()
+    for entry in entries[1:]:
+        event: Any = entry.event
+        kinds.add(entry.type)
+        if entry.type in ("task.retrying", "task.failed"):
+            interrupted = getattr(event, "interrupted", False)
+            most = machine.backoff_ms(state, interrupted=interrupted, jitter=1.0)
+            jitter = event.delay_ms / most if entry.type == "task.retrying" else 0.0
+            assert machine.failed(state, event.error, interrupted=interrupted, jitter=jitter) == event
+            assert jitter <= 1.0
+            kinds |= {event.error.code, *(["interrupted"] if interrupted else [])}
+        if entry.type == "task.completed":
+            made = machine.completed(state, event.result, event.confidence, event.usage, at_ms=entry.at_ms)
+            assert made == event
+        state = machine.evolve(state, event, entry.at_ms)
+    assert state.phase in ("ended", "running"), "running: its agent never ends"
+    return kinds
+
+
+def test_what_the_platform_says_of_itself_is_what_the_simulation_says() -> None:
+    """Constants and the list of immediate effects are the services' own."""
+    from shared.config import Settings
+
+    platform = Agents().platform
+    assert platform.retries == Settings().agent_retries
+    assert platform.instances == Settings().max_concurrency
+    assert platform.silence_ms == Settings().agent_timeout_ms
+    assert tasks.MAX_INTERRUPTIONS == machine.MAX_INTERRUPTIONS
+    assert turns.STOPPING_S * 1000 == tasks.STOPPING_MS
+    assert requests.IMMEDIATE == decisions.IMMEDIATE
