@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compiler.prism.errors import Raised
 from compiler.prism.methods import METHODS, method
 from compiler.prism.operators import bare, score
 from compiler.prism.values import Confident, U, kind_of, number_text, same
+
+if TYPE_CHECKING:
+    from compiler.prism.runtime import Runtime
 
 
 def times(value: Any, factor: float) -> Any:
@@ -91,13 +94,16 @@ def index(value: Any, key: Any) -> Any:
     raise Raised(f"Cannot index {kind_of(value)}", code="wrong_index")
 
 
-def iterate(value: Any) -> list[Any]:
+def iterate(runtime: Runtime, value: Any) -> list[Any]:
     """What `for ... in` goes through."""
     inner = bare(value)
     if type(inner) is not list:
         raise Raised("for...in loop requires an array", hint="keys(), values() and entries() make arrays of objects")
     if type(value) is Confident:
+        runtime.work(len(inner) * 4)
+        runtime.charge(128 * len(inner))
         return [times(item, value.confidence) for item in inner]
+    runtime.left -= 2
     return inner
 
 
@@ -126,22 +132,25 @@ def entries(value: Any) -> dict[str, Any]:
 # -- taking apart ----------------------------------------------------------------------------------------------
 
 
-def parts(value: Any, count: float) -> list[Any]:
+def parts(runtime: Runtime, value: Any, count: float) -> list[Any]:
     """The elements of an array, at least `count` of them."""
     inner = bare(value)
     if type(inner) is not list:
         raise Raised("Cannot destructure non-array value", code="cannot_destructure")
+    runtime.work(len(inner) * 4 if type(value) is Confident else len(inner) >> 3)
+    runtime.charge((128 if type(value) is Confident else 8) * len(inner))
     taken = [times(item, value.confidence) for item in inner] if type(value) is Confident else list(inner)
     missing = int(count) - len(taken)
     return taken + [None] * missing if missing > 0 else taken
 
 
-def fields(value: Any) -> dict[str, Any]:
+def fields(runtime: Runtime, value: Any) -> dict[str, Any]:
     """The entries of an object."""
     inner = bare(value)
     if type(inner) is not dict:
         raise Raised("Cannot destructure non-object value", code="cannot_destructure")
     if type(value) is Confident:
+        runtime.work(len(inner))
         return {key: times(item, value.confidence) for key, item in inner.items()}
     return inner
 
@@ -174,33 +183,37 @@ def enough(value: Any, threshold: Any) -> bool:
     return score(value) >= level(threshold)
 
 
-def rest(taken: list[Any], count: float, threshold: float | None) -> list[Any]:
+def rest(runtime: Runtime, taken: list[Any], count: float, threshold: float | None) -> list[Any]:
     """The elements after the first `count` that are sure enough."""
     left = taken[int(count) :]
+    runtime.work(len(left) >> 3 if threshold is None else len(left))
+    runtime.charge(8 * len(left))
     return left if threshold is None else [item for item in left if score(item) >= threshold]
 
 
-def others(taken: dict[str, Any], keys: tuple[str, ...], threshold: float | None) -> dict[str, Any]:
+def others(runtime: Runtime, taken: dict[str, Any], keys: tuple[str, ...], threshold: float | None) -> dict[str, Any]:
     """The entries not named that are sure enough."""
+    runtime.work(len(taken) * 2)
+    runtime.charge(128 * len(taken))
     return {
         key: item for key, item in taken.items() if key not in keys and (threshold is None or score(item) >= threshold)
     }
 
 
-def match_array(value: Any, count: float, has_rest: bool) -> list[Any] | None:
+def match_array(runtime: Runtime, value: Any, count: float, has_rest: bool) -> list[Any] | None:
     """The elements when the array has the right length."""
     inner = bare(value)
     if type(inner) is not list or (len(inner) < count if has_rest else len(inner) != count):
         return None
-    return parts(value, 0)
+    return parts(runtime, value, 0)
 
 
-def match_object(value: Any, keys: tuple[str, ...]) -> dict[str, Any] | None:
+def match_object(runtime: Runtime, value: Any, keys: tuple[str, ...]) -> dict[str, Any] | None:
     """The entries when all keys are there."""
     inner = bare(value)
     if type(inner) is not dict or not all(key in inner for key in keys):
         return None
-    return fields(value)
+    return fields(runtime, value)
 
 
 def matches(value: Any, literal: Any) -> bool:

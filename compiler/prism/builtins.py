@@ -48,9 +48,10 @@ def _reduce(runtime: Runtime, depth: int, args: Args) -> Any:
 
 
 def _extreme(name: str, wins: Callable[[float, float], bool]) -> Run:
-    def run(_runtime: Runtime, _depth: int, args: Args) -> Any:
+    def run(runtime: Runtime, _depth: int, args: Args) -> Any:
         if not args:
             raise misuse(f"{name}() requires at least one argument")
+        runtime.work(len(args))
         best = args[0]
         for value in args:
             if type(bare(value)) is not float:
@@ -67,7 +68,9 @@ def _print(runtime: Runtime, _depth: int, args: Args) -> Any:
         f"{text_of(value.value)} ~> {fixed(value.confidence, 2)}" if type(value) is Confident else text_of(value)
         for value in args
     ]
-    runtime.print(" ".join(texts))
+    text = " ".join(texts)
+    runtime.work(len(text) >> 4)
+    runtime.print(text)
 
 
 # -- the pure builtins people expect ---------------------------------------------------------------------------
@@ -101,7 +104,9 @@ def _includes(runtime: Runtime, value: Any, wanted: Any) -> bool:
     if type(value) is str:
         if type(wanted) is not str:
             raise wrong("includes", "a string to look for in a string", wanted)
+        runtime.scan(len(value))
         return wanted in value
+    runtime.work(len(value))
     return any(same(bare(item), wanted, runtime.work) for item in value)
 
 
@@ -144,6 +149,24 @@ def _round(_runtime: Runtime, value: float, digits: Any = 0.0) -> float:
     return float(Decimal(value).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)) + 0.0
 
 
+def _copied(runtime: Runtime, items: list[Any]) -> list[Any]:
+    runtime.work(len(items) >> 3)
+    runtime.charge(64 * len(items))
+    return items
+
+
+def _entries(runtime: Runtime, value: dict[str, Any]) -> list[Any]:
+    runtime.work(len(value))
+    runtime.charge(256 * len(value))
+    return [[key, item] for key, item in value.items()]
+
+
+def _scanned(runtime: Runtime, text: str) -> str:
+    runtime.scan(len(text) * 2)
+    runtime.charge(len(text) if text.isascii() else 4 * len(text))
+    return text
+
+
 def _sqrt(_runtime: Runtime, value: float) -> float:
     if value < 0:
         raise misuse("sqrt() requires a number that is not negative")
@@ -159,9 +182,10 @@ def _split(runtime: Runtime, value: str, separator: Any) -> list[str]:
 
 
 def _total(name: str) -> Run:
-    def run(_runtime: Runtime, _depth: int, args: Args) -> Any:
+    def run(runtime: Runtime, _depth: int, args: Args) -> Any:
         count(name, args)
         items = array_of(args[0], f"{name}() requires an array, got {kind_of(args[0])}")
+        runtime.work(len(items) * 2)
         if any(type(bare(item)) is not float for item in items):
             raise misuse(f"{name}() requires an array of numbers")
         if not items and name == "average":
@@ -189,17 +213,17 @@ _RUNS: dict[str, Run] = {
     "every": _search("every", lambda items, test: all(test(item) for item in items)),
     "find": _search("find", lambda items, test: next((item for item in items if test(item)), None)),
     "sort": sort, "range": lift("range", (float,), "numbers", _range),
-    "keys": lift("keys", (dict,), "an object", lambda _r, value: list(value)),
-    "values": lift("values", (dict,), "an object", lambda _r, value: list(value.values())),
-    "entries": lift("entries", (dict,), "an object", lambda _r, value: [[key, item] for key, item in value.items()]),
+    "keys": lift("keys", (dict,), "an object", lambda runtime, value: _copied(runtime, list(value))),
+    "values": lift("values", (dict,), "an object", lambda runtime, value: _copied(runtime, list(value.values()))),
+    "entries": lift("entries", (dict,), "an object", _entries),
     "round": lift("round", (float,), "a number", _round),
     "abs": lift("abs", (float,), "a number", lambda _r, value: abs(value)),
     "floor": lift("floor", (float,), "a number", lambda _r, value: float(math.floor(value)) + 0.0),
     "sqrt": lift("sqrt", (float,), "a number", _sqrt),
-    "upper": lift("upper", (str,), "a string", lambda _r, value: value.upper()),
-    "lower": lift("lower", (str,), "a string", lambda _r, value: value.lower()),
+    "upper": lift("upper", (str,), "a string", lambda runtime, value: _scanned(runtime, value.upper())),
+    "lower": lift("lower", (str,), "a string", lambda runtime, value: _scanned(runtime, value.lower())),
     "split": lift("split", (str,), "a string", _split),
-    "trim": lift("trim", (str,), "a string", lambda _r, value: value.strip()),
+    "trim": lift("trim", (str,), "a string", lambda runtime, value: _scanned(runtime, value.strip())),
     "average": _total("average"), "sum": _total("sum"),
 }  # fmt: skip
 

@@ -17,8 +17,11 @@ from compiler.prism.values import Confident, Fn
 _LEAVES = frozenset({float, bool, type(None), int})
 
 
-def live_size(frames: Iterable[FrameType | None], roots: Iterable[Any], limit: int) -> int:
-    """Estimated bytes reachable from the current frames, the given ones and the roots; stops counting at the limit."""
+def live_size(frames: Iterable[FrameType | None], roots: Iterable[Any], limit: int) -> tuple[int, int]:
+    """Estimated bytes reachable from the current frames, the given ones and the roots, and how many values were seen.
+
+    Stops at the limit.
+    """
     stack: list[Any] = list(roots)
     current = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the frames are to be measured
     for innermost in (current, *frames):
@@ -30,7 +33,7 @@ def live_size(frames: Iterable[FrameType | None], roots: Iterable[Any], limit: i
     return _measure(stack, limit)
 
 
-def _measure(stack: list[Any], limit: int) -> int:
+def _measure(stack: list[Any], limit: int) -> tuple[int, int]:
     seen: set[int] = set()
     total = 0
     while stack and total <= limit:
@@ -43,22 +46,23 @@ def _measure(stack: list[Any], limit: int) -> int:
             total += len(value) + 48 if value.isascii() else len(value) * 4 + 48
         elif kind is list or kind is tuple:
             seen.add(id(value))
-            total += 64 * len(value)
+            total += 64 + 64 * len(value)
             stack.extend(value)
         elif kind is dict:
             seen.add(id(value))
-            total += 128 * len(value)
+            total += 256 + 96 * len(value)
             stack.extend(cast("dict[Any, Any]", value).values())
         elif kind is Confident:
+            total += 64
             stack.append(value.value)
         elif kind is Fn:
             seen.add(id(value))
-            total += 256
+            total += 512
             stack.append(value.code)
         elif kind is FunctionType:
             seen.add(id(value))
             stack.extend(_held(value))
-    return total
+    return total, len(seen)
 
 
 def _held(function: FunctionType) -> list[Any]:

@@ -47,8 +47,9 @@ def threshold(runtime: Runtime, _depth: int, args: Args) -> Any:
             return all(score(item) >= level for item in cast("dict[str, Any]", value).values())
         return score(value) >= level
 
-    def run(_runtime: Runtime, _depth: int, arrays: Args) -> Any:
+    def run(runtime: Runtime, _depth: int, arrays: Args) -> Any:
         items = array_of(arrays[0] if len(arrays) == 1 else None, "threshold() expects an array")
+        runtime.work(len(items) * 4)
         return keep(arrays[0], [item for item in items if sure(item)])
 
     return Native("threshold", run, runtime)
@@ -63,7 +64,7 @@ def _options(args: Args, name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", options)
 
 
-def consensus(_runtime: Runtime, _depth: int, args: Args) -> Any:
+def consensus(runtime: Runtime, _depth: int, args: Args) -> Any:
     if len(args) not in (1, 2):
         raise misuse("consensus() expects an array of values")
     items = array_of(args[0], "consensus() expects an array of values")
@@ -72,6 +73,7 @@ def consensus(_runtime: Runtime, _depth: int, args: Args) -> Any:
     strategy = bare(_options(args, "consensus").get("strategy", "max"))
     if strategy not in ("max", "min"):
         raise misuse('consensus() strategy must be "min" or "max"')
+    runtime.work(len(items) * 2)
     best = items[0]
     for item in items[1:]:
         if score(item) > score(best) if strategy == "max" else score(item) < score(best):
@@ -95,6 +97,7 @@ def aggregate(runtime: Runtime, depth: int, args: Args) -> Any:
     strategy = bare(options.get("strategy", "average"))
     if type(strategy) is not str or strategy not in _COMBINE:
         raise misuse('aggregate() strategy must be "average", "min", "max" or "product"')
+    runtime.work(len(items) * 4)
     level = _COMBINE[strategy]([score(item) for item in items]) if items else 1.0
     result: Any = [bare(item) for item in items]
     combine = options.get("combine")

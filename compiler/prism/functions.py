@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def function_value(outer: BodyGenerator, key: Any, params: t.Params, body: Any, name: str, code: str = "") -> Expr:
     """Emit the Python function of a lambda or declaration; the expression makes the Prism function from it."""
-    outer.names.counter += 1
-    code = code or f"f{outer.names.counter}"
+    outer.lambdas += 1
+    code = code or f"f{outer.lambdas}"
     outer.out.append(_definition(outer, key, params, body, code))
     arity = e.const(len(params.items))
     rest, is_lambda = e.const(params.rest is not None), e.const(isinstance(key, t.Lambda))
@@ -26,7 +26,7 @@ def function_value(outer: BodyGenerator, key: Any, params: t.Params, body: Any, 
 
 def _definition(outer: BodyGenerator, key: Any, params: t.Params, body: Any, code: str) -> Stmt:
     func = outer.names.funcs[id(key)]
-    inner = type(outer)(outer.names, outer.options, func)
+    inner = type(outer)(outer.names, outer.options, func, compact=outer.compact)
     names = ["d"]
     inner.out.extend(e.enter())
     names_of = [bind for target in (*params.items, params.rest) for bind in binds(target)]

@@ -88,6 +88,8 @@ class Generator(FunctionWriter):
                 for arg, value in zip(branches, args, strict=True)
             ]
             return e.call("r_call", e.name("R"), e.name("d"), function, e.tuple_of(items), pos=node.pos)
+        if self.compact:
+            return e.call("r_call", e.name("R"), e.name("d"), function, e.tuple_of(args), pos=node.pos)
         count = e.const(len(args))
         temp = function.id if isinstance(function, ast.Name) else self.temp()
         held = function if isinstance(function, ast.Name) else e.walrus(temp, function)

@@ -56,6 +56,7 @@ def _enter(runtime: Runtime, depth: int) -> None:
 
 
 def _call(runtime: Runtime, depth: int, function: Any, args: tuple[Any, ...]) -> Any:
+    runtime.charge(8 * len(args))
     return runtime.call(depth, function, args)
 
 
@@ -117,7 +118,8 @@ def _throw(value: Any) -> None:
     raise Thrown(f"Uncaught: {text_of(value)}", value)
 
 
-def _caught(failure: Raised) -> Any:
+def _caught(runtime: Runtime, failure: Raised) -> Any:
+    runtime.work(0)  # unwinding costs as much as some steps
     return failure.value
 
 

@@ -159,7 +159,7 @@ class LoopGenerator(BodyGenerator):
     def emit_for_in(self, node: t.ForIn, want: Want) -> None:
         if id(node) in self.names.redeclared:
             self.out.append(e.do(e.call("r_redeclared", e.const(node.name), pos=node.pos)))
-        items = self.spill(e.call("r_iterate", self.expr(node.items), pos=node.pos))
+        items = self.spill(e.call("r_iterate", e.name("R"), self.expr(node.items), pos=node.pos))
         target = self._target(want)
         self.nested(node.pos, lambda: self._for_in_rounds(node, items, target))
         self._loop_end(target, want)

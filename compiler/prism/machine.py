@@ -10,7 +10,6 @@ a live run and its replay alike.
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -59,6 +58,9 @@ class Machine:
     may call `machine.perform` and `machine.branches`. `on_print` hears what the program prints.
     """
 
+    __slots__ = ("_cancelled", "_current", "_effects", "_ending", "_hub", "_inbox", "_main", "_new", "_pending",
+                 "_ready", "_runtime", "_sliced", "exports", "program", "status")  # fmt: skip
+
     def __init__(
         self,
         program: Program,
@@ -73,8 +75,8 @@ class Machine:
         self._runtime = Runtime(self, program, slice_steps, on_print)
         self._runtime.bind(inputs or {}, host or {})
         self._pending: dict[str, tuple[Any, Task]] = {}
-        self._ready: deque[tuple[Task, Any]] = deque()
-        self._inbox: deque[tuple[str, Any]] = deque()
+        self._ready: list[tuple[Task, Any]] = []  # lists, as thousands of programs wait at a time: small, mostly empty
+        self._inbox: list[tuple[str, Any]] = []
         self._hub: greenlet | None = None
         self._current: Task | None = None
         self._main: Task | None = None
@@ -240,9 +242,9 @@ class Machine:
                 task, self._sliced = self._sliced, None
                 answer: Any = None
             elif self._ready:
-                task, answer = self._ready.popleft()
+                task, answer = self._ready.pop(0)
             elif self._inbox:
-                path, answer = self._inbox.popleft()
+                path, answer = self._inbox.pop(0)
                 if path not in self._pending:
                     continue
                 task = self._pending.pop(path)[1]
@@ -335,7 +337,7 @@ class Machine:
         if self._sliced is task:
             self._sliced = None
         if any(ready is task for ready, _ in self._ready):
-            self._ready = deque(item for item in self._ready if item[0] is not task)
+            self._ready = [item for item in self._ready if item[0] is not task]
         if task.glet.dead or not task.glet:
             task.glet = greenlet(_nothing)
             return

@@ -100,7 +100,7 @@ def pattern_tests(gen: BodyGenerator, pattern: Any, value: Expr) -> list[Callabl
 def _array_tests(gen: BodyGenerator, pattern: t.ArrayPattern, value: Expr) -> list[Callable[[], Expr]]:
     parts = gen.temp()
     count, has_rest = e.const(len(pattern.items)), e.const(pattern.rest is not None)
-    taken = e.call("r_match_array", value, count, has_rest, pos=pattern.pos)
+    taken = e.call("r_match_array", e.name("R"), value, count, has_rest, pos=pattern.pos)
     tests: list[Callable[[], Expr]] = [lambda: e.different(e.walrus(parts, taken), e.const(None))]
     for i, item in enumerate(pattern.items):
         if item is not None:
@@ -108,7 +108,7 @@ def _array_tests(gen: BodyGenerator, pattern: t.ArrayPattern, value: Expr) -> li
             tests.extend(_part_tests(gen, item, part))
     if pattern.rest is not None:
         rest = gen.names.decls[id(pattern.rest)]
-        left = e.call("r_rest", e.name(parts), count, e.const(None))
+        left = e.call("r_rest", e.name("R"), e.name(parts), count, e.const(None))
         tests.append(lambda: e.tuple_of([gen.bind_inline(rest, left)]))
     return tests
 
@@ -116,13 +116,13 @@ def _array_tests(gen: BodyGenerator, pattern: t.ArrayPattern, value: Expr) -> li
 def _object_tests(gen: BodyGenerator, pattern: t.ObjectPattern, value: Expr) -> list[Callable[[], Expr]]:
     parts = gen.temp()
     keys = e.tuple_of([e.const(prop.key) for prop in pattern.props])
-    taken = e.call("r_match_object", value, keys, pos=pattern.pos)
+    taken = e.call("r_match_object", e.name("R"), value, keys, pos=pattern.pos)
     tests: list[Callable[[], Expr]] = [lambda: e.different(e.walrus(parts, taken), e.const(None))]
     for prop in pattern.props:
         tests.extend(_part_tests(gen, prop, e.call("r_field", e.name(parts), e.const(prop.key))))
     if pattern.rest is not None:
         rest = gen.names.decls[id(pattern.rest)]
-        left = e.call("r_others", e.name(parts), keys, e.const(None))
+        left = e.call("r_others", e.name("R"), e.name(parts), keys, e.const(None))
         tests.append(lambda: e.tuple_of([gen.bind_inline(rest, left)]))
     return tests
 

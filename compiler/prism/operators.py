@@ -115,10 +115,11 @@ greater_equal = _order(lambda left, right: left >= right)
 
 
 def _loosely(left: Any, right: Any, charge: Callable[[int], None]) -> bool:
-    if type(left) is float and type(right) is str:
-        return _NUMBER.match(right) is not None and float(right) == left
     if type(left) is str and type(right) is float:
-        return _NUMBER.match(left) is not None and float(left) == right
+        left, right = right, left
+    if type(left) is float and type(right) is str:
+        charge(len(right) >> 3)
+        return _NUMBER.match(right) is not None and float(right) == left
     return same(left, right, charge)
 
 

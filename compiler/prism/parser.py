@@ -75,6 +75,10 @@ def read_tokens(source: Source, limits: Limits) -> list[Tok]:
         message = f"The program is larger than {limits.source} bytes"
         raise PrismError("LimitError", message, code="source_too_large", hint="split it up", file=source.name)
     tokens = tokenize(source, limits)
+    functions = sum(1 for token in tokens if token.type in ("ARROW", "FUNCTION"))
+    if len(tokens) + 5 * functions > limits.tokens:
+        message = f"The program has more than {limits.tokens} tokens"
+        raise source.error("LimitError", message, 0, code="tokens_exceeded", hint="split it into modules")
     pairs = pair(tokens, source, limits)
     Classifier(tokens, pairs, source.text).run()
     return tokens

@@ -40,7 +40,7 @@ def _filtered(gen: BodyGenerator, value: Expr, threshold: Expr | None, own: Any,
 
 def _array(gen: BodyGenerator, target: t.ArrayPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
     count = e.const(len(target.items))
-    parts = gen.spill(e.call("r_parts", value, count, pos=target.pos))
+    parts = gen.spill(e.call("r_parts", e.name("R"), value, count, pos=target.pos))
     for i, item in enumerate(target.items):
         if item is not None:
             part = _filtered(gen, e.item(parts, i), threshold, item.threshold, item.pos)
@@ -48,11 +48,13 @@ def _array(gen: BodyGenerator, target: t.ArrayPattern, value: Expr, threshold: E
             take_apart(gen, item.target, part, threshold, declare=declare)
     if target.rest is not None:
         limit = threshold or e.const(None)
-        _give(gen, target.rest, e.call("r_rest", parts, count, limit, pos=target.rest.pos), declare=declare)
+        _give(
+            gen, target.rest, e.call("r_rest", e.name("R"), parts, count, limit, pos=target.rest.pos), declare=declare
+        )
 
 
 def _object(gen: BodyGenerator, target: t.ObjectPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
-    parts = gen.spill(e.call("r_fields", value, pos=target.pos))
+    parts = gen.spill(e.call("r_fields", e.name("R"), value, pos=target.pos))
     for prop in target.props:
         part = e.call("r_field", parts, e.const(prop.key))
         part = _filtered(gen, part, threshold, prop.threshold, prop.pos)
@@ -71,4 +73,6 @@ def _object(gen: BodyGenerator, target: t.ObjectPattern, value: Expr, threshold:
     if target.rest is not None:
         keys = e.tuple_of([e.const(prop.key) for prop in target.props])
         limit = threshold or e.const(None)
-        _give(gen, target.rest, e.call("r_others", parts, keys, limit, pos=target.rest.pos), declare=declare)
+        _give(
+            gen, target.rest, e.call("r_others", e.name("R"), parts, keys, limit, pos=target.rest.pos), declare=declare
+        )

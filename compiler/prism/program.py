@@ -28,6 +28,9 @@ from compiler.prism.statements import StatementGenerator
 COMPILE_RECURSION = 12_000
 """Python's recursion limit while a tree is turned into code; the tree's own depth is limited far below."""
 
+COMPACT_SOURCE = 32 * 1024
+"""Characters of a file from which on its code is made small rather than fast."""
+
 CACHED_PROGRAMS = 256
 CACHED_BYTES = 16 * 1024 * 1024
 
@@ -221,12 +224,14 @@ class _Linker:
         library = self.library
         names.shown = {wanted: library.shown(path) for wanted, path in paths.items()} if library is not None else {}
         unit.globals = resolver.host_uses
-        module = ast.Module(body=[_main(names, self.options, tree)], type_ignores=[])
+        module = ast.Module(
+            body=[_main(names, self.options, tree, compact=len(unit.source.text) > COMPACT_SOURCE)], type_ignores=[]
+        )
         return compile(module, f"prism:{unit.path}", "exec", dont_inherit=True, optimize=2)
 
 
-def _main(names: Names, options: Options, tree: t.Program) -> ast.stmt:
-    gen = StatementGenerator(names, options, names.funcs[id(tree)])
+def _main(names: Names, options: Options, tree: t.Program, *, compact: bool) -> ast.stmt:
+    gen = StatementGenerator(names, options, names.funcs[id(tree)], compact=compact)
     for var in names.globals.values():
         gen.out.append(e.set_name(var.py, e.call("r_global", e.name("R"), e.const(var.name))))
     for var in names.scopes[id(tree)].names.values():

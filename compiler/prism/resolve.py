@@ -301,6 +301,18 @@ class Resolver(ExpressionResolver):
             self.refuse(f"{word} inside a block or function", node.pos, code="misplaced_module", hint=hint)
 
 
+def _assign(resolver: Resolver, node: Any) -> None:
+    resolver.visit_assign(node)
+
+
+def _destructure(resolver: Resolver, node: Any) -> None:
+    resolver.visit_destructure(node)
+
+
+def _export(resolver: Resolver, node: Any) -> None:
+    resolver.visit_export(node)
+
+
 def _block(resolver: Resolver, node: Any) -> None:
     resolver.scoped(node)
 
@@ -310,8 +322,8 @@ _STATEMENTS: dict[type, Callable[[Resolver, Any], None]] = {
     t.Empty: lambda resolver, node: None,
     t.Expression: R.visit_expression,
     t.Let: R.visit_let,
-    t.Assign: R.visit_assign,
-    t.Destructure: R.visit_destructure,
+    t.Assign: _assign,
+    t.Destructure: _destructure,
     t.Function: R.visit_function,
     t.Return: R.visit_return,
     t.Throw: R.visit_throw,
@@ -327,6 +339,6 @@ _STATEMENTS: dict[type, Callable[[Resolver, Any], None]] = {
     t.Continue: R.visit_break,
     t.Try: R.visit_try,
     t.Import: R.visit_import,
-    t.Export: R.visit_export,
+    t.Export: _export,
     t.Block: _block,
 }

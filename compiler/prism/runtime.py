@@ -26,8 +26,8 @@ ITEM = 64
 class Runtime:
     """The state of one run."""
 
-    __slots__ = ("_base", "_chunk", "_exports", "_limit", "_print", "_slice", "depth", "globals", "left", "machine",
-                 "memory", "memory_limit", "program")  # fmt: skip
+    __slots__ = ("_base", "_chunk", "_exports", "_functions", "_limit", "_print", "_slice", "depth", "globals", "left",
+                 "machine", "memory", "memory_limit", "program")  # fmt: skip
 
     def __init__(
         self, machine: Machine | None, program: Program, slice_steps: int | None, on_print: Callable[[str], None] | None
@@ -37,6 +37,7 @@ class Runtime:
         self.program = program
         self.depth = limits.depth
         self.globals: dict[str, Any] = {}
+        self._functions: Mapping[str, Callable[..., Any]] = {}
         self.memory_limit = limits.memory
         self.memory = limits.memory // 2
         self._print = on_print
@@ -56,8 +57,7 @@ class Runtime:
                 raise PrismError(
                     "RuntimeError", f"The input '{name}' cannot be used: {problem}", code="bad_input"
                 ) from None
-        for name, function in host.items():
-            self.globals[name] = Native(name, self._host(name, function), self)
+        self._functions = host
 
     def _host(self, name: str, function: Callable[..., Any]) -> Callable[[Any, int, Sequence[Any]], Any]:
         machine = self.machine
@@ -77,6 +77,7 @@ class Runtime:
     def release(self) -> None:
         """Forget everything the program held."""
         self.globals.clear()
+        self._functions = {}
         self._exports.clear()
 
     # -- counters ----------------------------------------------------------------------------------------------
@@ -104,14 +105,20 @@ class Runtime:
         if self.left < 0:
             self.tick()
 
-    def charge(self, size: int) -> None:
-        """Count memory about to be used, in estimated bytes; filling a KiB costs a step."""
-        self.left -= size >> 10
+    def scan(self, size: int) -> None:
+        """Count a look at every character of a text, which is far cheaper than an element."""
+        self.left -= size >> 7
         if self.left < 0:
             self.tick()
+
+    def charge(self, size: int) -> None:
+        """Count memory about to be used, in estimated bytes; filling half a KiB costs a step."""
         self.memory -= size
         if self.memory < 0:
             self._census(size)
+        self.left -= size >> 9
+        if self.left < 0:
+            self.tick()
 
     def charge_text(self, left: str, right: str) -> None:
         """Count the text of both joined."""
@@ -121,7 +128,9 @@ class Runtime:
     def _census(self, size: int) -> None:
         if size <= self.memory_limit:
             frames = self.machine.greenlets() if self.machine is not None else []
-            size += live_size(frames, [*self.globals.values(), *self._exports.values()], self.memory_limit)
+            held, seen = live_size(frames, [*self.globals.values(), *self._exports.values()], self.memory_limit)
+            size += held
+            self.left -= seen * 3
         if size > self.memory_limit:
             mib = self.memory_limit // (1024 * 1024)
             message = f"The values of the program take more than {mib} MiB"
@@ -224,6 +233,8 @@ class Runtime:
     def lookup(self, name: str, builtins: Mapping[str, Any]) -> Any:
         """A global, a builtin, or U."""
         found = self.globals.get(name, U)
+        if found is U and name in self._functions:
+            found = self.globals[name] = Native(name, self._host(name, self._functions[name]), self)
         return builtins.get(name, U) if found is U else found
 
 

@@ -21,7 +21,10 @@ class StatementGenerator(LoopGenerator):
     """Generates one Python function whole."""
 
     def statement(self, node: Any, want: Want) -> None:
+        """One statement. Its temporaries and unnamed functions are free again behind it."""
+        temps, lambdas = self.temps, self.lambdas
         _STATEMENTS[type(node)](self, node, want)
+        self.temps, self.lambdas = temps, lambdas
 
     # -- simple statements -------------------------------------------------------------------------------------
 
@@ -173,7 +176,7 @@ class StatementGenerator(LoopGenerator):
 
         def handler() -> None:
             if node.name is not None:
-                self.create(self.names.decls[id(node)], e.call("r_caught", e.name(caught)))
+                self.create(self.names.decls[id(node)], e.call("r_caught", e.name("R"), e.name(caught)))
             assert node.handler is not None
             self.block(node.handler, want)
 

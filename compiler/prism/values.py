@@ -235,7 +235,11 @@ def same(left: Any, right: Any, charge: Callable[[int], None] | None = None, dep
     kind = type(left)
     if kind is not type(right):
         return False
-    if kind is float or kind is str or kind is bool:
+    if kind is float or kind is bool:
+        return left == right
+    if kind is str:
+        if charge is not None and len(left) > 4096:
+            charge(len(left) >> 7)
         return left == right
     if kind is Confident:
         return left.confidence == right.confidence and same(left.value, right.value, charge, depth)
@@ -266,7 +270,15 @@ def to_json(value: Any) -> Any:
 
     Raises PrismError (LimitError) when shared structure would grow beyond a million nodes.
     """
-    return _Encoder().encode(value, 0)
+    try:
+        return _Encoder().encode(value, 0)
+    except RecursionError:
+        raise _too_large() from None
+
+
+def _too_large() -> PrismError:
+    message = "A value is too large or too deep to leave the program"
+    return PrismError("LimitError", message, code="memory_exceeded")
 
 
 class _Encoder:
@@ -276,8 +288,7 @@ class _Encoder:
     def encode(self, value: Any, depth: int) -> Any:
         self.left -= 1
         if self.left < 0 or depth > MAX_NESTING:
-            message = "A value is too large or too deep to leave the program"
-            raise PrismError("LimitError", message, code="memory_exceeded")
+            raise _too_large()
         kind = type(value)
         if kind is float:
             return int(value) if value.is_integer() and abs(value) < 2**53 else value

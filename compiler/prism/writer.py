@@ -31,14 +31,19 @@ HELPERS: dict[str, str] = {
 
 
 class FunctionWriter(ABC):
-    """The state of one Python function while it is written."""
+    """The state of one Python function while it is written.
 
-    def __init__(self, names: Names, options: Options, func: Func) -> None:
+    `compact`: nothing is done inline, as in a very long program, whose code would take too much memory.
+    """
+
+    def __init__(self, names: Names, options: Options, func: Func, *, compact: bool = False) -> None:
         self.names = names
         self.options = options
         self.func = func
         self.out: list[Stmt] = []
         self.temps = 0
+        self.lambdas = 0
+        self.compact = compact
         self.blocks = 0
         self.known: dict[int, Expr] = {}
         self.loop_update: list[Callable[[], None] | None] = []
@@ -127,7 +132,7 @@ class FunctionWriter(ABC):
         if op in COMPARISONS:
             return self.comparison(op, left, right, pos, truth=False)
         numeric = self._is_number(left) and self._is_number(right)
-        fast = self._numbers(left, right) if op in _INLINE else None
+        fast = self._numbers(left, right) if op in _INLINE and not self.compact else None
         if fast is None:
             return e.call(HELPERS[op], e.name("R"), left, right, pos=pos)
         tests, left, right = fast
@@ -145,7 +150,7 @@ class FunctionWriter(ABC):
 
     def comparison(self, op: str, left: Expr, right: Expr, pos: int, *, truth: bool) -> Expr:
         """One comparison; with `truth` the Python result is only good for a test."""
-        fast = self._numbers(left, right)
+        fast = None if self.compact else self._numbers(left, right)
         if fast is None:
             slow = e.call(HELPERS[op], e.name("R"), left, right, pos=pos)
             return e.call("r_truth", slow) if truth else slow
@@ -205,5 +210,7 @@ class FunctionWriter(ABC):
 
     def truth_of(self, held: Expr, temp: str) -> Expr:
         """The truth of a value that `held` puts into `temp`."""
+        if self.compact:
+            return e.call("r_truth", held)
         rest = e.both(e.different(e.name(temp), e.const(False)), e.call("r_truth", e.name(temp)))
         return e.either(e.same(held, e.const(True)), rest)

@@ -120,6 +120,7 @@ def check(files: tuple[Path, ...], legacy: bool, as_json: bool) -> int:
     from compiler.prism.check import check_program
 
     options = Options(legacy=legacy)
+    names = (*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES)
     paths = [inner for path in files for inner in _expanded(path)]
     found: list[Diagnostic] = []
     unreadable = False
@@ -134,7 +135,7 @@ def check(files: tuple[Path, ...], legacy: bool, as_json: bool) -> int:
             found.append(Diagnostic(failure.code, failure.message, 0, 0, hint=failure.hint, file=str(path)))
             continue
         modules = ModuleFiles(path, options)
-        made = check_program(text, name=modules.name, modules=modules, options=options, globals=PROGRAM_GLOBALS)
+        made = check_program(text, name=modules.name, modules=modules, options=options, globals=names)
         found += [_placed(one, path, modules.name) for one in made]
     if as_json:
         fields = ("file", "line", "column", "code", "severity", "message", "hint", "source_line")
