@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from compiler.patterns.flat_model import FlatStep
 from compiler.patterns.model import Step
-from compiler.patterns.orgchart import read_org_chart
+from compiler.patterns.orgchart import read_flat_pattern, read_org_chart
 from compiler.patterns.reader import read_yaml
 from compiler.patterns.report import Report
 from schemas.patterns import CompiledPattern
@@ -31,6 +32,11 @@ def mermaid(pattern: CompiledPattern) -> str:
         chart = None if root is None else read_org_chart(root, report)
         if chart is not None:
             _Flow(lines).draw(chart.steps)
+    elif pattern.format == "flat":
+        report = Report(pattern.name, pattern.source)
+        root = read_yaml(pattern.source, report)
+        if root is not None:
+            _FlatFlow(lines).draw(read_flat_pattern(root, report).steps)
     return "\n".join(lines) + "\n"
 
 
@@ -71,6 +77,44 @@ class _Flow:
         if step.type == "parallel":
             return [end for inner in step.steps for end in self._step(inner, [(node, "")])] or [(node, "")]
         return [(node, "")]
+
+    def _join(self, ends: list[tuple[str, str]], node: str) -> None:
+        for end, word in ends:
+            self._lines.append(f"  {end} -->{f'|{word}|' if word else ''} {node}")
+
+
+class _FlatFlow:
+    """Draws the steps of a team of equals."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._count = 0
+
+    def draw(self, steps: list[FlatStep]) -> None:
+        """All steps, between a start and an end."""
+        self._lines.append('  begin(["start"])')
+        ends = [("begin", "")]
+        for step in steps:
+            ends = self._step(step, ends)
+        self._lines.append('  done(["end"])')
+        self._join(ends, "done")
+
+    def _step(self, step: FlatStep, ends: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        node = f"s{self._count}"
+        self._count += 1
+        rule = step.aggregation.get("strategy", "best")
+        words = {
+            "work": f"{step.id}: {step.count} agents, {step.execution.get('strategy', 'parallel')}, {rule}",
+            "merge": f"{step.id}: {rule}",
+            "parallel": f"{step.id}: at once",
+            "switch": step.id,
+        }[step.kind]
+        self._lines.append(f"  {node}{{{_label(words)}}}" if step.kind == "switch" else f"  {node}[{_label(words)}]")
+        self._join(ends, node)
+        if step.kind == "switch":
+            ways = [*step.cases.items(), *([("else", step.default)] if step.default else [])]
+            return [end for value, inner in ways for end in self._step(inner, [(node, _label(value))])]
+        return [end for inner in step.steps for end in self._step(inner, [(node, "")])] or [(node, "")]
 
     def _join(self, ends: list[tuple[str, str]], node: str) -> None:
         for end, word in ends:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.generating import asyncapi, pattern_schema, vocabulary, wire
-from scripts.generating.pages import bus, commands, data_model, events, http, settings
+from scripts.generating.pages import bus, commands, data_model, events, http, patterns, settings
 
 ROOT = Path(__file__).parents[2]
 WIRE = "tests/schemas/wire.json"
@@ -33,6 +33,7 @@ def documents(root: Path = ROOT) -> dict[str, str]:
         "docs/reference/data-model.md": data_model.render(root),
         "docs/reference/events.md": events.render(),
         "docs/reference/http.md": http.render(),
+        "docs/patterns.md": patterns.render(root),
         "docs/reference/settings.md": settings.render(root),
     }
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from compiler.orchestration.aggregates import canonical
-from compiler.patterns import load_pattern
+from compiler.patterns import flat, load_pattern
+from compiler.patterns.roles import ROLE_KEYS
+from compiler.patterns.steps import STEP_KEYS
 from schemas.effects import Answered
 from schemas.patterns import CompiledPattern
 from tests.compiler.drive import Life, run, scripted
@@ -194,3 +196,21 @@ def test_startup_team_and_pair_and_board() -> None:
         operations=[YES],
     )
     assert board.kinds().count("engineer") == 2
+
+
+def test_the_examples_of_the_reference_compile() -> None:
+    """Each YAML block of the page on pattern files, as a file or as the input of one."""
+    page = (PATTERNS.parent / "docs" / "reference" / "org-chart.md").read_text("utf-8")
+    found = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
+    assert len(found) >= 2
+    for text in found:
+        whole = text if "name:" in text else f"name: x\nagents: {{capabilities: [a]}}\n{text}"
+        assert load_pattern(whole, filename="page.yaml").diagnostics == []
+
+
+def test_the_reference_names_every_key_and_every_refusal() -> None:
+    """What the reader takes is what the page lists."""
+    page = (PATTERNS.parent / "docs" / "reference" / "org-chart.md").read_text("utf-8")
+    keys = [*ROLE_KEYS, *(key for words in STEP_KEYS.values() for key in words), *flat.STEP_KEYS]
+    missing = [key for key in dict.fromkeys(keys) if key not in page]
+    assert missing == []
