@@ -240,7 +240,10 @@ FIELDS: dict[str, Field] = {
     ),
     "PARALLAX_EXECUTION_ENGINE": Field("execution_engine", _A_SWITCH, _switch, "Whether executions are run at all."),
     "PARALLAX_AGENT_TIMEOUT": Field(
-        "agent_timeout_ms", _MILLIS, _whole(1), "How long an agent may be silent in a turn."
+        "agent_timeout_ms",
+        _MILLIS,
+        _whole(1),
+        "How long an agent may be silent in a turn, and how long a task waits for one where nobody fits.",
     ),
     "PARALLAX_AGENT_RETRIES": Field(
         "agent_retries", "a whole number from 0 to 100", _whole(0, 100), "How often a failed task is tried again."

@@ -219,7 +219,10 @@ class Turns:
     async def _look_at_silence(self, turn: Turn, now: float) -> None:
         silent = now - turn.heard
         if silent >= self._silence_s:
-            message = f"{turn.offer.agent_id} said nothing for {silent:.0f} s."
+            message = (
+                f"{turn.offer.agent_id} said nothing for {silent:.0f} s and was given up. Have it report its progress, "
+                f"or raise PARALLAX_AGENT_TIMEOUT (milliseconds)."
+            )
             never = not turn.accepted and turn.offer.agent_id != id_of_session(
                 turn.offer.execution_id, turn.offer.session
             )
@@ -229,9 +232,10 @@ class Turns:
             else:
                 await self._cancel(turn)
                 turn.settle(fault)
-        elif silent >= (ASK_AGAIN_S if turn.accepted else OFFER_AGAIN_S):
-            wait = OFFER_AGAIN_S if not turn.accepted else ASK_AGAIN_S
-            if now - turn.offered >= wait:
+        else:
+            # several times before its silence is too long, however short that is
+            wait = min(ASK_AGAIN_S if turn.accepted else OFFER_AGAIN_S, self._silence_s / 3)
+            if silent >= wait and now - turn.offered >= wait:
                 turn.offered = now
                 await self._publish(turn.offer, turn.offer.agent_id)
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Program:
         self.pid = process.pid
         self.identity = process_identity(process.pid)
         self.ending = False
+        self.wrote_at = time.monotonic()
+        """When it last wrote anything, on either output, be it a line or a piece of one."""
         self._process = process
         self._lifeline = lifeline
         self._frozen = False
@@ -49,7 +52,10 @@ class Program:
         """Begins to hand over what the program writes, line by line."""
         for stream, handler in ((self._process.stdout, out), (self._process.stderr, err)):
             if stream is not None:
-                self._readers.append(asyncio.create_task(_lines(stream, handler)))
+                self._readers.append(asyncio.create_task(_lines(stream, handler, self._wrote)))
+
+    def _wrote(self) -> None:
+        self.wrote_at = time.monotonic()
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Writes to the program's standard input; a program that does not read it is no error."""
@@ -181,9 +187,10 @@ async def start_program(
     return Program(process, lifeline, mark)
 
 
-async def _lines(stream: asyncio.StreamReader, handler: LineHandler) -> None:
+async def _lines(stream: asyncio.StreamReader, handler: LineHandler, wrote: Callable[[], None]) -> None:
     rest = b""
     while chunk := await stream.read(_CHUNK):
+        wrote()
         *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else [rest + chunk]
         for line in lines:
             await _hand(handler, line, whole=True)

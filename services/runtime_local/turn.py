@@ -115,7 +115,6 @@ class Turn:
 
     async def _heard(self, said: Said, output: Output, say: Say) -> None:
         offer = self.offer
-        self._heard_at = time.monotonic()
         self._said.add(said)
         match said.type:
             case "question":
@@ -158,7 +157,6 @@ class Turn:
         await say(question)
 
     async def _complained(self, text: str, output: Output) -> None:
-        self._heard_at = time.monotonic()
         self._said.add_error(text)
         await output.say("stderr", text, self.offer.task_id)
 
@@ -173,15 +171,21 @@ class Turn:
                 program.close_input()
 
     async def _watch_silence(self, program: Program, frozen: Callable[[], bool]) -> None:
-        """Ends a program that says nothing for too long. Waiting for an answer, or being frozen, is not silence."""
+        """Ends a program that writes nothing for too long. Waiting for an answer, or being frozen, is not silence.
+
+        Whatever it writes is a sign of life: a line, a dot without an end of line, a word on standard error.
+        """
         self._heard_at = time.monotonic()
         step = min(0.5, self._silence_s / 4)
         while True:
             await asyncio.sleep(step)
             if self.question is not None or frozen():
                 self._heard_at = time.monotonic()
-            elif time.monotonic() - self._heard_at >= self._silence_s:
-                self._silent = f"{self.argv[0]} wrote nothing for {self._silence_s:g} s and was ended."
+            elif time.monotonic() - max(self._heard_at, program.wrote_at) >= self._silence_s:
+                self._silent = (
+                    f"{self.argv[0]} wrote nothing for {self._silence_s:g} s and was ended. "
+                    f"Have it print its progress, or raise PARALLAX_AGENT_TIMEOUT (milliseconds)."
+                )
                 await program.end()
                 return
 

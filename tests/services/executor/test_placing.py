@@ -324,6 +324,22 @@ async def test_an_agent_that_dies_in_its_turn_is_replaced(nats_url: str, etcd_ur
         assert (retrying.interrupted, retrying.error.code) == (True, "agent_lost")
 
 
+async def test_an_agent_that_is_there_is_not_silent(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """However short PARALLAX_AGENT_TIMEOUT is: it is asked several times before, and a handler may take longer."""
+    async with house(nats_url, etcd_url, tmp_path, agent_timeout_ms=900) as rooms:
+        await rooms.open("registry", "executor")
+        skill = new_id()
+
+        async def work(_task: Task) -> str:
+            await asyncio.sleep(2.5)  # more than twice the silence that is allowed
+            return "slow"
+
+        await member(rooms, skill, handler=work)
+        request = await rooms.request(agent=AgentSpec(capabilities=[skill]))
+        completed = (await done(rooms, request))[0]
+        assert (completed.result, completed.attempt) == ("slow", 1)
+
+
 async def test_a_question_goes_into_the_log_and_its_answer_to_the_agent(
     nats_url: str, etcd_url: str, tmp_path: Path
 ) -> None:

@@ -248,8 +248,25 @@ async def test_a_silent_program_is_ended(nats_url: str, tmp_path: Path) -> None:
         ended = await scene.ended(silent)
         assert isinstance(ended, TaskFault)
         assert ended.error.code == "agent_silent"
-        assert "wrote nothing for 1.5 s" in ended.error.message
+        assert ended.error.message.endswith(
+            " wrote nothing for 1.5 s and was ended. Have it print its progress, or raise PARALLAX_AGENT_TIMEOUT "
+            "(milliseconds)."
+        )
         assert isinstance(await scene.ended(speaking), TaskResult)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_any_output_is_a_sign_of_life(nats_url: str, tmp_path: Path, stream: str) -> None:
+    """On either output, and without an end of line: a row of dots is not silence."""
+    async with stage(nats_url, tmp_path, agent_timeout_ms=1000) as scene:
+        agent = await scene.program(
+            f"for _ in range(8): sys.{stream}.write('.'); sys.{stream}.flush(); time.sleep(0.3)",
+            "print()",
+            "say(type='result', result='alive')",
+        )
+        ended = await scene.ended(await scene.offer(agent))
+        assert isinstance(ended, TaskResult), ended
+        assert ended.result == "alive"
 
 
 async def test_waiting_for_an_answer_is_not_silence(nats_url: str, tmp_path: Path) -> None:
