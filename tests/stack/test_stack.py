@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 import nats
 import nats.errors
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -269,6 +270,38 @@ async def test_what_keeps_dying_is_tried_again_and_named() -> None:
         await asyncio.wait_for(keeping, 3)
     assert any("I cannot" in line for line in said)
     assert child.part.pid is None
+
+
+async def test_a_stop_in_the_first_moments_is_an_ordered_one(tmp_path: Path) -> None:
+    """A process that still imports, and so is ended by SIGTERM instead of leaving with 0, is stopped and not restarted.
+
+    The same goes for one that is stopped before it is there at all.
+    """
+    said: list[str] = []
+
+    def child(name: str) -> Child:
+        return Child(
+            name,
+            "service",
+            command=lambda: [sys.executable, "-c", "import time; time.sleep(300)"],
+            environ=dict(os.environ),
+            log=tmp_path / f"{name}.log",
+            changed=lambda _child, what: said.append(what),
+            directory=tmp_path,
+        )
+
+    early, never = child("early"), child("never")
+    keeping = asyncio.create_task(early.supervise())
+    await eventually(lambda: early.part.pid is not None)
+    pid = early.part.pid
+    await early.stop(grace_s=5)
+    await asyncio.wait_for(keeping, 5)
+    assert not psutil.pid_exists(pid or 0)
+    await never.stop(grace_s=5)
+    await asyncio.wait_for(never.supervise(), 5)
+    for one in (early, never):
+        assert (one.state, one.restarts, one.part.pid) == ("stopped", 0, None)
+    assert [line for line in said if line] == []
 
 
 def test_bad_settings_and_names_are_sentences(place: Path) -> None:
