@@ -103,8 +103,9 @@ class Bus:
     async def append_all(
         self, events: Sequence[Event], *, fence: Fence | None = None, cause: Cause = None
     ) -> list[int]:
-        """Appends the events of one decision, all or none, and returns their sequences.
+        """Appends the events of one decision in order, and returns their sequences.
 
+        Under a stale fence none is stored; who is overtaken or dies on the way may leave the first ones in the log.
         Raises StaleFence, EventTooLarge, BusClosed; ValueError for events of several executions.
         """
         decision = encode(self._stamp, events, fence, cause, time.monotonic())

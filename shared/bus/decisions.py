@@ -48,8 +48,18 @@ class Entry:
         return size_of(self.headers) + len(self.payload)
 
 
+def fence_headers(fence: Fence | None) -> dict[str, str]:
+    """The headers of a fence. In a batch they go on the first message alone."""
+    if fence is None:
+        return {}
+    return {
+        "Nats-Expected-Last-Subject-Sequence": str(fence.last_seq),
+        "Nats-Expected-Last-Subject-Sequence-Subject": subjects.fence_of(fence.execution_id),
+    }
+
+
 class Decision:
-    """Events that are stored all or none, in order."""
+    """Events that belong together, in order."""
 
     __slots__ = ("attempts", "begun", "done", "entries", "execution_id", "fence", "token", "uncertain")
 
@@ -67,15 +77,6 @@ class Decision:
     def size(self) -> int:
         """Bytes on the wire, about."""
         return sum(entry.size for entry in self.entries)
-
-    def fence_headers(self) -> dict[str, str]:
-        """The headers of the fence, which go on the first message alone."""
-        if self.fence is None:
-            return {}
-        return {
-            "Nats-Expected-Last-Subject-Sequence": str(self.fence.last_seq),
-            "Nats-Expected-Last-Subject-Sequence-Subject": subjects.fence_of(self.fence.execution_id),
-        }
 
     def part(self, entries: list[Entry]) -> Decision:
         """Some of the events, under the same fence and token; for writing only."""

@@ -5,6 +5,10 @@ pipelined, which is quickest; when many wait they go out as one atomic batch tha
 each fenced on its first event, and what arrives meanwhile is the next batch. One stale fence or one id that is known
 already refuses the whole batch: then each decision is tried on its own.
 
+A short decision of several events goes out in steps, each event fenced by the `execution.*` event before it, since an
+atomic batch costs as much as six publishes. Who dies in between leaves the beginning of a decision in the log; the next
+owner comes to the same decision and appends what is owed (`services.pattern_engine.ownership`).
+
 An answer may never come: the server was killed, the line was cut. Then it is not known whether the decision was
 stored. Nothing is taken for lost or for done before the log itself has been asked, and until then nothing else of
 the same execution is written, so that no order is ever turned round.
@@ -15,17 +19,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 import structlog
 
 from shared import subjects
 from shared.bus import headers as hdr
+from shared.bus.answers import DUPLICATE, NOBODY, STALE, TOO_LARGE, Refused, stored_at
 from shared.bus.connection import Connection
-from shared.bus.decisions import Decision, Entry, Fence
+from shared.bus.decisions import Decision, Entry, Fence, fence_headers
 from shared.bus.errors import BusClosed, BusError, Disconnected, EventTooLarge, StaleFence
 from shared.bus.raw import RawMessage
 from shared.bus.reader import read_subject
@@ -36,38 +40,36 @@ _log = structlog.get_logger(__name__)
 FEW_EVENTS = 20
 """Up to so many waiting single events are quicker one by one than as a batch (`parallax bench log`)."""
 
+SHORT_DECISION = 6
+"""A decision of up to so many events is quicker in steps than as a batch, while nothing else waits."""
+
 MOST_EVENTS = 500
 """The largest batch; the server takes 1,000."""
 
 _MOST_BYTES = 8 << 20
 _ANSWER_WITHIN_S = 5.0
-_STALE = 10071
-_DUPLICATE_IN_BATCH = 10201
-_TOO_LARGE = 10054
-_NOBODY = 503
 
 
-class _Ack(msgspec.Struct):
-    seq: int = 0
-    duplicate: bool = False
-    error: dict[str, Any] | None = None
+def _events_of(decisions: list[Decision]) -> int:
+    return sum(len(decision.entries) for decision in decisions)
 
 
-_ACK = msgspec.json.Decoder(_Ack)
-
-
-class Refused(Exception):
-    """The server did not store it, and says why."""
-
-    def __init__(self, err_code: int, description: str) -> None:
-        super().__init__(f"{description} ({err_code})")
-        self.err_code = err_code
+def _steps(decision: Decision) -> Iterator[list[Entry]]:
+    """The events of a decision in groups of one fence: an `execution.*` event ends a group, as it moves the fence."""
+    step: list[Entry] = []
+    for entry in decision.entries:
+        step.append(entry)
+        if decision.fence is not None and entry.kind.startswith("execution."):
+            yield step
+            step = []
+    if step:
+        yield step
 
 
 class Writer:
     """Appends decisions to the log for everybody in this process.
 
-    Up to `few_events` single events that wait go one by one; more go as one batch.
+    Up to `few_events` events that wait go one by one; more, and long decisions, go as one batch.
     """
 
     def __init__(self, connection: Connection, few_events: int = FEW_EVENTS) -> None:
@@ -130,10 +132,12 @@ class Writer:
             return
         decisions = [decision for lane in lanes.values() for decision in lane]
         events = sum(len(decision.entries) for decision in decisions)
-        if events == len(decisions) and events + self._flying <= self._few_events:
+        longest = max(len(decision.entries) for decision in decisions)
+        if longest <= SHORT_DECISION and events + self._flying <= self._few_events:
             for execution_id, lane in lanes.items():
-                self._flying += len(lane)
-                self._start(self._write_lane(lane), lane, {execution_id})
+                self._flying += _events_of(lane)
+                in_steps = len(lane) == 1 and len(lane[0].entries) > 1
+                self._start(self._write_steps(lane[0]) if in_steps else self._write_lane(lane), lane, {execution_id})
             return
         self._batching = True
         self._start(self._write_together(decisions), decisions, set(lanes), batch=True)
@@ -181,7 +185,7 @@ class Writer:
             if batch:
                 self._batching = False
             else:
-                self._flying -= len(decisions)
+                self._flying -= _events_of(decisions)
             failure = None if task.cancelled() else task.exception()
             if failure is not None and not isinstance(failure, BusClosed):
                 _log.error("append_failed", exc_info=failure)
@@ -199,10 +203,10 @@ class Writer:
             for decision in lane:
                 await self._write_alone(decision, None)
             return
-        answers = [await self._ask(decision.entries[0], decision.fence_headers()) for decision in lane]
+        answers = [await self._ask(decision.entries[0], fence_headers(decision.fence)) for decision in lane]
         for place, (decision, answer) in enumerate(zip(lane, answers, strict=True)):
             try:
-                decision.succeed([(await self._answer(answer)).seq])
+                decision.succeed([await self._answer(answer, decision.fence)])
                 self.counts["singles"] += 1
             except (Refused, Disconnected, TimeoutError) as error:
                 self._note(decision, error)
@@ -212,19 +216,39 @@ class Writer:
                     await self._write_alone(rest, None if rest is not decision else error)
                 return
 
+    async def _write_steps(self, decision: Decision) -> None:
+        """Writes a short decision: what has the same fence pipelined, what needs the next fence after its answer."""
+        if decision.uncertain:
+            await self._write_alone(decision, None)
+            return
+        seqs: list[int] = []
+        fence = decision.fence
+        try:
+            for step in _steps(decision):
+                answers = [await self._ask(entry, fence_headers(fence)) for entry in step]
+                for answer in answers:
+                    seq = await self._answer(answer, fence)
+                    seqs.append(seq)
+                if fence is not None:
+                    fence = Fence(fence.execution_id, seqs[-1])
+        except (Refused, Disconnected, TimeoutError) as error:
+            self._note(decision, error)
+            # what has one fence is refused together, so that only the first event of all can have found it stale
+            is_stale = isinstance(error, Refused) and error.err_code == STALE
+            decision.uncertain = decision.uncertain or not is_stale or len(seqs) > 0
+            await self._write_alone(decision, error)
+            return
+        self.counts["singles"] += len(seqs)
+        decision.succeed(seqs)
+
     async def _ask(self, entry: Entry, more: dict[str, str]) -> asyncio.Future[RawMessage]:
         return await self._connection.ask(entry.subject, entry.payload, {**entry.headers, **more})
 
-    async def _answer(self, answer: asyncio.Future[RawMessage]) -> _Ack:
-        """The server's word. Raises Refused, Disconnected, TimeoutError."""
+    async def _answer(self, answer: asyncio.Future[RawMessage], fence: Fence | None = None) -> int:
+        """The sequence it is stored at. Raises Refused, Disconnected, TimeoutError."""
         async with asyncio.timeout(_ANSWER_WITHIN_S):
             message = await answer
-        if message.status == 503:
-            raise Refused(_NOBODY, "nobody keeps the log at this moment")
-        ack = _ACK.decode(message.payload)
-        if ack.error is not None:
-            raise Refused(int(ack.error.get("err_code", 0)), str(ack.error.get("description", "")))
-        return ack
+        return stored_at(message, fenced=fence is not None)
 
     # -- together ---------------------------------------------------------------------------------------------------
 
@@ -240,7 +264,7 @@ class Writer:
         try:
             last = await self._commit(decisions)
         except Refused as error:
-            if error.err_code not in {_STALE, _DUPLICATE_IN_BATCH}:
+            if error.err_code not in {STALE, DUPLICATE}:
                 _log.warning("append_refused", error=str(error), decisions=len(decisions))
                 await asyncio.sleep(0.05)
             self.counts["split"] += 1
@@ -265,7 +289,7 @@ class Writer:
         self._batches += 1
         identity = f"{self._batch_prefix}-{self._batches}"
         frames: list[tuple[Entry, dict[str, str]]] = [
-            (entry, decision.fence_headers() if place == 0 else {})
+            (entry, fence_headers(decision.fence) if place == 0 else {})
             for decision in decisions
             for place, entry in enumerate(decision.entries)
         ]
@@ -275,10 +299,10 @@ class Writer:
                 raise Disconnected("There is no connection to the bus.")
         entry, fence = frames[-1]
         last = {"Nats-Batch-Id": identity, "Nats-Batch-Sequence": str(len(frames)), "Nats-Batch-Commit": "1"}
-        ack = await self._answer(await self._ask(entry, {**fence, **last}))
+        seq = await self._answer(await self._ask(entry, {**fence, **last}))
         self.counts["batches"] += 1
         self.counts["batched"] += len(frames)
-        return ack.seq
+        return seq
 
     # -- until it is known ------------------------------------------------------------------------------------------
 
@@ -287,13 +311,13 @@ class Writer:
         pause = 0.02
         while True:
             if isinstance(error, Refused):
-                if error.err_code == _TOO_LARGE:
+                if error.err_code == TOO_LARGE:
                     decision.fail(EventTooLarge(str(error)))
                     return
-                if error.err_code == _STALE and not decision.uncertain:
+                if error.err_code == STALE and not decision.uncertain:
                     decision.fail(StaleFence(f"{decision.execution_id} has changed: {error}."))
                     return
-                if error.err_code not in {_STALE, _DUPLICATE_IN_BATCH}:
+                if error.err_code not in {STALE, DUPLICATE}:
                     _log.warning("append_refused", execution_id=decision.execution_id, error=str(error))
                     await self._mend(error)
                     await asyncio.sleep(pause)
@@ -322,7 +346,8 @@ class Writer:
     async def _store(self, entries: list[Entry], decision: Decision) -> list[int]:
         """Writes some events of a decision at once. Raises Refused, Disconnected, TimeoutError."""
         if len(entries) == 1:
-            seq = (await self._answer(await self._ask(entries[0], decision.fence_headers()))).seq
+            answer = await self._ask(entries[0], fence_headers(decision.fence))
+            seq = await self._answer(answer, decision.fence)
             self.counts["singles"] += 1
             return [seq]
         last = await self._commit([decision.part(entries)])
@@ -355,7 +380,7 @@ class Writer:
 
     async def _mend(self, error: Refused) -> None:
         """Makes the streams anew when somebody has taken them away."""
-        if error.err_code == _NOBODY:
+        if error.err_code == NOBODY:
             self._nobody += 1
             if self._nobody % 10 == 0:
                 with suppress(BusError, TimeoutError):

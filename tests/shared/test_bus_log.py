@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 
 import nats
@@ -61,12 +62,55 @@ async def test_a_plain_client_sees_cloudevents_headers(bus: Bus, nats_url: str, 
         await client.close()
 
 
-async def test_a_decision_is_stored_whole_and_in_a_row(bus: Bus, key: str) -> None:
-    """Its sequences follow one another, and reading gives its order."""
+@pytest.mark.parametrize("facts", [2, 40])
+async def test_a_decision_is_stored_in_its_order(bus: Bus, key: str, facts: int) -> None:
+    """A short one in steps, a long one as a batch: the sequences are those of the log, and so is the order."""
     await bus.append(accepted(f"{key}-other"))
-    seqs = await bus.append_all([accepted(key), fact(key, 1), fact(key, 2)], fence=Fence(key, 0))
-    assert seqs == list(range(seqs[0], seqs[0] + 3))
-    assert [record.seq for record in await history(bus, key)] == seqs
+    events = [accepted(key), claimed(key, "e", 2), *(fact(key, number) for number in range(facts))]
+    seqs = await bus.append_all(events, fence=Fence(key, 0))
+    records = await history(bus, key)
+    assert [record.seq for record in records] == seqs == sorted(seqs)
+    assert [record.data for record in records] == events
+
+
+async def test_every_step_of_a_short_decision_is_fenced(nats_url: str, connect: Connect, key: str) -> None:
+    """An owner that is overtaken in the middle of a decision appends no more of it."""
+    one, two = await connect(nats_url, "one"), await connect(nats_url, "two")
+    for round_ in range(20):
+        execution = f"{key}-{round_}"
+        (fence,) = await one.append_all([accepted(execution)], fence=Fence(execution, 0))
+        decision = [
+            claimed(execution, one.id, 2),
+            fact(execution, 1),
+            fact(execution, 2),
+            claimed(execution, one.id, 3),
+        ]
+
+        async def take_over(execution: str = execution) -> None:
+            while True:
+                newest = [record for record in await history(two, execution) if record.type.startswith("execution.")]
+                with contextlib.suppress(StaleFence):
+                    await two.append_all([claimed(execution, two.id, 9)], fence=Fence(execution, newest[-1].seq))
+                    return
+
+        first, _ = await _both(one.append_all(decision, fence=Fence(execution, fence)), take_over())
+        records = await history(two, execution)
+        place = next(n for n, record in enumerate(records) if record.data == claimed(execution, two.id, 9))
+        assert place == len(records) - 1, "something was appended behind the claim of another engine"
+        if not isinstance(first, StaleFence):
+            assert len(records) == len(decision) + 2
+
+
+async def test_another_engines_copy_of_a_decision_is_no_success(nats_url: str, connect: Connect, key: str) -> None:
+    """The server answers a known id before it looks at the fence; the owner of before must not live on from that."""
+    one, two = await connect(nats_url, "one"), await connect(nats_url, "two")
+    (first,) = await one.append_all([accepted(key)], fence=Fence(key, 0))
+    (claim,) = await two.append_all([claimed(key, two.id, 2)], fence=Fence(key, first))
+    await two.append_all([claimed(key, "same", 3), fact(key, 1)], fence=Fence(key, claim))
+    for events in ([claimed(key, "same", 3)], [claimed(key, "same", 3), fact(key, 1)], [fact(key, 1)]):
+        with pytest.raises(StaleFence):
+            await one.append_all(events, fence=Fence(key, first))
+    assert len(await history(one, key)) == 4
 
 
 async def test_nothing_of_a_decision_under_a_stale_fence_is_stored(bus: Bus, key: str) -> None:
