@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from compiler.patterns import flat
+from compiler.patterns.constants import report_unreachable
 from compiler.patterns.flat_model import FlatPattern
 from compiler.patterns.inputs import read_schema
 from compiler.patterns.model import HUMAN, OrgChart, Role, Step
@@ -41,6 +42,8 @@ def read_org_chart(root: Node, report: Report) -> OrgChart | None:
         _workflow(workflow, report, chart)
     _metadata(view, report, chart)
     made = OrgChart(**chart)
+    for step in every_step(made.steps):
+        report_unreachable(step, made.input, report)
     if structure is not None:
         _check_roles(made.roles, made.steps, report)
     return made

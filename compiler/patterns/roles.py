@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from compiler.patterns.abilities import unlikely_word
 from compiler.patterns.model import HUMAN, Role
 from compiler.patterns.oracles import read_verify
 from compiler.patterns.reader import Node
@@ -101,6 +102,7 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
         "reportsTo": reports_to,
     }
     fields = {name: value for name, value in fields.items() if value or name == "capabilities"}
+    _check_abilities(view, report, fields["agentType"])
     _instances(view, report, fields)
     if expertise := [word for word, _ in view.texts("expertise")]:
         fields["expertise"] = expertise
@@ -168,6 +170,20 @@ def _capabilities(view: View, report: Report) -> list[str]:
         else:
             found.append(word)
     return found
+
+
+def _check_abilities(view: View, report: Report, kinds: list[str]) -> None:
+    if "command" in kinds or "custom" in kinds:
+        return
+    node = view.get("capabilities")
+    for item in node.items if node is not None else []:
+        found = unlikely_word(item.raw) if item.kind == "text" and not item.trap else None
+        if found is None:
+            continue
+        message = f"no agent type of {view.what} offers the capability {item.raw!r}"
+        hint = f"Did you mean {found[1]!r} for {found[0]!r}?" if found[1] else ""
+        hint = f"{hint} Agents of type custom or command offer what the role says.".strip()
+        report.error("unknown-capability", item.line, item.column, message, hint)
 
 
 def _instances(view: View, report: Report, fields: dict[str, Any]) -> None:
