@@ -239,6 +239,9 @@ def _driven(coroutine: Coroutine[Any, Any, Any]) -> Any:
         coroutine.send(None)
     except StopIteration as end:
         return end.value
+    except RuntimeError as error:
+        if "event loop" not in str(error):
+            raise
     coroutine.close()
     raise AgentError("A function in a simulation cannot wait for anything: time there is not real.")
 

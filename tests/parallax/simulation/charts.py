@@ -53,7 +53,9 @@ def shipped(path: Path) -> CompiledPattern:
 def prism(text: str) -> CompiledPattern:
     """A pattern that is a program, without a workspace."""
     head = 'export const pattern = {name: "small", workspace: {enabled: false}}\n'
-    return compiled(head + 'agents {\n  w: Agent { id: "w", agentType: "custom", capabilities: [] }\n}\n' + text, "small.prism")
+    return compiled(
+        head + 'agents {\n  w: Agent { id: "w", agentType: "custom", capabilities: [] }\n}\n' + text, "small.prism"
+    )
 
 
 def setting(pattern: CompiledPattern, world: dict[str, Any] | None = None, **more: Any) -> Setting:
@@ -61,7 +63,7 @@ def setting(pattern: CompiledPattern, world: dict[str, Any] | None = None, **mor
     calm = agents_from(CALM).agents
     made = agents_from(world or {}, base=calm)
     assert made.agents is not None, made.diagnostics
-    values = {"seed": 1, "input": {}, "keep_log": True} | more
+    values: dict[str, Any] = {"seed": 1, "input": {}, "keep_log": True} | more
     return Setting(pattern=pattern, cast=Cast(made.agents), **values)
 
 

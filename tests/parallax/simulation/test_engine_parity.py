@@ -68,7 +68,7 @@ async def difference(outcome: Outcome) -> dict[str, Any] | None:
 
 def runs_of(pattern: CompiledPattern, **more: Any) -> list[Outcome]:
     """Some runs with the default agents."""
-    values = {"seed": 5, "cast": Cast(Agents()), "input": sample_input(pattern.input, {})} | more
+    values: dict[str, Any] = {"seed": 5, "cast": Cast(Agents()), "input": sample_input(pattern.input, {})} | more
     made = Setting(pattern=pattern, keep_log=True, **values)
     return [Execution(made, run).go() for run in range(1, RUNS + 1)]
 
@@ -87,7 +87,8 @@ const chosen = select(w, {criteria: "round_robin"})
 const first = parallel([
   () => assign(w, "a", {id: "a"}), () => assign(w, "b", {id: "b"}), () => ask("Go?", {options: ["yes", "no"]}),
 ], {strategy: "race"})
-const two = parallel([() => assign(w, "c"), () => assign(w, "d"), () => assign(w, "e")], {strategy: "quorum", minResults: 2})
+const three = [() => assign(w, "c"), () => assign(w, "d"), () => assign(w, "e")]
+const two = parallel(three, {strategy: "quorum", minResults: 2})
 sleep(1500)
 const word = wait("go", {timeoutMs: 5000, onError: "continue"})
 const late = assign(w, "slow", {id: "slow", timeoutMs: 20000, onError: "continue"})
