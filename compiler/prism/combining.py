@@ -30,7 +30,7 @@ def confidence(runtime: Runtime, _depth: int, args: Args) -> Any:
         need_function(functions[0], "confidence() wrapper requires a function")
 
         def wrapped(runtime: Runtime, depth: int, args: Args) -> Any:
-            return Confident(bare(runtime.call(depth - 1, functions[0], args)), level)
+            return Confident(bare(runtime.call(depth + 1, functions[0], args)), level)
 
         return Native("confident", wrapped, runtime)
 

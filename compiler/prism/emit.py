@@ -230,9 +230,12 @@ def tick() -> list[Stmt]:
     return [down, when(low, [do(call("r_tick", name("R")))])]
 
 
-def enter() -> list[Stmt]:
-    """Count one step and refuse too deep a call, at the start of a function."""
+def enter(deepest: int) -> list[Stmt]:
+    """Count one step and refuse too deep a call, at the start of a function.
+
+    Depth counts up from 0: Python shares small integers, and each waiting frame holds one.
+    """
     down, _ = tick()
     low = compare(attr(name("R"), "left"), ast.Lt(), const(0))
-    deep = compare(name("d"), ast.Lt(), const(0))
+    deep = compare(name("d"), ast.Gt(), const(deepest))
     return [down, when(either(low, deep), [do(call("r_enter", name("R"), name("d")))])]

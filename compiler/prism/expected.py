@@ -14,6 +14,7 @@ _SPELLING = {
     "LMATCH": "'{'", "LSPEC": "'{'", "LAGENTS": "'{'", "LAGENT": "'{'", "ATTACH": "'~>'", "ICLOSE": "'}'",
     "NAME": "a name", "STRING": "a string", "ELLIPSIS": "'...'", "STAR": "'*'", "$END": "the end",
 }  # fmt: skip
+_FOR_HEAD = "the head of a for loop has no parentheses: for let i = 0; i < n; i = i + 1 { ... }"
 _BANDS = {"HIGH", "MEDIUM", "LOW", "DEFAULT"}
 _EXPRESSION = {"NUMBER", "NAME", "LPAR", "LARR"}
 
@@ -25,7 +26,7 @@ def describe(token: Tok, rows: Rows, before: list[Tok], states: Rows, rules: lis
     previous = before[-1] if before else None
     if token.type == "IEND" or token.type in ("ISTART", "ITEXT"):
         found = "a string"
-    return _message(expected, previous, found), _hint(token, expected, previous)
+    return _message(expected, previous, found), _hint(token, expected, before)
 
 
 def _message(expected: set[str], previous: Tok | None, found: str) -> str:
@@ -54,7 +55,12 @@ def _spell(kind: str) -> str:
     return f"'{words[0]}'" if len(words) == 1 else ""
 
 
-def _hint(token: Tok, expected: set[str], previous: Tok | None) -> str:
+def _hint(token: Tok, expected: set[str], before: list[Tok]) -> str:
+    previous = before[-1] if before else None
+    if token.type == "LET" and [one.type for one in before[-2:]] == ["FOR", "LPAR"]:
+        return _FOR_HEAD
+    if token.type == "FUNCTION" and "FUNCTION" not in expected:
+        return "a function expression is written as a lambda: (a, b) => ..."
     if token.type not in ("NAME", "STRING", "NUMBER", "ITEXT") and token.value in KEYWORDS and "NAME" in expected:
         return f"'{token.value}' is a reserved word; as an object key it must be followed by ':'"
     if token.type == "EQ" and previous is not None and previous.type in ("NAME", "RSQB"):
@@ -62,11 +68,9 @@ def _hint(token: Tok, expected: set[str], previous: Tok | None) -> str:
     if token.value in ("+", "-") and previous is not None and previous.value == token.value:
         return "there is no ++ or --: write x = x + 1"
     if token.type == "LPAR" and previous is not None and previous.type == "FOR":
-        return "the head of a for loop has no parentheses: for let i = 0; i < n; i = i + 1 { ... }"
+        return _FOR_HEAD
     if token.type in ("BINOP", "ATTACH") and previous is not None and previous.type == "NUMBER":
         return "after '~> confidence' only '?', '~?' or a pipeline may follow; use parentheses"
-    if token.type == "FUNCTION" and "FUNCTION" not in expected:
-        return "a function expression is written as a lambda: (a, b) => ..."
     return ""
 
 

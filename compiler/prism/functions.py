@@ -28,7 +28,7 @@ def _definition(outer: BodyGenerator, key: Any, params: t.Params, body: Any, cod
     func = outer.names.funcs[id(key)]
     inner = type(outer)(outer.names, outer.options, func, compact=outer.compact)
     names = ["d"]
-    inner.out.extend(e.enter())
+    inner.out.extend(e.enter(outer.options.limits.depth))
     names_of = [bind for target in (*params.items, params.rest) for bind in binds(target)]
     again = [bind for bind in names_of if id(bind) in outer.names.redeclared]
     if again:

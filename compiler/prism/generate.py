@@ -81,7 +81,7 @@ class Generator(FunctionWriter):
                 return direct
         branches = self._branches(node)
         function, *args = self.operands([node.function, *(a.value if isinstance(a, t.Spread) else a for a in branches)])
-        down = e.binary(e.name("d"), ast.Sub(), e.const(1))
+        deeper = e.binary(e.name("d"), ast.Add(), e.const(1))
         if any(isinstance(arg, t.Spread) for arg in branches):
             items = [
                 e.star(e.call("r_spread", value, pos=arg.pos)) if isinstance(arg, t.Spread) else value
@@ -97,15 +97,15 @@ class Generator(FunctionWriter):
             e.same(e.call("T", held), e.name("Fn")), e.compare(e.attr(e.name(temp), "arity"), ast.Eq(), count)
         )
         slow = e.call("r_callee", e.name("R"), e.name(temp), count, pos=node.pos)
-        return e.call(e.choose(fits, e.attr(e.name(temp), "code"), slow), down, *args, pos=node.pos)
+        return e.call(e.choose(fits, e.attr(e.name(temp), "code"), slow), deeper, *args, pos=node.pos)
 
     def _direct(self, node: t.Call, var: Var) -> Expr | None:
         """A call of a function that is declared once and never assigned goes straight to its code."""
         known = var.kind == "function" and var.hoisted and var.declared == 1 and not var.assigned
         if not known or var.params != len(node.args) or var.annotated or var.py not in self.names.direct:
             return None
-        down = e.binary(e.name("d"), ast.Sub(), e.const(1))
-        return e.call(f"c_{var.py}", down, *self.operands(node.args), pos=node.pos)
+        deeper = e.binary(e.name("d"), ast.Add(), e.const(1))
+        return e.call(f"c_{var.py}", deeper, *self.operands(node.args), pos=node.pos)
 
     def _branches(self, node: t.Call) -> list[Any]:
         """Elements of an array given to `parallel` are branches: each becomes a function that runs it."""

@@ -35,7 +35,7 @@ def caller(runtime: Runtime, depth: int, function: Any) -> Callable[..., Any]:
         runtime.left -= 1
         if runtime.left < 0:
             runtime.tick()
-        return runtime.call(depth - 1, function, args)
+        return runtime.call(depth + 1, function, args)
 
     return run
 

@@ -26,8 +26,8 @@ ITEM = 64
 class Runtime:
     """The state of one run."""
 
-    __slots__ = ("_base", "_chunk", "_exports", "_functions", "_limit", "_print", "_slice", "depth", "globals", "left",
-                 "machine", "memory", "memory_limit", "program")  # fmt: skip
+    __slots__ = ("_base", "_chunk", "_exports", "_functions", "_limit", "_print", "_slice", "deepest", "depth",
+                 "globals", "left", "machine", "memory", "memory_limit", "program")  # fmt: skip
 
     def __init__(
         self, machine: Machine | None, program: Program, slice_steps: int | None, on_print: Callable[[str], None] | None
@@ -35,7 +35,8 @@ class Runtime:
         limits = program.options.limits
         self.machine = machine
         self.program = program
-        self.depth = limits.depth
+        self.depth = 0
+        self.deepest = limits.depth
         self.globals: dict[str, Any] = {}
         self._functions: Mapping[str, Callable[..., Any]] = {}
         self.memory_limit = limits.memory
@@ -63,7 +64,7 @@ class Runtime:
         machine = self.machine
 
         def run(_runtime: Any, depth: int, args: Sequence[Any]) -> Any:
-            self.depth = depth - 1
+            self.depth = depth + 1
             result = function(machine, *args)
             try:
                 return from_json(result)
@@ -165,9 +166,9 @@ class Runtime:
         unit: Unit = self.program.units[path]
         loading: tuple[dict[str, Any], list[bool]] = ({}, [False])
         self._exports[path] = loading
-        if depth < 1:
+        if depth >= self.deepest:
             raise LimitHit("depth_exceeded", "Modules import each other too deeply")
-        unit.main(self, depth - 1, loading[0])
+        unit.main(self, depth + 1, loading[0])
         loading[1][0] = True
         return loading
 
@@ -179,13 +180,13 @@ class Runtime:
         if kind is Fn:
             count = len(args)
             if function.arity == count:
-                return function.code(depth - 1, *args)
+                return function.code(depth + 1, *args)
             self._arity(function, count)
             required = function.required
-            return function.code(depth - 1, *args[:required], list(args[required:]))
+            return function.code(depth + 1, *args[:required], list(args[required:]))
         if kind is Native:
             self.left -= 1
-            if self.left < 0 or depth < 0:
+            if self.left < 0 or depth > self.deepest:
                 self.enter(depth)
             return function.run(self, depth, args)
         if kind is Confident:
@@ -197,8 +198,8 @@ class Runtime:
 
     def enter(self, depth: int) -> None:
         """A call that used up the steps, or that is too deep."""
-        if depth < 0:
-            limit = self.program.options.limits.depth
+        if depth > self.deepest:
+            limit = self.deepest
             message = f"Calls are nested more than {limit} deep"
             raise LimitHit("depth_exceeded", message, "is there a recursion that never ends?")
         self.tick()
@@ -215,10 +216,10 @@ class Runtime:
         )
 
     def callee(self, function: Any, _count: int) -> Callable[..., Any]:
-        """Something that can be called as generated code calls functions: with the depth left, then the arguments."""
+        """Something called as generated code calls functions: with the depth of the call, then the arguments."""
 
         def run(depth: int, *args: Any) -> Any:
-            return self.call(depth + 1, function, args)
+            return self.call(depth - 1, function, args)
 
         return run
 

@@ -23,9 +23,9 @@ SMALL = Options(limits=Limits(steps=20_000, memory=1024 * 1024))
 ROOMY = Options(limits=Limits(memory=64 * 1024))
 TOKENS = st.sampled_from(
     [*"()[]{}\"'=;,:~?.!-_a1\\é\n \0", "${", "```", "1e9", "=>", "~>", "|>", "...", "let", "const", "fn", "if", "else",
-     "for", "in", "while", "do", "match", "uncertain", "high", "return", "try", "catch", "throw", "import", "export", "from",
-     "agents", "Agent", "in context", "async", "await", "//", "/*", "*/", "\u2028", "\U0001f600", "typeof", "<~",
-     "instanceof", "~?>", "**", "undefined"]
+     "for", "in", "while", "do", "match", "uncertain", "high", "return", "try", "catch", "throw", "import", "export",
+     "from", "agents", "Agent", "in context", "async", "await", "//", "/*", "*/", "\u2028", "\U0001f600", "typeof",
+     "<~", "instanceof", "~?>", "**", "undefined"]
 )  # fmt: skip
 
 
