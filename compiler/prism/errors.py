@@ -84,7 +84,12 @@ class Diagnostic:
 
 
 class Raised(Exception):
-    """A failure inside a running program that its `catch` may bind. `value` is what `catch (e)` binds."""
+    """A failure inside a running program that its `catch` may bind. `value` is what `catch (e)` binds.
+
+    `module` is the module that was being loaded when nobody caught it.
+    """
+
+    module = ""
 
     def __init__(self, message: str, *, code: str = "runtime", hint: str = "", value: Any = None) -> None:
         super().__init__(message)

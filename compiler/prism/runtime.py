@@ -168,7 +168,11 @@ class Runtime:
         self._exports[path] = loading
         if depth >= self.deepest:
             raise LimitHit("depth_exceeded", "Modules import each other too deeply")
-        unit.main(self, depth + 1, loading[0])
+        try:
+            unit.main(self, depth + 1, loading[0])
+        except Raised as failure:
+            failure.module = failure.module or unit.source.name
+            raise
         loading[1][0] = True
         return loading
 
@@ -262,8 +266,9 @@ def wrap_failure(failure: BaseException, program: Program) -> PrismError:
         error.value = failure.data
         return error
     if isinstance(failure, Raised):
-        kind = "ModuleError" if failure.code == "module" else "RuntimeError"
-        error = unit.source.error(kind, failure.message, offset, code=failure.code, hint=failure.hint)
+        kind = "ModuleError" if failure.code == "module" or failure.module else "RuntimeError"
+        message = f"Failed to load module {failure.module}: {failure.message}" if failure.module else failure.message
+        error = unit.source.error(kind, message, offset, code=failure.code, hint=failure.hint)
         error.value = failure.value
         return error
     assert not isinstance(failure, Stop)

@@ -174,6 +174,35 @@ def test_a_broken_module_is_named(typed: Typed) -> None:
     assert (code, message.startswith("Failed to load module m.prism: Expected variable name")) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("let = 1", "Failed to load module m.prism: Expected variable name, found '='"),
+        ("export const x = nope", "Failed to load module m.prism: Undefined variable: nope"),
+        ('import {y} from "./n"\nexport const x = y', "Failed to load module n.prism: Division by zero"),
+        ('import {y} from "./none"', "Failed to load module m.prism: Cannot resolve module './none' from 'm.prism'. "
+         "Tried: none.prism, none/index.prism"),
+        ("export const z = 1", "Module m.prism has no export named 'x'"),
+    ],
+)  # fmt: skip
+def test_modules_that_cannot_be_loaded(typed: Typed, module: str, message: str) -> None:
+    """What fails in a module while it is loaded names the innermost module; nothing of the program has run."""
+    Path("m.prism").write_text(module)
+    Path("n.prism").write_text("export const y = 1 / 0")
+    Path("a.prism").write_text('import {x} from "./m"\nx')
+    code, out, _ = typed("run", "a.prism", "--json")
+    error = json.loads(out)["error"]
+    assert (code, error["kind"], error["message"]) == (1, "ModuleError", message)
+
+
+def test_a_function_of_a_module_fails_where_it_stands(typed: Typed) -> None:
+    """A function that fails when it is called later is no fault of loading: the place is that in its module."""
+    Path("m.prism").write_text("export fn f(o) {\n  o.missing\n}")
+    Path("a.prism").write_text('import {f} from "./m"\nf({})')
+    _, _, err = typed("run", "a.prism")
+    assert err.startswith("m.prism:2:3: RuntimeError: Property 'missing' does not exist\n      o.missing\n")
+
+
 def test_check_lists_everything(typed: Typed) -> None:
     """`check` prints each thing with file, place, code, the line and a hint, then how many there were."""
     Path("a.prism").write_text("let x = 1\nnope ~> 2\n")
