@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compiler.prism.tokens import KEYWORDS, Tok
+from compiler.prism.values import number_text
 
 Rows = list[dict[str, int]]
 
@@ -22,7 +23,8 @@ _EXPRESSION = {"NUMBER", "NAME", "LPAR", "LARR"}
 def describe(token: Tok, rows: Rows, before: list[Tok], states: Rows, rules: list[Any]) -> tuple[str, str]:
     """Message and hint for a token that does not fit."""
     expected = {kind for kind in rows[-1] if kind.isupper() and _fits(kind, rows, states, rules)}
-    found = "the end of the program" if token.type == "$END" else f"'{token.value}'"
+    written = number_text(token.value) if token.type == "NUMBER" else token.value
+    found = "the end of the program" if token.type == "$END" else f"'{written}'"
     previous = before[-1] if before else None
     if token.type == "IEND" or token.type in ("ISTART", "ITEXT"):
         found = "a string"

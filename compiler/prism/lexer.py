@@ -207,6 +207,7 @@ class _Lexer:
     def _unexpected(self, pos: int) -> Exception:
         line, column = self.source.locate(pos)
         char = self.text[pos]
+        char = char if char.isprintable() else f"\\u{{{ord(char):x}}}"
         message = f"Unexpected character '{char}' at line {line}, column {column - 1}"
         hints = {
             "&": "write && for and",

@@ -32,6 +32,8 @@ def test_the_tables_are_those_of_the_grammar() -> None:
         ("let f = fn(a) { a }", 1, 9, "Expected expression", "written as a lambda"),
         ("({high})", 1, 3, "", "reserved word"),
         ("const a", 1, 7, "Expected '=' after const name", "a const needs a value"),
+        ("x.1", 1, 3, "Expected property name after '.', found '1'", ""),
+        ("a\0", 1, 2, "Unexpected character '\\u{0}'", ""),
         ("a & b", 1, 3, "Unexpected character '&' at line 1, column 2", "write && for and"),
     ],
 )
