@@ -43,6 +43,7 @@ class Escalation(Model, frozen=True, kw_only=True, rename="camel", forbid_unknow
     default_behavior: Literal["route_to_reports_to", "surface_to_user"] = "route_to_reports_to"
     timeout_ms: int | None = None
     max_depth: int | None = None
+    topic_routes: dict[str, str] = {}
     on_max_depth: Literal["surface_to_user", "fail", "return_best_effort"] = "return_best_effort"
 
 

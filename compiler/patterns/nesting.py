@@ -57,6 +57,11 @@ def renamed(fields: dict[str, Any], prefix: str) -> dict[str, Any]:
     made: dict[str, Any] = {**fields, "id": f"{prefix}-{fields['id']}"}
     if "reportsTo" in made:
         made["reportsTo"] = f"{prefix}-{made['reportsTo']}"
+    if "routing" in made:
+        made["routing"] = [{**rule, "to": [f"{prefix}-{to}" for to in rule["to"]]} for rule in fields["routing"]]
+    if fields.get("escalation", {}).get("topicRoutes"):
+        routes: dict[str, str] = fields["escalation"]["topicRoutes"]
+        made["escalation"] = {**fields["escalation"], "topicRoutes": {k: f"{prefix}-{v}" for k, v in routes.items()}}
     if "verify" in made:
         verify: dict[str, Any] = fields["verify"]
         oracles: list[dict[str, Any]] = verify["oracles"]

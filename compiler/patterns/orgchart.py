@@ -147,6 +147,8 @@ def _check_roles(roles: dict[str, Role], steps: list[Step], report: Report) -> N
     for role in roles.values():
         used.add(role.reports_to)
         used.update(judge for judge, _ in role.judges)
+        used.update(target for rule in role.fields.get("routing", []) for target in rule["to"])
+        used.update(role.fields.get("escalation", {}).get("topicRoutes", {}).values())
     for role in roles.values():
         if role.id not in used and steps and not report.failed:
             message = f"nothing in the workflow is done by role {role.id!r}"

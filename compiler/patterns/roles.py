@@ -10,6 +10,7 @@ from compiler.patterns.model import HUMAN, Role
 from compiler.patterns.oracles import read_verify
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.routing import read_escalation, read_routing
 from compiler.patterns.view import View, to_json
 from schemas.base import ROLE_ID_PATTERN
 
@@ -22,20 +23,15 @@ ROLE_KEYS = (
     "id", "name", "description", "agentType", "type", "capabilities", "reportsTo", "minInstances", "maxInstances",
     "singleton", "expertise", "agentConfig", "confidence", "verify", "threadConfig",
 )  # fmt: skip
-_REFUSED = {
-    "routing": "questions of agents go to a person; routing them to roles is not supported yet",
-}
-_REFUSED_ESCALATION = {"topicRoutes": "questions are not routed by topic yet"}
 _BOTH = ("command", "env")
 THREAD_KEYS = ("enabled", "objective", "approvalPreset", "workspace", "policy", "env", "metadata")
 
 
 def read_structure(node: Node, report: Report) -> dict[str, Role]:
     """The roles of a structure, by id."""
-    view = View(node, report, "structure", ("name", "description", "roles", "escalation", "routing"), _REFUSED)
+    view = View(node, report, "structure", ("name", "description", "roles", "escalation", "routing"))
     view.text("name")
     view.text("description")
-    escalation = _escalation(view, report)
     roles_node = view.get("roles")
     if roles_node is None:
         view.missing("roles", "A structure has at least one role.")
@@ -44,41 +40,18 @@ def read_structure(node: Node, report: Report) -> dict[str, Role]:
         view.wrong("roles", roles_node, "a map from role ids to roles")
         return {}
     roles: dict[str, Role] = {}
+    names = [key.raw for key, _ in roles_node.pairs]
+    escalation, routing = read_escalation(view, names, report), read_routing(view, names, report)
     for key, value in roles_node.pairs:
         role = _role(key, value, report, escalation)
         if role is not None:
+            if role.id in routing:
+                role.fields["routing"] = routing[role.id]
             roles[role.id] = role
     if not roles_node.pairs:
         view.missing("roles", "A structure has at least one role.")
-    _check_hierarchy(roles, {key.raw for key, _ in roles_node.pairs}, report)
+    _check_hierarchy(roles, set(names), report)
     return roles
-
-
-def _escalation(view: View, report: Report) -> dict[str, Any]:
-    node = view.get("escalation")
-    if node is None:
-        return {}
-    keys = ("defaultBehavior", "timeoutMs", "maxDepth", "onMaxDepth", "topicRoutes")
-    rules = View(node, report, "escalation", keys, _REFUSED_ESCALATION)
-    made: dict[str, Any] = {}
-    behavior = rules.choice(
-        "defaultBehavior", ("route_to_reports_to", "surface_to_user", "broadcast"), "route_to_reports_to"
-    )
-    if behavior == "broadcast":
-        place = rules.get("defaultBehavior") or node
-        message = "'broadcast' cannot be honoured: a result is escalated to one role at a time"
-        report.error("unsupported", place.line, place.column, message, "Write route_to_reports_to.")
-    elif rules.has("defaultBehavior"):
-        made["defaultBehavior"] = behavior
-    if (timeout := rules.integer("timeoutMs", least=1)) is not None:
-        made["timeoutMs"] = timeout
-    if (depth := rules.integer("maxDepth", least=0, most=100)) is not None:
-        made["maxDepth"] = depth
-    if rules.has("onMaxDepth"):
-        made["onMaxDepth"] = rules.choice(
-            "onMaxDepth", ("surface_to_user", "fail", "return_best_effort"), "return_best_effort"
-        )
-    return made
 
 
 def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> Role | None:

@@ -24,9 +24,12 @@ from schemas.events import (
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionStarted,
+    QuestionAnswered,
     QuestionAsked,
     SignalReceived,
     TaskCompleted,
+    TaskFailed,
+    TaskRequested,
     TimerSet,
     WorkspaceFailed,
     WorkspaceFinalized,
@@ -45,6 +48,7 @@ from services.pattern_engine.decisions import (
     selection,
     withdraw,
 )
+from services.pattern_engine.questions import Questions
 from services.pattern_engine.spending import Spending
 
 Phase = Literal["new", "workspace", "program", "finalizing", "ended"]
@@ -104,6 +108,7 @@ class Conductor:
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._selections: dict[str, int] = {}
         self._spending = Spending()
+        self._questions = Questions(self.execution_id, self.pattern, self._recorded, self._unanswered)
         self._ready: WorkspaceReady | None = None
         self._commit = ""
         self._outcome: tuple[Any, float | None, Any] | None = None
@@ -129,19 +134,40 @@ class Conductor:
         if self.phase == "ended":
             return []
         match fact:
-            case TaskCompleted():
-                self._spending.add(fact.usage)
-                self._resume(fact.effect, fact)
+            case TaskCompleted() | TaskFailed():
+                self._task_ended(fact)
+            case QuestionAsked():
+                self._out += self._questions.asked(fact)
             case SignalReceived():
                 self._signal(fact)
             case WorkspaceReady() | WorkspaceFailed() | WorkspaceFinalized():
                 self._workspace(fact)
             case _:
+                if isinstance(fact, QuestionAnswered):
+                    self._out += self._questions.answered(fact.question_id)
                 if isinstance(fact, WorkspaceIntegrated):
                     self._commit = fact.commit or self._commit
                 path: str = getattr(fact, "effect", "")
                 self._resume(path, fact)
         return self._take()
+
+    def _task_ended(self, fact: TaskCompleted | TaskFailed) -> None:
+        if isinstance(fact, TaskCompleted):
+            self._spending.add(fact.usage)
+        if self._questions.owns(fact.task_id):
+            result = fact.result if isinstance(fact, TaskCompleted) else None
+            self._out += self._questions.heard(fact.task_id, result, failed=isinstance(fact, TaskFailed))
+            return
+        self._out += self._questions.ended(fact.task_id)
+        self._resume(fact.effect, fact)
+
+    def _unanswered(self, task_id: str, error: EffectFailed) -> None:
+        """A question that must be answered was not: the task that asked it is given up."""
+        for path, asked in self.asked.items():
+            if isinstance(asked, TaskRequested) and asked.task_id == task_id and self._machine is not None:
+                self._withdraw(path)
+                self._absorb(self._give(self._machine, path, error))
+                return
 
     def _workspace(self, fact: WorkspaceReady | WorkspaceFailed | WorkspaceFinalized) -> None:
         match fact:
@@ -290,6 +316,7 @@ class Conductor:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def _finish(self, step: Step) -> None:
+        self._out += self._questions.close()
         for path in list(self.asked):
             self._withdraw(path)
         if step.status == "failed":
@@ -332,6 +359,7 @@ class Conductor:
         )
 
     def _fail(self, error: Failure) -> None:
+        self._out += self._questions.close()
         for path in list(self.asked):
             self._withdraw(path)
         self._end(self.failed(error))

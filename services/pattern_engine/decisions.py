@@ -64,6 +64,7 @@ FACTS: tuple[str, ...] = (
     "workspace.finalized",
     "timer.fired",
     "signal.received",
+    "question.asked",
     "question.answered",
 )
 """The kinds of events that move a program on. A program hears them in the order of the log, live and in a replay."""

@@ -31,6 +31,7 @@ from schemas.events import (
 )
 from services.pattern_engine.conductor import Conductor, Sources
 from services.pattern_engine.decisions import FACTS, WITHDRAWN
+from services.pattern_engine.questions import ROLE_PREFIX
 from shared.bus import Recorded
 
 _DECISIONS = (
@@ -152,7 +153,7 @@ def _is_decision(event: Event) -> bool:
     if isinstance(event, QuestionAsked):
         return bool(event.digest)
     if isinstance(event, QuestionAnswered):
-        return event.by == WITHDRAWN
+        return event.by == WITHDRAWN or event.by.startswith(ROLE_PREFIX)
     return isinstance(event, _DECISIONS)
 
 

@@ -52,4 +52,4 @@ def test_keys_that_cannot_be_honoured_are_refused_and_nothing_else() -> None:
     assert result.pattern is None
     assert {one.code for one in result.diagnostics} == {"unsupported"}
     lines = [one.source_line.split(":")[0].strip(" -{") for one in result.diagnostics]
-    assert lines == ["type", "routing", "topicRoutes", "branchStrategy", "createPr"]
+    assert lines == ["type", "branchStrategy", "createPr"]

@@ -1,0 +1,99 @@
+"""Reading `structure.routing` and `structure.escalation`: which role a question goes to, and what if none answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compiler.patterns.reader import Node
+from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.view import View
+
+_RULE_KEYS = ("from", "to", "topics", "messageTypes", "priority", "broadcast")
+_MESSAGE_TYPES = ("task", "question", "response", "status")
+_ESCALATION_KEYS = ("defaultBehavior", "timeoutMs", "maxDepth", "onMaxDepth", "topicRoutes")
+
+
+def read_routing(view: View, names: list[str], report: Report) -> dict[str, list[dict[str, Any]]]:
+    """The rules for the questions of each role, the highest priority first."""
+    made: dict[str, list[dict[str, Any]]] = {}
+    for node in view.items("routing"):
+        rule = View(node, report, "a routing rule", _RULE_KEYS)
+        if not rule.valid:
+            continue
+        senders = [
+            word
+            for word, place in rule.texts("from", single=True, required=True)
+            if _known(word, place, names, report, every=True)
+        ]
+        targets = [
+            word for word, place in rule.texts("to", single=True, required=True) if _known(word, place, names, report)
+        ]
+        topics = [word for word, _ in rule.texts("topics")]
+        entry: dict[str, Any] = {"to": targets}
+        if topics:
+            entry["topics"] = topics
+        if priority := rule.integer("priority", 0, least=-1_000_000):
+            entry["priority"] = priority
+        if rule.flag("broadcast"):
+            entry["broadcast"] = True
+        _message_types(rule, report)
+        for name in names if "*" in senders else senders:
+            made.setdefault(name, []).append(entry)
+    return {name: sorted(rules, key=lambda rule: -rule.get("priority", 0)) for name, rules in made.items()}
+
+
+def _message_types(rule: View, report: Report) -> None:
+    """Questions are what agents say to each other; a rule for anything else would never apply."""
+    words = rule.texts("messageTypes")
+    for word, place in words:
+        if word not in _MESSAGE_TYPES:
+            hint = did_you_mean(word, _MESSAGE_TYPES)
+            report.error("bad-value", place.line, place.column, f"{word!r} is no message type", hint)
+    known = [word for word, _ in words if word in _MESSAGE_TYPES]
+    if known and "question" not in known:
+        place = rule.key("messageTypes")
+        message = f"a rule for {', '.join(known)} alone cannot be honoured: agents send each other questions"
+        report.error("unsupported", place.line, place.column, message, "Add question, or remove the rule.")
+
+
+def _known(word: str, place: Node, names: list[str], report: Report, *, every: bool = False) -> bool:
+    if word in names or (every and word == "*"):
+        return True
+    message = f"the routing names {word!r}, which is no role"
+    report.error("unknown-role", place.line, place.column, message, did_you_mean(word, names))
+    return False
+
+
+def read_escalation(view: View, names: list[str], report: Report) -> dict[str, Any]:
+    """Who is asked when nobody is sure or nobody answers, how far up, for how long, and what then."""
+    node = view.get("escalation")
+    if node is None:
+        return {}
+    rules = View(node, report, "escalation", _ESCALATION_KEYS)
+    made: dict[str, Any] = {}
+    behavior = rules.choice(
+        "defaultBehavior", ("route_to_reports_to", "surface_to_user", "broadcast"), "route_to_reports_to"
+    )
+    if behavior == "broadcast":
+        place = rules.get("defaultBehavior") or node
+        message = "'broadcast' cannot be honoured: a result is escalated to one role at a time"
+        report.error("unsupported", place.line, place.column, message, "Write route_to_reports_to.")
+    elif rules.has("defaultBehavior"):
+        made["defaultBehavior"] = behavior
+    if (timeout := rules.integer("timeoutMs", least=1)) is not None:
+        made["timeoutMs"] = timeout
+    if (depth := rules.integer("maxDepth", least=0, most=100)) is not None:
+        made["maxDepth"] = depth
+    if rules.has("onMaxDepth"):
+        made["onMaxDepth"] = rules.choice(
+            "onMaxDepth", ("surface_to_user", "fail", "return_best_effort"), "return_best_effort"
+        )
+    if (routes := rules.get("topicRoutes")) is not None:
+        topics = View(routes, report, "topicRoutes", [key.raw for key, _ in routes.pairs])
+        found = {key.raw: topics.text(key.raw) for key, _ in routes.pairs} if topics.valid else {}
+        made["topicRoutes"] = {
+            topic: role
+            for topic, role in found.items()
+            if role and _known(role, topics.get(topic) or routes, names, report)
+        }
+    return made
