@@ -13,15 +13,7 @@ _P95 = _STANDARD.inv_cdf(0.95)
 _LEAST = 2.0**-53
 
 
-class Distribution(Model, frozen=True, kw_only=True):
-    """Base of all distributions."""
-
-    def sample(self, draws: Draws) -> float:
-        """One number. Takes from `draws` what it needs."""
-        raise NotImplementedError
-
-
-class Constant(Distribution, frozen=True, kw_only=True):
+class Constant(Model, frozen=True, kw_only=True):
     """Always the same number."""
 
     value: float
@@ -32,7 +24,7 @@ class Constant(Distribution, frozen=True, kw_only=True):
         return self.value
 
 
-class Uniform(Distribution, frozen=True, kw_only=True):
+class Uniform(Model, frozen=True, kw_only=True):
     """Any number between two, each as likely."""
 
     min: float
@@ -43,7 +35,7 @@ class Uniform(Distribution, frozen=True, kw_only=True):
         return self.min + (self.max - self.min) * draws.uniform()
 
 
-class Exponential(Distribution, frozen=True, kw_only=True):
+class Exponential(Model, frozen=True, kw_only=True):
     """Waiting for something that may happen at any moment."""
 
     mean: float
@@ -53,7 +45,7 @@ class Exponential(Distribution, frozen=True, kw_only=True):
         return -self.mean * math.log(1.0 - draws.uniform())
 
 
-class LogNormal(Distribution, frozen=True, kw_only=True):
+class LogNormal(Model, frozen=True, kw_only=True):
     """Mostly near the median, sometimes much more: half of all are below `median`, 95 of 100 below `p95`."""
 
     median: float
@@ -65,7 +57,7 @@ class LogNormal(Distribution, frozen=True, kw_only=True):
         return self.median * math.exp(sigma * _standard_normal(draws))
 
 
-class Normal(Distribution, frozen=True, kw_only=True):
+class Normal(Model, frozen=True, kw_only=True):
     """The bell curve. Whoever uses the number clips it to what it may be."""
 
     mean: float
@@ -76,7 +68,7 @@ class Normal(Distribution, frozen=True, kw_only=True):
         return self.mean + self.sd * _standard_normal(draws)
 
 
-class Beta(Distribution, frozen=True, kw_only=True):
+class Beta(Model, frozen=True, kw_only=True):
     """A share between 0 and 1 with a mean and a standard deviation (`sd`² less than `mean`·(1 - `mean`))."""
 
     mean: float
@@ -87,6 +79,9 @@ class Beta(Distribution, frozen=True, kw_only=True):
         weight = self.mean * (1.0 - self.mean) / (self.sd * self.sd) - 1.0
         first, second = _gamma(self.mean * weight, draws), _gamma((1.0 - self.mean) * weight, draws)
         return first / (first + second) if first + second > 0 else self.mean
+
+
+Distribution = Constant | Uniform | Exponential | LogNormal | Normal | Beta
 
 
 def clipped(value: float) -> float:

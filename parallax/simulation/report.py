@@ -8,13 +8,17 @@ from typing import Any
 
 import msgspec
 
+from parallax.simulation.clock import START_MS
 from parallax.simulation.records import LoggedEvent, Outcome
 
 _HIDDEN = frozenset(
-    {"execution_id", "digest", "program", "program_digest", "pattern_source", "pattern_digest", "roles", "agent",
-     "request_digest", "modules", "spec"}
+    {"execution_id", "task_id", "agent_id", "question_id", "workspace_id", "verification_id", "digest", "program",
+     "program_digest", "pattern_source", "pattern_digest", "pattern_format", "roles", "agent", "request_digest",
+     "modules", "spec", "engine", "epoch", "effects", "confidence_source", "base_commit", "workspace", "duration_ms"}
 )  # fmt: skip
-_SHOWN = 60
+"""What a line of a log leaves out; the JSON form has it."""
+
+_SHOWN = 48
 _CALIBRATION = "Calibration: what agents say of their work, and how good it is"
 
 
@@ -60,12 +64,22 @@ def event_line(entry: LoggedEvent) -> str:
     """One event of a log: when, what kind, what it says."""
     data: dict[str, Any] = msgspec.to_builtins(entry.event)
     told = "  ".join(
-        f"{key}={_short(value)}"
+        f"{key}={_told(key, value)}"
         for key, value in data.items()
         if key not in _HIDDEN and value not in (None, "", [], {}, False)
     )
-    minutes, ms = divmod(entry.at_ms, 60_000)
-    return f"{minutes:>5}:{ms / 1000:06.3f}  {entry.type:<32} {told}".rstrip()
+    return f"{_moment(entry.at_ms):>12}  {entry.type:<31} {told}".rstrip()
+
+
+def _told(key: str, value: Any) -> str:
+    if key in ("due_at", "deadline_at"):
+        return _moment(value - START_MS)
+    return f"${value['cost_usd']:.2f}" if key == "usage" else _short(value)
+
+
+def _moment(ms: int) -> str:
+    """A time of the run's own, in minutes and seconds."""
+    return f"{ms // 60_000}:{ms % 60_000 / 1000:06.3f}"
 
 
 def event_document(entry: LoggedEvent) -> dict[str, Any]:
@@ -115,7 +129,8 @@ def _endings(found: dict[str, Any]) -> Iterable[Sequence[str]]:
     if found["completed"]:
         yield str(found["completed"]), _percent(found["completed"] / found["runs"]), "completed"
     for one in found["failures"]:
-        yield str(one["count"]), _percent(one["share"]), f"failed: {one['code']}  ({_short(one['message'], 100)})"
+        example = _short(one["message"], 90)
+        yield str(one["count"]), _percent(one["share"]), f"failed: {one['code']}  (for example: {example})"
     for one in found["stalls"]:
         yield str(one["count"]), _percent(one["share"]), f"stalled, waiting for {one['waits_for']}"
 

@@ -257,7 +257,7 @@ def _confidence(model: AgentModel, draws: Draws, quality: float) -> float | None
         case FollowsQuality(bias=bias, noise=noise):
             around = (draws.uniform() + draws.uniform() + draws.uniform() - 1.5) * 2.0
             return clipped(quality + bias + noise * around)
-        case Distribution() as spread:
+        case spread:
             return clipped(spread.sample(draws))
 
 

@@ -88,7 +88,7 @@ def test_a_run_is_told_line_by_line(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("run 2: completed after ")
     assert any("task.requested" in line and "role=driver" in line and "step=code" in line for line in lines)
-    assert lines[3].startswith("    0:00.000  execution.accepted")
+    assert lines[3].startswith("    0:00.000  execution.accepted ")
 
 
 def test_a_pattern_by_its_name_and_agents_of_a_file(tmp_path: Path) -> None:
