@@ -22,7 +22,9 @@ _MOST_RUNS = 1_000_000
 @click.command("simulate", epilog=epilog("patterns simulate"))
 @click.argument("file")
 @click.option("--seed", type=int, required=True, metavar="N", help="The same seed gives the same output.")
-@click.option("--runs", type=click.IntRange(1, _MOST_RUNS), default=1000, show_default=True, metavar="M")
+@click.option(
+    "--runs", type=click.IntRange(1, _MOST_RUNS), default=1000, show_default=True, metavar="M", help="How many runs."
+)
 @click.option("--agents", "agents_file", type=click.Path(path_type=Path), metavar="FILE", help="What agents are like.")
 @click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a JSON file of inputs.")
 @click.option("--run", "run", type=click.IntRange(1, _MOST_RUNS), metavar="K", help="Show the log of run K alone.")

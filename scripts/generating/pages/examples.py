@@ -25,6 +25,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "patterns show": ("parallax patterns show startup-team",),
     "patterns lint": ("parallax patterns lint patterns/startup-team.yaml",),
     "patterns compile": ("parallax patterns compile patterns/startup-team.yaml --to prism",),
+    "patterns simulate": ("parallax patterns simulate startup-team --seed 7 --runs 5000",),
     "prism run": ("parallax prism run program.prism --input @inputs.json --json",),
     "prism check": ("parallax prism check program.prism",),
     "prism fmt": ("parallax prism fmt program.prism",),
