@@ -75,7 +75,10 @@ class Deregistration(Model, frozen=True, kw_only=True):
 
 
 class TaskOffer(Model, frozen=True, kw_only=True):
-    """A turn offered to an agent. The same `task_id` and `attempt` may be offered more than once."""
+    """A turn offered to an agent. The same `task_id` and `attempt` may be offered more than once.
+
+    `life` is that of the agent, where a runtime has started it: who fills an earlier life of it is not meant.
+    """
 
     task_id: Token
     attempt: int
@@ -89,6 +92,7 @@ class TaskOffer(Model, frozen=True, kw_only=True):
     workspace: str = ""
     timeout_ms: int = 0
     reply_to: str = ""
+    life: int = 0
 
 
 class TaskControl(Model, frozen=True, kw_only=True):

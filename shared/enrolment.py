@@ -50,13 +50,18 @@ class Enrolment:
         """Leaves in order. A registry that cannot be reached learns it from the silence."""
         if self._task is None:
             return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        await self.forget()
         word = Deregistration(agent_id=self.registration.agent_id, reason=reason)
         with contextlib.suppress(BusError, TimeoutError):
             await self._bus.request(subjects.AGENT_DEREGISTER, word, RegistrationReply, timeout_s=_TIMEOUT_S)
+
+    async def forget(self) -> None:
+        """Ends without a word: somebody else is registered under this id by now, and stays."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
 
     async def _stay(self) -> None:
         pause = 0.05

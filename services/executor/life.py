@@ -355,6 +355,7 @@ class Life(Interruptible):
             workspace=state.path,
             timeout_ms=request.timeout_ms or 0,
             reply_to=self._desk.inbox,
+            life=self._desk.sessions.life(request.execution_id, state.agent_id),
         )
 
     def _deadline(self) -> float | None:

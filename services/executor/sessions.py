@@ -191,6 +191,12 @@ class Sessions:
             return "no_runtime", f"no runtime is running that could start {program}; `parallax up` starts one"
         return "agent_starting", f"{program} is being started"
 
+    def life(self, execution_id: str, agent_id: str) -> int:
+        """Which life of its own agent an execution has; 0 for an agent that is not its own, or not known."""
+        view = self._views.known(execution_id)
+        agent = view.agents.get(agent_id) if view is not None else None
+        return agent.life if agent is not None else 0
+
     def gone(self, execution_id: str, agent_id: str) -> str:
         """Why an agent that was started is there no more, as far as is known; empty when it is there."""
         view = self._views.known(execution_id)

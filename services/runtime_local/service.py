@@ -151,7 +151,7 @@ class LocalRuntime(Service):
         session = self.sessions.get(request.agent_id)
         if session is None or session.closed:
             session = Session(self._host, request)
-            session.left = self._left
+            session.left, session.given_up = self._left, self._given_up
             self._records.keep_session(
                 SessionRecord(agent_id=request.agent_id, execution_id=request.execution_id, life=request.life)
             )
@@ -257,6 +257,25 @@ class LocalRuntime(Service):
         await self._stopped(session.id, session.request.execution_id, session.request.life, reason, exit_code)
         self._records.drop_session(session.id)
 
+    def _given_up(self, session: Session) -> None:
+        self.spawn_short(self._give_up(session), name=f"give-up-{session.id}")
+
+    async def _give_up(self, session: Session) -> None:
+        """Ends what this runtime has of a session that another one fills, which happens when it stood still for long.
+
+        Nothing is said of it: the agent of that name is alive, there.
+        """
+        _log.warning("session_taken_over", agent_id=session.id, life=session.request.life)
+        if self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
+        for subscription in self._subscriptions.pop(session.id, []):
+            await subscription.stop()
+        enrolment = self._enrolments.pop(session.id, None)
+        if enrolment is not None:
+            await enrolment.forget()
+        await session.close("another runtime has taken the session over")
+        self._records.drop_session(session.id)
+
     async def _stay_alive(self) -> None:
         while True:
             await asyncio.sleep(_ALIVE_EVERY_S)
@@ -273,7 +292,7 @@ class LocalRuntime(Service):
             self.spawn(self._follow(position), name="follow")
 
     async def _follow(self, position: int) -> None:
-        filters = [subjects.event("*", *kind.split(".")) for kind in _STATES]
+        filters = [subjects.event("*", *kind.split(".")) for kind in (*_STATES, AgentSpawned.TYPE)]
         async for record in self.bus.follow(filters, after=position):
             try:
                 self._heard(record)
@@ -282,7 +301,11 @@ class LocalRuntime(Service):
 
     def _heard(self, record: Recorded) -> None:
         execution_id = record.execution_id
-        if record.type in ENDINGS:
+        if isinstance(record.data, AgentSpawned):
+            session = self.sessions.get(record.data.agent_id)
+            if session is not None and record.data.life > session.request.life:
+                session.give_up()
+        elif record.type in ENDINGS:
             self._over[execution_id] = None
             while len(self._over) > _REMEMBERED:
                 self._over.popitem(last=False)

@@ -57,7 +57,10 @@ class Session:
         self.closed = ""
         self.program: Program | None = None
         self.turn: Turn | None = None
+        self.replaced = False
+        """Another runtime fills the session by now."""
         self.left: Callable[[Session, str, int], Awaitable[None]] | None = None
+        self.given_up: Callable[[Session], None] | None = None
         self._host = host
         self._place = host.root / "homes" / request.agent_id
         self._output = Output(host.bus, request.agent_id, request.execution_id)
@@ -115,6 +118,13 @@ class Session:
         self.program.read(self._wrote, self._complained)
         self._running = asyncio.create_task(self._see_it_end(self.program), name=f"program-{self.id}")
 
+    def give_up(self) -> None:
+        """Another runtime fills the session: no turn of it is taken here any more."""
+        if not self.replaced:
+            self.replaced = True
+            if self.given_up is not None:
+                self.given_up(self)
+
     async def close(self, reason: str) -> None:
         """Ends everything of the session and removes its places."""
         self.closed = self.closed or reason or "stopped"
@@ -145,6 +155,9 @@ class Session:
 
     async def offered(self, offer: TaskOffer) -> None:
         """Takes a turn, says again how far it is, or refuses it. The same offer may come any number of times."""
+        if self.replaced or offer.life > self.request.life:
+            self.give_up()
+            return
         known = self._memory.get(offer.task_id)
         if known is not None and known.attempt >= offer.attempt:
             if known.attempt == offer.attempt:

@@ -203,3 +203,64 @@ async def test_an_executor_that_wakes_up_too_late_changes_nothing(nats_url: str,
         types = await rooms.types(request.execution_id)
         assert (types.count("task.completed"), types.count("task.started"), len(done)) == (2, 2, 2)
         assert "task.retrying" not in types
+
+
+async def test_a_runtime_that_wakes_up_after_its_lease_doubles_nothing(
+    nats_url: str, etcd_url: str, tmp_path: Path
+) -> None:
+    """SIGSTOP past the lease: the attempt is interrupted; after SIGCONT its program is ended before the next begins."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        runtime = await rooms.process("runtime_local")
+        pids = tmp_path / "pids"
+        spec = command(
+            "import json, os, pathlib, time",
+            f"pids, go = pathlib.Path({str(pids)!r}), pathlib.Path({str(tmp_path / 'go')!r})",
+            "before = pids.read_text().split() if pids.exists() else []",
+            "alive = [pid for pid in before if os.path.exists('/proc/' + pid)]",
+            "pids.open('a').write(f'{os.getpid()} ')",
+            "while not go.exists(): time.sleep(0.02)",
+            "print(json.dumps({'type': 'result', 'result': alive}))",
+        )
+        request = await rooms.request(agent=spec, attempts=1)
+        await eventually(lambda: pids.exists() and pids.read_text(), timeout_s=10)
+        runtime.send_signal(signal.SIGSTOP)
+        retrying = await rooms.wait_for(request, TaskRetrying, within_s=30)
+        assert (retrying.interrupted, retrying.error.code) == (True, "agent_lost")
+        runtime.send_signal(signal.SIGCONT)
+        await eventually(lambda: len(pids.read_text().split()) == 2, timeout_s=20)
+        (tmp_path / "go").touch()
+        completed = await rooms.wait_for(request, TaskCompleted)
+        assert (completed.attempt, completed.result) == (2, [])
+        types = await rooms.types(request.execution_id)
+        assert types.count("task.completed") == 1
+        await eventually(lambda: not running_for(request.execution_id))
+        assert len(pids.read_text().split()) == 2
+
+
+async def test_two_runtimes_never_have_the_same_session(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """The session of a runtime that stood still is taken over by another; when it wakes it takes no offer of it."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        first = await rooms.process("runtime_local")
+        pids = tmp_path / "pids"
+        spec = command(
+            "import json, os, pathlib, time",
+            f"pids, go = pathlib.Path({str(pids)!r}), pathlib.Path({str(tmp_path / 'go')!r})",
+            "pids.open('a').write(f'{os.getpid()} ')",
+            "while not go.exists(): time.sleep(0.02)",
+            "print(json.dumps({'type': 'result', 'result': os.getpid()}))",
+        )
+        request = await rooms.request(agent=spec, attempts=1)
+        await eventually(lambda: pids.exists() and pids.read_text(), timeout_s=10)
+        first.send_signal(signal.SIGSTOP)
+        await rooms.process("runtime_local", tmp_path / "second")
+        await eventually(lambda: len(pids.read_text().split()) == 2, timeout_s=40)
+        first.send_signal(signal.SIGCONT)
+        lost, taken = (int(pid) for pid in pids.read_text().split())
+        await eventually(lambda: not psutil.pid_exists(lost), timeout_s=20)
+        (tmp_path / "go").touch()
+        completed = await rooms.wait_for(request, TaskCompleted)
+        assert (completed.attempt, completed.result) == (2, taken)
+        await eventually(lambda: not running_for(request.execution_id))
+        assert [int(pid) for pid in pids.read_text().split()] == [lost, taken]
