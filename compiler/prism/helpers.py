@@ -110,10 +110,6 @@ def _certainty(value: Any) -> float:
     return value.confidence
 
 
-def _score(value: Any, otherwise: float) -> float:
-    return value.confidence if type(value) is Confident else otherwise
-
-
 def _throw(value: Any) -> None:
     raise Thrown(f"Uncaught: {text_of(value)}", value)
 
@@ -150,7 +146,7 @@ def _export_all(exports: dict[str, Any], module: tuple[dict[str, Any], list[bool
 
 
 HELPERS: dict[str, Any] = {
-    "__builtins__": {}, "T": type, "F": float, "Fn": Fn, "U": U, "Raised": Raised, "Stop": Stop,
+    "__builtins__": {}, "T": type, "F": float, "Fn": Fn, "Confident": Confident, "U": U, "Raised": Raised, "Stop": Stop,
     "r_add": operators.add, "r_sub": operators.subtract, "r_mul": operators.multiply, "r_div": operators.divide,
     "r_mod": operators.modulo, "r_pow": operators.power, "r_lt": operators.less, "r_le": operators.less_equal,
     "r_gt": operators.greater, "r_ge": operators.greater_equal, "r_eq": operators.loosely_equal,
@@ -172,6 +168,6 @@ HELPERS: dict[str, Any] = {
     "r_redeclared": _redeclared, "r_unassignable": _unassignable, "r_global": _global, "r_tick": _tick,
     "r_enter": _enter, "r_call": _call, "r_callee": _callee, "r_fn": _fn, "r_annotate": _annotate, "r_array": _array,
     "r_object": _object, "r_text": _text, "r_fill": _fill, "r_missing": _missing, "r_certainty": _certainty,
-    "r_score": _score, "r_throw": _throw, "r_caught": _caught, "r_import": _import, "r_imported": _imported,
+    "r_throw": _throw, "r_caught": _caught, "r_import": _import, "r_imported": _imported,
     "r_namespace": _namespace, "r_export": _export, "r_export_all": _export_all,
 }  # fmt: skip

@@ -144,10 +144,13 @@ class LoopGenerator(BodyGenerator):
                 self.out.append(e.when(e.name(again), self.collect(update)))
                 self.out.append(e.set_name(again, e.const(True)))
             if test is not None:
-                held = self.spill_always(self.expr(test))
-                self.out.append(e.when(e.negate(e.call("r_truth", held)), [e.leave()]))
+                temp = self.temp()
+                self.out.append(e.set_name(temp, self.expr(test)))
+                held = e.name(temp)
+                self.out.append(e.when(e.negate(self.truth_of(held, temp)), [e.leave()]))
                 default = e.name(score) if kind == "for" else e.const(1.0)
-                self.out.append(e.set_name(score, e.call("r_score", held, default)))
+                sure = e.same(e.call("T", held), e.name("Confident"))
+                self.out.append(e.set_name(score, e.choose(sure, e.attr(held, "confidence"), default)))
             self.out.extend(e.tick())
             value = self.temp() if target is not None else None
             self.bands(e.name(score), branches, value, lambda: self.out.append(e.leave()))
