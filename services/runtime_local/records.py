@@ -16,6 +16,10 @@ from schemas.base import Model
 Kept = TypeVar("Kept", bound=Model)
 
 
+class NotWrittenError(OSError):
+    """A record cannot be written: the disk is full, or not ours. The message is a sentence for people."""
+
+
 class ProgramRecord(Model, frozen=True, kw_only=True):
     """A running program: its keeper, the mark in its environment, and the turn it was started for (if for one)."""
 
@@ -77,9 +81,17 @@ class Records:
 
 def _write(file: Path, record: Model) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(record))
-    draft.chmod(0o600)
-    draft.replace(file)
+    try:
+        draft.write_bytes(msgspec.json.encode(record))
+        draft.chmod(0o600)
+        draft.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise NotWrittenError(
+            f"The runtime cannot write to {file.parent} ({error.strerror or error}), and starts nothing that it could "
+            f"not find again. Make room there."
+        ) from error
 
 
 def _read_all(place: Path, kind: type[Kept]) -> Iterator[tuple[str, Kept | None]]:

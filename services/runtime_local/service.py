@@ -27,7 +27,7 @@ from schemas.base import Failure
 from schemas.events import ENDINGS, AgentSpawned, AgentSpawnFailed, AgentSpawnRequested, AgentStopped
 from services.runtime_local.environment import NotFound, environment
 from services.runtime_local.program import end_recorded
-from services.runtime_local.records import Records, SessionRecord
+from services.runtime_local.records import NotWrittenError, Records, SessionRecord
 from services.runtime_local.sessions import Host, Session, fault, finished
 from services.runtime_local.verifying import Verifications
 from shared import subjects
@@ -152,10 +152,10 @@ class LocalRuntime(Service):
         if session is None or session.closed:
             session = Session(self._host, request)
             session.left, session.given_up = self._left, self._given_up
-            self._records.keep_session(
-                SessionRecord(agent_id=request.agent_id, execution_id=request.execution_id, life=request.life)
-            )
             try:
+                self._records.keep_session(
+                    SessionRecord(agent_id=request.agent_id, execution_id=request.execution_id, life=request.life)
+                )
                 await session.open()
             except NotFound as error:
                 await self._not_opened(session, Failure(code="program_not_found", message=str(error)))
@@ -163,10 +163,10 @@ class LocalRuntime(Service):
             except OSError as error:
                 _log.warning("spawn_failed", agent_id=request.agent_id, error=str(error))
                 if last:
-                    await self._not_opened(
-                        session, Failure(code="spawn_failed", message=f"It cannot be started: {error}.")
-                    )
+                    said = str(error) if isinstance(error, NotWrittenError) else f"It cannot be started: {error}."
+                    await self._not_opened(session, Failure(code="spawn_failed", message=said))
                     return
+                await session.close(str(error))
                 raise Retry(1.0) from error
             self.sessions[request.agent_id] = session
             await self._listen(session)

@@ -27,7 +27,7 @@ from schemas.events import AgentSpawnRequested, TaskFinished
 from services.runtime_local.environment import NotFound, environment, find_program, search_path
 from services.runtime_local.output import Output
 from services.runtime_local.program import Program, start_program
-from services.runtime_local.records import ProgramRecord, Records
+from services.runtime_local.records import NotWrittenError, ProgramRecord, Records
 from services.runtime_local.speech import clean
 from services.runtime_local.turn import Ended, Turn
 from shared.bus import Bus
@@ -220,6 +220,8 @@ class Session:
             )
         except NotFound as error:
             ended = fault(offer, Failure(code="program_not_found", message=str(error), where=offer.role))
+        except NotWrittenError as error:
+            ended = fault(offer, Failure(code="task_failed", message=str(error), where=offer.role))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the turn has to end as something
             _log.exception("turn_failed", agent_id=self.id, task_id=offer.task_id, exc_info=error)
             ended = fault(offer, Failure(code="task_failed", message=f"The runtime failed: {error!r}"))

@@ -200,7 +200,7 @@ HOSTILE = [
     b'{"agent_id": "*"}',
     b'{"agent_id": "a b"}',
     b'{"agent_id": "../../etc"}',
-    b'{"agent_id": "' + b"x" * 129 + b'"}',
+    b'{"agent_id": "' + b"x" * 201 + b'"}',
     b'{"agent_id": "x", "capabilities": "all"}',
     b'{"agent_id": "x", "capabilities": [1]}',
     b'{"agent_id": "x", "max_concurrency": 0}',
