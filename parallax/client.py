@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 import getpass
 import itertools
-import logging
-import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import msgspec
-import structlog
 
 from parallax.client_address import find_nats
 from parallax.client_endings import Endings
@@ -28,6 +25,7 @@ from shared import subjects
 from shared.bus import Bus, EventTooLarge, Message, NoResponder
 from shared.bus import Unreachable as NoServer
 from shared.ids import new_id
+from shared.log import keep_quiet
 
 T = TypeVar("T")
 
@@ -153,7 +151,7 @@ class Client:
 
     async def _open(self) -> Self:
         if self._bus is None:
-            _keep_quiet()
+            keep_quiet()
             url = self._url or find_nats(self._data)
             try:
                 self._bus = await Bus.connect(url, name="client", timeout_s=self._timeout_s)
@@ -192,15 +190,6 @@ class Client:
             raise RequestRejected(execution_id, [problem]) from error
         finally:
             del self._replies[inbox]
-
-
-def _keep_quiet() -> None:
-    """In a program that has not set up logging, only errors are logged, and never on its standard output."""
-    if not structlog.is_configured():
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-            logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        )
 
 
 def _repository(repo: str | Path | None, base: str) -> Repository | None:

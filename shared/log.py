@@ -106,3 +106,12 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
     root = logging.getLogger()
     root.handlers[:] = [_Forward()]
     root.setLevel(max(minimum, logging.WARNING))
+
+
+def keep_quiet() -> None:
+    """In a program that has not set up logging, only errors are logged, and never on its standard output."""
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+            logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        )

@@ -15,6 +15,7 @@ from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_
 from parallax.cli.simulate import simulate
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 from shared.config import Settings
+from shared.log import keep_quiet
 from shared.patterns import SUFFIXES, PatternLibrary
 
 EXIT_ERRORS, EXIT_UNREADABLE = 1, 2
@@ -23,6 +24,7 @@ EXIT_ERRORS, EXIT_UNREADABLE = 1, 2
 @click.group()
 def patterns() -> None:
     """List, show, lint, compile and simulate patterns."""
+    keep_quiet()
 
 
 patterns.add_command(simulate)

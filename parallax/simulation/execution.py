@@ -103,7 +103,7 @@ class Execution:
         try:
             self._machine = open_machine(pattern, input=self.setting.input, workspace=workspace, context=context)
         except PrismError as error:
-            self._fail(requests.failure_of(error))
+            self._fail(requests.failure_of(error, self.setting.pattern))
             return
         self._absorb(self._machine.start())
 
@@ -252,12 +252,12 @@ class Execution:
         for path in list(self._asked):
             self._withdraw(path)
         if step.status == "failed":
-            self._fail(requests.failure_of(step.error))
+            self._fail(requests.failure_of(step.error, self.setting.pattern))
             return
         try:
             self._result = result_of(step)
         except PrismError as error:
-            self._fail(requests.failure_of(error))
+            self._fail(requests.failure_of(error, self.setting.pattern))
             return
         if not self.world.workspace:
             self._complete(None)

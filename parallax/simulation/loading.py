@@ -11,6 +11,7 @@ from parallax.simulation.agents_file import AgentsResult, agents_from, read_agen
 from parallax.simulation.inputs import sample_input
 from parallax.simulation.model import Agents
 from schemas.patterns import CompiledPattern, PatternDiagnostic
+from shared.log import keep_quiet
 from shared.patterns import MAX_FILE_BYTES, SUFFIXES, PatternLibrary
 
 IN_A_PATTERN = "simulation"
@@ -29,6 +30,7 @@ class SimulationRefused(Exception):
 
 def find_pattern(name: str | Path, directory: Path) -> CompiledPattern:
     """The pattern in a file, or in `directory` by NAME or NAME@1.x. Raises SimulationRefused."""
+    keep_quiet()
     path = Path(name)
     if path.suffix not in SUFFIXES and not path.is_file():
         found = PatternLibrary(directory).find(str(name))
@@ -38,7 +40,8 @@ def find_pattern(name: str | Path, directory: Path) -> CompiledPattern:
     modules: dict[str, str] = {}
     if path.suffix == ".prism":
         modules = {other: text for other, text in PatternLibrary(path.parent).modules().items() if other != path.name}
-    result = load_pattern(_text(path), filename=str(path), modules=modules)
+    lookup = PatternLibrary(path.parent).source
+    result = load_pattern(_text(path), filename=str(path), modules=modules, lookup=lookup)
     if result.pattern is None:
         raise SimulationRefused(f"{path} does not compile", result.diagnostics, broken=True)
     return result.pattern

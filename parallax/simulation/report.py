@@ -18,8 +18,7 @@ _HIDDEN = frozenset(
 )  # fmt: skip
 """What a line of a log leaves out; the JSON form has it."""
 
-_SHOWN = 48
-_CALIBRATION = "Calibration: what agents say of their work, and how good it is"
+_SHOWN, _PATH = 48, 240
 
 
 def report_lines(found: dict[str, Any], *, paths: int = 10) -> list[str]:
@@ -38,7 +37,7 @@ def report_lines(found: dict[str, Any], *, paths: int = 10) -> list[str]:
         lines += ["", *_table(_roles(found))]
         lines += ["", *_table(_steps(found))]
     if found["calibration"]:
-        lines += ["", _CALIBRATION, *_table(_calibration(found))]
+        lines += ["", _calibration_title(found["overconfidence"]), *_table(_calibration(found))]
     if 0 < found["distinct_results"] <= 10:
         lines += ["", "Results", *_table(_results(found))]
     return lines
@@ -137,7 +136,7 @@ def _endings(found: dict[str, Any]) -> Iterable[Sequence[str]]:
 
 def _paths(found: dict[str, Any], most: int) -> Iterable[Sequence[str]]:
     for one in found["paths"][:most]:
-        yield str(one["count"]), _percent(one["share"]), one["path"]
+        yield str(one["count"]), _percent(one["share"]), _short(one["path"], _PATH)
 
 
 def _numbers(found: dict[str, Any]) -> Iterable[Sequence[str]]:
@@ -178,6 +177,14 @@ def _steps(found: dict[str, Any]) -> Iterable[Sequence[str]]:
             str(one["withdrawn"]),
             said,
         )
+
+
+def _calibration_title(too_much: float) -> str:
+    """What the table is about, and how far agents are off on the whole."""
+    how = "much" if too_much >= 0 else "little"
+    return (
+        f"Calibration: what agents say of their work, and how good it is (on the whole {abs(too_much):.2f} too {how})"
+    )
 
 
 def _calibration(found: dict[str, Any]) -> Iterable[Sequence[str]]:

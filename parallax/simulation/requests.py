@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from compiler.orchestration.origin import step_at
 from compiler.prism import EffectFailed, PrismError
 from schemas.base import Failure
 from schemas.effects import (
@@ -48,6 +49,7 @@ from schemas.events import (
     WorkspaceIntegrated,
     WorkspaceIntegrationRequested,
 )
+from schemas.patterns import CompiledPattern
 from shared.ids import digest, task_id
 
 IMMEDIATE = (Now, Random, Log, Select)
@@ -174,14 +176,16 @@ def selection(request: Select, turn: int) -> Selection:
     return Selection(role=request.role, session=f"{request.role}-{turn % max(1, request.max_instances or 1) + 1}")
 
 
-def failure_of(error: Any) -> Failure:
-    """An error of a program as the log says it."""
+def failure_of(error: Any, pattern: CompiledPattern) -> Failure:
+    """An error of a program as the log says it: where in the program, and which step of the file that is."""
     match error:
         case EffectFailed():
             return Failure(code=error.code, message=error.message)
         case PrismError():
             line = f":{error.line}:{error.column}" if error.line else ""
             code = {"LimitError": "limit_exceeded"}.get(error.kind, error.code or "program_error")
-            return Failure(code=code, message=error.message, where=f"{error.file or 'program'}{line}")
+            place = f"{error.file or 'program'}{line}"
+            step = step_at(pattern.program, error.line) if pattern.format != "prism" else ""
+            return Failure(code=code, message=error.message, where=f"{step} ({place})" if step else place)
         case _:
             return Failure(code="program_error", message=str(error))

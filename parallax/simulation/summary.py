@@ -198,6 +198,7 @@ class Summary:
             "numbers": {_NAMES.get(name, name): spread(values) for name, values in self._numbers.items()},
             "roles": {name: self._roles[name].document(self.runs) for name in sorted(self._roles)},
             "steps": {name: group.document(self.runs) for name, group in self._steps.items()},
+            "overconfidence": mean([said - quality for said, quality in self._said]),
             "calibration": self._calibration(),
         }
 

@@ -153,9 +153,9 @@ class Crew:
 
     def _quality(self, model: AgentModel, draws: Draws, request: Task, path: str) -> float:
         fresh = clipped(model.quality.sample(draws))
-        before = self._works.before(request, path)
         why = again(request)
-        if before is None or not why:
+        before = self._works.before(request, path) if why else None
+        if before is None:
             return fresh
         if why == "escalation":
             return max(fresh, before)

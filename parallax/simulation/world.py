@@ -271,7 +271,9 @@ class World:
                 said = fact.value if isinstance(fact.value, str | bool) else "answer"
                 late = fact.by == "deadline"
                 self.outcome.unanswered += late
-                self.marks.append(Mark(path, "person: no answer" if late else f"person: {str(said)[:40]}"))
+                self.marks.append(
+                    Mark(path, "person: no answer" if late else f"person: {' '.join(str(said).split())[:40]}")
+                )
             case SignalReceived():
                 self.marks.append(Mark(path, f"signal {fact.name}"))
             case TimerFired() if isinstance(request, Wait):

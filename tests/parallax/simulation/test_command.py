@@ -192,3 +192,31 @@ def test_every_shipped_pattern_simulates_without_a_mistake_of_the_program() -> N
         waits = {reason for one in outcomes for reason in one.waits_for if not reason.startswith("a person")}
         assert waits == set(), path.name
         assert any(one.status == "completed" for one in outcomes), path.name
+
+
+def test_a_broken_neighbour_says_nothing_on_standard_output(tmp_path: Path) -> None:
+    """Another file of the directory that cannot be used is no part of the document."""
+    (tmp_path / "small.yaml").write_text(chart("- {type: assign, id: one, role: writer, task: do}\n"))
+    (tmp_path / "broken.yaml").write_text("name: [")
+    done = simulate("small", "--dir", ".", "--seed", "1", "--runs", "5", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["runs"] == 5
+    assert done.stderr == ""
+
+
+def test_a_called_pattern_is_simulated_with_its_caller(tmp_path: Path) -> None:
+    """Found beside the file, its steps under the step that calls it."""
+    step = "- {type: assign, id: one, role: writer, task: do}\n"
+    (tmp_path / "small.yaml").write_text(chart(step))
+    call = "- {type: pattern, id: inner, pattern: small@1.x}\n"
+    (tmp_path / "outer.yaml").write_text(chart(step + call).replace("name: small", "name: outer"))
+    done = simulate("outer.yaml", "--seed", "1", "--runs", "30", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["paths"][0]["path"] == "one > inner.one"
+
+
+def test_a_pattern_that_asks_for_nothing_has_a_report(tmp_path: Path) -> None:
+    """No tasks, no tables of them."""
+    (tmp_path / "sum.prism").write_text('export const pattern = {name: "sum", workspace: {enabled: false}}\n1 + 1\n')
+    done = simulate("sum.prism", "--seed", "1", "--runs", "3", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "  3  100.0 %  (nothing)\n" in done.stdout
+    assert done.stdout.endswith("Results\n  3  100.0 %  2\n")
