@@ -130,8 +130,7 @@ class PatternLibrary:
 
     def modules(self) -> dict[str, str]:
         """The texts of all `.prism` files, by their paths below the directory."""
-        self.refresh()
-        return self._modules(self._stamps)
+        return self._modules(dict(self._look()))
 
     def refresh(self) -> None:
         """Reads what has changed since the last look."""

@@ -89,7 +89,9 @@ async def _compiled(
     body = await json_body(request, PatternText)
     if not body.source:
         return await _pattern(context_of(state), name), []
-    result = await asyncio.to_thread(load_pattern, body.source, filename=body.filename or f"{name}.yaml")
+    filename = body.filename or f"{name}.yaml"
+    lookup = context_of(state).library.source
+    result = await asyncio.to_thread(load_pattern, body.source, filename=filename, lookup=lookup)
     return result.pattern, result.diagnostics
 
 
