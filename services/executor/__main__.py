@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.executor.service import Executor
-from shared.service import run_service
+from shared.starting import start_service
 
 if __name__ == "__main__":
-    run_service(Executor)
+    start_service("services.executor.service", "Executor")

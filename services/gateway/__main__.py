@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.gateway.service import Gateway
-from shared.service import run_service
+from shared.starting import start_service
 
 if __name__ == "__main__":
-    run_service(Gateway)
+    start_service("services.gateway.service", "Gateway")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.pattern_engine.service import PatternEngine
-from shared.service import run_service
+from shared.starting import start_service
 
 if __name__ == "__main__":
-    run_service(PatternEngine)
+    start_service("services.pattern_engine.service", "PatternEngine")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.projector.service import Projector
-from shared.service import run_service
+from shared.starting import start_service
 
 if __name__ == "__main__":
-    run_service(Projector)
+    start_service("services.projector.service", "Projector")

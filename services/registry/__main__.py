@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.registry.service import Registry
-from shared.service import run_service
+from shared.starting import start_service
 
 if __name__ == "__main__":
-    run_service(Registry)
+    start_service("services.registry.service", "Registry")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.runtime_local.service import LocalRuntime
-from shared.service import run_service
+from shared.starting import start_service
 
 if __name__ == "__main__":
-    run_service(LocalRuntime)
+    start_service("services.runtime_local.service", "LocalRuntime")

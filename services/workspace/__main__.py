@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.workspace.service import WorkspaceService
-from shared.service import run_service
+from shared.starting import start_service
 
 if __name__ == "__main__":
-    run_service(WorkspaceService)
+    start_service("services.workspace.service", "WorkspaceService")
