@@ -150,7 +150,7 @@ def _round(_runtime: Runtime, value: float, digits: Any = 0.0) -> float:
 
 
 def _copied(runtime: Runtime, items: list[Any]) -> list[Any]:
-    runtime.work(len(items) >> 3)
+    runtime.work(len(items) >> 1)
     runtime.charge(64 * len(items))
     return items
 
@@ -161,10 +161,16 @@ def _entries(runtime: Runtime, value: dict[str, Any]) -> list[Any]:
     return [[key, item] for key, item in value.items()]
 
 
-def _scanned(runtime: Runtime, text: str) -> str:
-    runtime.scan(len(text) * 2)
-    runtime.charge(len(text) if text.isascii() else 4 * len(text))
-    return text
+def _text_work(change: Callable[[str], str]) -> Callable[[Runtime, str], str]:
+    """A change of a whole text, paid for by its length."""
+
+    def run(runtime: Runtime, value: str) -> str:
+        runtime.scan(len(value) * 2)
+        text = change(value)
+        runtime.charge(len(text) if text.isascii() else 4 * len(text))
+        return text
+
+    return run
 
 
 def _sqrt(_runtime: Runtime, value: float) -> float:
@@ -176,6 +182,7 @@ def _sqrt(_runtime: Runtime, value: float) -> float:
 def _split(runtime: Runtime, value: str, separator: Any) -> list[str]:
     if type(separator) is not str:
         raise wrong("split", "a string separator", separator)
+    runtime.scan(len(value) * 2)
     pieces = value.split(separator) if separator else list(value)
     runtime.charge(64 * len(pieces) + len(value))
     return pieces
@@ -220,10 +227,10 @@ _RUNS: dict[str, Run] = {
     "abs": lift("abs", (float,), "a number", lambda _r, value: abs(value)),
     "floor": lift("floor", (float,), "a number", lambda _r, value: float(math.floor(value)) + 0.0),
     "sqrt": lift("sqrt", (float,), "a number", _sqrt),
-    "upper": lift("upper", (str,), "a string", lambda runtime, value: _scanned(runtime, value.upper())),
-    "lower": lift("lower", (str,), "a string", lambda runtime, value: _scanned(runtime, value.lower())),
+    "upper": lift("upper", (str,), "a string", _text_work(str.upper)),
+    "lower": lift("lower", (str,), "a string", _text_work(str.lower)),
     "split": lift("split", (str,), "a string", _split),
-    "trim": lift("trim", (str,), "a string", lambda runtime, value: _scanned(runtime, value.strip())),
+    "trim": lift("trim", (str,), "a string", _text_work(str.strip)),
     "average": _total("average"), "sum": _total("sum"),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ _LEAVES = frozenset({float, bool, type(None), int})
 
 
 def live_size(frames: Iterable[FrameType | None], roots: Iterable[Any], limit: int) -> tuple[int, int]:
-    """Estimated bytes reachable from the current frames, the given ones and the roots, and how many values were seen.
+    """Estimated bytes reachable from the current frames, the given ones and the roots, and how many looks that took.
 
     Stops at the limit.
     """
@@ -35,9 +35,10 @@ def live_size(frames: Iterable[FrameType | None], roots: Iterable[Any], limit: i
 
 def _measure(stack: list[Any], limit: int) -> tuple[int, int]:
     seen: set[int] = set()
-    total = 0
+    total = looks = 0
     while stack and total <= limit:
         value = stack.pop()
+        looks += 1
         kind = cast("type[Any]", type(value))
         if kind in _LEAVES or id(value) in seen:
             continue
@@ -62,7 +63,7 @@ def _measure(stack: list[Any], limit: int) -> tuple[int, int]:
         elif kind is FunctionType:
             seen.add(id(value))
             stack.extend(_held(value))
-    return total, len(seen)
+    return total, looks
 
 
 def _held(function: FunctionType) -> list[Any]:

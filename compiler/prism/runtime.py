@@ -129,9 +129,9 @@ class Runtime:
     def _census(self, size: int) -> None:
         if size <= self.memory_limit:
             frames = self.machine.greenlets() if self.machine is not None else []
-            held, seen = live_size(frames, [*self.globals.values(), *self._exports.values()], self.memory_limit)
+            held, looks = live_size(frames, [*self.globals.values(), *self._exports.values()], self.memory_limit)
             size += held
-            self.left -= seen * 3
+            self.left -= looks * 3
         if size > self.memory_limit:
             mib = self.memory_limit // (1024 * 1024)
             message = f"The values of the program take more than {mib} MiB"

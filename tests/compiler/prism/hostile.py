@@ -42,6 +42,15 @@ HOSTILE: dict[str, tuple[Callable[[], str], str]] = {
     "summing": (lambda: "let a = range(900000)\nwhile true { sum(a) }", "steps_exceeded"),
     "sorting": (lambda: "let a = range(300000)\nwhile true { sort(a, (x, y) => y - x) }", "steps_exceeded"),
     "upper": (lambda: 'let s = "a"\nfor i in range(22) { s = s + s }\nwhile true { upper(s) }', "steps_exceeded"),
+    "trimming": (lambda: 'let s = " "\nfor i in range(22) { s = s + s }\nwhile true { trim(s) }', "steps_exceeded"),
+    "splitting": (
+        lambda: 'let s = "a"\nfor i in range(22) { s = s + s }\nwhile true { split(s, "b") }',
+        "steps_exceeded",
+    ),
+    "looking at keys": (
+        lambda: 'let o = groupBy(x => "k${x}")(range(90000))\nwhile true { keys(o) }',
+        "steps_exceeded",
+    ),
     "squaring": (lambda: "let n = 2\nwhile true { n = n ** 2 }", "not_finite"),
     "a huge literal": (lambda: "9" * MIB, "number_too_large"),
     "a huge exponent": (lambda: "1e" + "9" * 1000, "number_too_large"),
