@@ -14,9 +14,9 @@ import msgspec
 from compiler.input_check import validate_input
 from compiler.orchestration import flat, flow, reviews
 from compiler.orchestration.aggregates import aggregate
-from compiler.orchestration.evidence import critique_of
+from compiler.orchestration.evidence import Evidence, critique_of, gather
 from compiler.orchestration.evidence import verify as run_oracles
-from compiler.orchestration.roles import read_oracles
+from compiler.orchestration.roles import Role, read_oracles
 from compiler.orchestration.tasks import accomplish, record
 from compiler.orchestration.team import Assignment, Options, Team, read_options, read_text
 from compiler.orchestration.values import (
@@ -123,7 +123,7 @@ class HostLibrary:
         )
 
     def verify(self, machine: Machine, oracles: Value, options: Value = None) -> Value:
-        """Runs command oracles on the work of the tasks in `of`; a gate unless the options say otherwise."""
+        """Gathers evidence about the work of the tasks in `of`; a gate unless the options say otherwise."""
         of, rest = _without(options, "of")
         given = read_options(rest, "verify", _STEP | {"gate", "combine"})
         try:
@@ -131,8 +131,8 @@ class HostLibrary:
         except (ValueError, TypeError, msgspec.ValidationError) as error:
             raise EffectFailed("invalid_argument", f"verify: {error}") from error
         tasks = reviews.tasks_in(_listed(of))
-        if not wanted or not tasks or any(oracle.type != "command" for oracle in wanted):
-            raise EffectFailed("invalid_argument", "verify: command oracles, and `of` with the work of a task")
+        if not wanted or not tasks:
+            raise EffectFailed("invalid_argument", "verify: oracles, and `of` with the work of a task")
 
         def run() -> Value:
             return self._verify(machine, wanted, combine, tasks, given)
@@ -140,16 +140,22 @@ class HostLibrary:
         return flow.guarded(given, lambda: flow.within(machine, given, run))
 
     def _verify(self, machine: Machine, oracles: Any, combine: Any, tasks: list[str], options: Options) -> Value:
-        found: list[Any] = []
+        found: list[tuple[Evidence, list[Any]]] = []
         for task_id in tasks:
             known = self._team.assignment(task_id)
-            outcome = TaskOutcome(task_id=task_id, role=known.role.id, session=known.done_by) if known else None
-            if outcome is not None:
-                found.append(run_oracles(machine, oracles, combine, outcome, options.id))
-        scores = [one.score for one in found]
+            if known is not None:
+                outcome = TaskOutcome(
+                    task_id=task_id,
+                    role=known.role.id,
+                    session=known.done_by,
+                    result=known.result,
+                    commit=known.commit,
+                )
+                found.append(self._evidence(machine, known.role, oracles, combine, outcome, options.id))
+        scores = [one.score for one, _ in found]
         score = None if not scores or None in scores else min(cast("list[float]", scores))
-        passed = bool(found) and all(one.passed for one in found)
-        critique = "\n\n".join(text for one in found if (text := critique_of(one)))
+        passed = bool(found) and all(one.passed for one, _ in found)
+        critique = "\n\n".join(one.critique for one, _ in found if one.critique)
         if options.gate and not passed:
             raise EffectFailed("verification_failed", f"step {options.id!r} did not pass: {critique}")
         fields = {
@@ -158,9 +164,18 @@ class HostLibrary:
             "confidence": score,
             "confidence_source": "" if score is None else "verification",
             "critique": critique,
-            "oracles": [msgspec.to_builtins(result) for one in found for result in one.oracles],
+            "oracles": [msgspec.to_builtins(result) for _, results in found for result in results],
         }
         return with_confidence(prism_value(fields), score)
+
+    def _evidence(
+        self, machine: Machine, role: Role, oracles: Any, combine: Any, outcome: TaskOutcome, step: str
+    ) -> tuple[Evidence, list[Any]]:
+        """The evidence about one task, and what each command found where commands are all that was asked for."""
+        if any(oracle.type != "command" for oracle in oracles):
+            return gather(self._team, machine, role, oracles, combine, outcome, step), []
+        made = run_oracles(machine, oracles, combine, outcome, step)
+        return Evidence(expected=True, score=made.score, passed=made.passed, critique=critique_of(made)), made.oracles
 
     def aggregate(self, machine: Machine, sources: Value, options: Value = None) -> Value:
         """One result out of several."""

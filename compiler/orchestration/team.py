@@ -55,12 +55,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as it was assigned, so that it can be done again with a critique. `done_by` is the session that did it."""
+    """A task as it was assigned, so that it can be done again with a critique, and what came of it."""
 
     role: Role
     text: str
     options: Options
     done_by: str = ""
+    result: Any = None
+    commit: str = ""
 
 
 class Track:
@@ -135,7 +137,9 @@ class Team:
                 attempts=options.attempts,
             )
         )
-        self._assignments[outcome.task_id] = msgspec.structs.replace(assignment, done_by=outcome.session)
+        self._assignments[outcome.task_id] = msgspec.structs.replace(
+            assignment, done_by=outcome.session, result=outcome.result, commit=outcome.commit
+        )
         return outcome
 
     def assignment(self, task_id: str) -> Assignment | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from compiler.patterns.literals import literal, quoted
 from compiler.patterns.model import HUMAN, OrgChart, Step
+from compiler.patterns.nesting import renamed_oracles
 from compiler.patterns.orgchart import every_step
 from compiler.patterns.places import Place, Variable
 from compiler.patterns.report import Report
@@ -137,7 +138,9 @@ class Calls:
         listed = "[" + ", ".join(one.code for one in of) + "]"
         gate = "false" if self._decided_by_check(step) else None
         combine = None if step.combine == "min" else quoted(step.combine)
-        return f"verify({literal(step.oracles)}, {self.options(step, of=listed, combine=combine, gate=gate)})"
+        around = self._prefix.removesuffix(".")
+        oracles = renamed_oracles(step.oracles, around) if around else step.oracles
+        return f"verify({literal(oracles)}, {self.options(step, of=listed, combine=combine, gate=gate)})"
 
     # -- parts --------------------------------------------------------------------------------------------------------
 

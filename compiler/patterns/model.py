@@ -74,6 +74,7 @@ class Step(Model, frozen=True, kw_only=True):
     oracles: list[dict[str, Any]] = []
     pattern: Node | None = None
     combine: str = "min"
+    judges: list[tuple[str, Node]] = []
 
 
 class OrgChart(Model, frozen=True, kw_only=True):

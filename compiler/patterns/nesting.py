@@ -64,10 +64,13 @@ def renamed(fields: dict[str, Any], prefix: str) -> dict[str, Any]:
         made["escalation"] = {**fields["escalation"], "topicRoutes": {k: f"{prefix}-{v}" for k, v in routes.items()}}
     if "verify" in made:
         verify: dict[str, Any] = fields["verify"]
-        oracles: list[dict[str, Any]] = verify["oracles"]
-        named = [{**one, "role": f"{prefix}-{one['role']}"} if "role" in one else one for one in oracles]
-        made["verify"] = {**verify, "oracles": named}
+        made["verify"] = {**verify, "oracles": renamed_oracles(verify["oracles"], prefix)}
     return made
+
+
+def renamed_oracles(oracles: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+    """Oracles of a called pattern: they ask the roles of that pattern."""
+    return [{**one, "role": f"{prefix}-{one['role']}"} if "role" in one else one for one in oracles]
 
 
 def header_of(text: str, file: str) -> PatternSource | None:

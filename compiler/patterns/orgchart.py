@@ -135,6 +135,11 @@ def _workspace(node: Node, report: Report) -> WorkspaceSpec:
 def _check_roles(roles: dict[str, Role], steps: list[Step], report: Report) -> None:
     used: set[str] = set()
     for step in every_step(steps):
+        used.update(judge for judge, _ in step.judges)
+        for judge, place in step.judges:
+            if judge not in roles:
+                message = f"the oracle asks {judge!r}, which is no role"
+                report.error("unknown-role", place.line, place.column, message, did_you_mean(judge, roles))
         node = step.role_node
         if node is None or not step.role:
             continue

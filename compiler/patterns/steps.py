@@ -176,11 +176,9 @@ class StepReader:
         if node is None:
             view.missing("oracles", 'oracles: [{type: command, run: "python -m pytest"}]')
             return
-        fields["oracles"] = read_verify(node, self._report, view.what)[0]
-        for oracle in fields["oracles"]:
-            if oracle["type"] != "command":
-                message = f"a verify step takes command oracles, not {oracle['type']}"
-                self._report.error("unsupported", node.line, node.column, message, "Put it under verify of a role.")
+        fields["oracles"], combine, fields["judges"] = read_verify(node, self._report, view.what)
+        if not view.has("combine"):
+            fields["combine"] = combine
 
     def _pattern(self, view: View, fields: dict[str, Any]) -> None:
         if view.text("pattern", required=True, hint="pattern: name, or name@1.x"):

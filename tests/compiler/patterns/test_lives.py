@@ -385,3 +385,26 @@ def test_a_machine_can_be_opened_from_the_log_alone() -> None:
     )
     step = open_machine(bare, input={"task": "t"}, workspace=None, context={}).start()
     assert step.new[0].request.text == "2"
+
+
+def test_a_verify_step_takes_every_kind_of_evidence() -> None:
+    """Commands, a role that judges the result, a person; all have to agree."""
+    steps = """
+- {type: assign, id: one, role: dev, task: x}
+- type: verify
+  id: checks
+  subject: "${one}"
+  oracles:
+    - {type: command, run: make test}
+    - {type: agent, role: boss, rubric: "Is it good?"}
+    - {type: human, prompt: "Is it?"}
+- {type: assign, role: ops, task: "${checks.passed} ${checks.score}"}
+"""
+    good = live(steps, dev=["made"], boss=[{"verdict": "approve", "confidence": 0.7}])
+    assert good.error is None
+    assert good.kinds() == ["dev", "integrate", "verify", "boss", "ask", "ops", "integrate"]
+    assert good.tasks[1].context["subject"] == "made"
+    assert good.tasks[-1].text == "true 0.7"
+    bad = live(steps, dev=["made"], boss=[{"verdict": "revise", "critique": "thin"}])
+    assert bad.error is not None
+    assert (bad.error.code, "thin" in bad.error.message) == ("verification_failed", True)
