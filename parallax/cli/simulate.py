@@ -16,7 +16,7 @@ from parallax.cli.inputs import read_inputs
 if TYPE_CHECKING:
     from parallax.simulation.setting import Setting
 
-_MOST_RUNS = 1_000_000
+_MOST_RUNS = 100_000
 
 
 @click.command("simulate", epilog=epilog("patterns simulate"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,10 @@ def mean(values: Sequence[float]) -> float | None:
     return round(math.fsum(values) / len(values), 4) if values else None
 
 
+def _numbers() -> array[float]:
+    return array("d")
+
+
 @dataclass(slots=True)
 class _Way:
     """One path: how many runs took it, and the first that did."""
@@ -65,11 +70,11 @@ class _Group:
     verdicts: Counter[str] = field(default_factory=Counter[str])
     repeats: int = 0
     lies: int = 0
-    cost: list[float] = field(default_factory=list[float])
-    worked: list[float] = field(default_factory=list[float])
-    waited: list[float] = field(default_factory=list[float])
-    confidence: list[float] = field(default_factory=list[float])
-    quality: list[float] = field(default_factory=list[float])
+    cost: array[float] = field(default_factory=_numbers)
+    worked: array[float] = field(default_factory=_numbers)
+    waited: array[float] = field(default_factory=_numbers)
+    confidence: array[float] = field(default_factory=_numbers)
+    quality: array[float] = field(default_factory=_numbers)
 
     def add(self, task: TaskRecord) -> None:
         self.tasks += 1
@@ -122,10 +127,10 @@ class Summary:
         self._stalls: Counter[str] = Counter()
         self._ways: dict[str, _Way] = {}
         self._results: Counter[str] = Counter()
-        self._numbers: dict[str, list[float]] = {name: [] for name in _NUMBERS}
+        self._numbers: dict[str, array[float]] = {name: _numbers() for name in _NUMBERS}
         self._roles: dict[str, _Group] = {}
         self._steps: dict[str, _Group] = {}
-        self._said: list[tuple[float, float]] = []
+        self._said, self._was = _numbers(), _numbers()
 
     def add(self, outcome: Outcome) -> None:
         """Counts one run."""
@@ -163,7 +168,8 @@ class Summary:
                 groups[name].runs += 1
         for task in outcome.tasks:
             if task.kind == "work" and task.confidence is not None and task.quality is not None:
-                self._said.append((task.confidence, task.quality))
+                self._said.append(task.confidence)
+                self._was.append(task.quality)
 
     # -- what came out ------------------------------------------------------------------------------------------------
 
@@ -198,7 +204,7 @@ class Summary:
             "numbers": {_NAMES.get(name, name): spread(values) for name, values in self._numbers.items()},
             "roles": {name: self._roles[name].document(self.runs) for name in sorted(self._roles)},
             "steps": {name: group.document(self.runs) for name, group in self._steps.items()},
-            "overconfidence": mean([said - quality for said, quality in self._said]),
+            "overconfidence": mean([said - was for said, was in zip(self._said, self._was, strict=True)]),
             "calibration": self._calibration(),
         }
 
@@ -222,8 +228,9 @@ class Summary:
         """What the agents said in tenths, and how good the work was that they said it of."""
         good = self.setting.cast.agents.good
         found: list[dict[str, Any]] = []
+        pairs = list(zip(self._said, self._was, strict=True))
         for tenth in range(10):
-            inside = [pair for pair in self._said if min(9, int(pair[0] * 10)) == tenth]
+            inside = [pair for pair in pairs if min(9, int(pair[0] * 10)) == tenth]
             if inside:
                 found.append(
                     {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from parallax.simulation import requests, tasks
+from parallax.simulation.agents_file import agents_from
 from parallax.simulation.clock import START_MS
 from parallax.simulation.execution import Execution
 from parallax.simulation.inputs import sample_input
@@ -73,10 +74,16 @@ def runs_of(pattern: CompiledPattern, **more: Any) -> list[Outcome]:
     return [Execution(made, run).go() for run in range(1, RUNS + 1)]
 
 
+TROUBLED = {"failure": {"error": 0.3, "crash": 0.3, "silent": 0.1, "timeout": 0.1, "empty": 0.1}, "quality": 0.5}
+
+
+@pytest.mark.parametrize("world", [{}, TROUBLED], ids=["usual", "troubled"])
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-async def test_the_engine_decides_the_same_over_a_simulated_log(path: Path) -> None:
+async def test_the_engine_decides_the_same_over_a_simulated_log(path: Path, world: dict[str, Any]) -> None:
     """Every request, withdrawal and ending of the program is the one that the engine makes from the same facts."""
-    for outcome in runs_of(shipped(path)):
+    agents = agents_from({"default": world}).agents
+    assert agents is not None
+    for outcome in runs_of(shipped(path), cast=Cast(agents)):
         assert await difference(outcome) is None, outcome.path
 
 
@@ -128,13 +135,8 @@ def lives(outcome: Outcome) -> dict[str, list[LoggedEvent]]:
     return found
 
 
-TROUBLED = {"failure": {"error": 0.3, "crash": 0.3, "silent": 0.1, "timeout": 0.1, "empty": 0.1}}
-
-
 def test_the_executor_ends_and_repeats_attempts_alike() -> None:
     """Fed with a simulated task's events, the executor's machine says the same retry, the same delay, the same end."""
-    from parallax.simulation.agents_file import agents_from
-
     agents = agents_from({"default": TROUBLED}).agents
     assert agents is not None
     step = "- {type: assign, id: one, role: writer, task: do, timeoutMs: 400000, onError: continue}\n"
