@@ -18,7 +18,7 @@ from compiler.patterns import validate_input
 from schemas.base import EXECUTION_ID_PATTERN, Problem
 from schemas.commands import ExecutionRequest, Repository
 from schemas.events import ExecutionAccepted, ExecutionRejected, ExecutionStarted
-from schemas.patterns import CompiledPattern
+from schemas.patterns import CompiledPattern, PatternFormat, WorkspaceSpec
 from shared.ids import digest
 
 MAX_REQUEST_BYTES = 512 * 1024
@@ -152,6 +152,24 @@ def start_of(
         modules=pattern.modules,
         workspace=msgspec.to_builtins(pattern.workspace) if pattern.workspace.enabled else None,
         roles=pattern.roles,
+        limits={} if pattern.timeout_ms is None else {"timeout_ms": pattern.timeout_ms},
+    )
+
+
+def started_pattern(started: ExecutionStarted) -> CompiledPattern:
+    """The pattern as it was when the execution started, from the log alone."""
+    workspace = started.workspace
+    return CompiledPattern(
+        name=started.pattern_name,
+        version=started.pattern_version,
+        format=msgspec.convert(started.pattern_format, PatternFormat),
+        digest=started.pattern_digest,
+        program=started.program,
+        source=started.pattern_source,
+        modules=started.modules,
+        roles=started.roles,
+        workspace=WorkspaceSpec(enabled=False) if workspace is None else msgspec.convert(workspace, WorkspaceSpec),
+        timeout_ms=started.limits.get("timeout_ms"),
     )
 
 

@@ -63,12 +63,19 @@ async def carry_out(bus: Bus, run: Run, command: ForwardedCommand) -> CommandRep
     Raises StaleFence when it no longer does, and Retry when the run ended before the command came to its turn.
     """
     body = body_of(command)
+    if isinstance(body, CommandReply):
+        return body
+    if isinstance(body, Cancel):
+        if await run.commit([ExecutionCancelled(execution_id=run.id, reason=body.reason, by=body.by)]):
+            return CommandReply(execution_id=run.id, status="accepted")
+        raise Retry(0.05)
+    async with run.commanding:
+        return await _carry_out(bus, run, command, body)
+
+
+async def _carry_out(bus: Bus, run: Run, command: ForwardedCommand, body: Any) -> CommandReply:
     done = True
     match body:
-        case CommandReply():
-            return body
-        case Cancel():
-            done = await run.commit([ExecutionCancelled(execution_id=run.id, reason=body.reason, by=body.by)])
         case Pause():
             paused = ExecutionPaused(execution_id=run.id, number=command.number, reason=body.reason, by=body.by)
             if not run.paused and paused.event_id not in run.handled:

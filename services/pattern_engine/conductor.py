@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from compiler.orchestration import open_machine, result_of
+from compiler.orchestration.origin import step_at
 from compiler.prism import EffectFailed, Machine, PrismError, Step
 from schemas.base import Failure
 from schemas.effects import AnyEffect, Now, Random, Select, Selection, Task, Wait
@@ -38,7 +39,8 @@ from schemas.events import (
     WorkspaceReady,
     WorkspaceRequested,
 )
-from schemas.patterns import CompiledPattern, WorkspaceSpec
+from schemas.patterns import CompiledPattern
+from services.pattern_engine.admission import started_pattern
 from services.pattern_engine.decisions import (
     IMMEDIATE,
     answer,
@@ -59,22 +61,6 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 
     now_ms: Callable[[], int]
     random: Callable[[], float]
-
-
-def started_pattern(started: ExecutionStarted) -> CompiledPattern:
-    """The pattern as it was when the execution started, from the log alone."""
-    workspace = started.workspace
-    return CompiledPattern(
-        name=started.pattern_name,
-        version=started.pattern_version,
-        format=msgspec.convert(started.pattern_format, Literal["org-chart", "flat", "prism"]),
-        digest=started.pattern_digest,
-        program=started.program,
-        source=started.pattern_source,
-        modules=started.modules,
-        roles=started.roles,
-        workspace=WorkspaceSpec(enabled=False) if workspace is None else msgspec.convert(workspace, WorkspaceSpec),
-    )
 
 
 class Conductor:
@@ -204,7 +190,7 @@ class Conductor:
         try:
             self._machine = open_machine(self.pattern, input=self._input, workspace=workspace, context=context)
         except PrismError as error:
-            self._fail(_failure(error))
+            self._fail(_failure(error, self.pattern))
             return
         self._absorb(self._machine.start())
 
@@ -247,10 +233,19 @@ class Conductor:
             if step.status in ("finished", "failed"):
                 self._finish(step)
                 return
-            if not self._immediate or self._machine is None:
+            found = self._answerable()
+            if found is None or self._machine is None:
                 return
-            path, request = self._immediate.popleft()
+            path, request = found
             step = self._give(self._machine, path, self._value(path, request))
+
+    def _answerable(self) -> tuple[str, AnyEffect] | None:
+        """The next effect that can be answered at once. A wait cannot when another wait took the signal it saw."""
+        while self._immediate:
+            path, request = self._immediate.popleft()
+            if not isinstance(request, Wait) or self._signals.get(request.signal):
+                return path, request
+        return None
 
     def _ask(self, path: str, request: AnyEffect) -> None:
         if isinstance(request, IMMEDIATE):
@@ -320,12 +315,12 @@ class Conductor:
         for path in list(self.asked):
             self._withdraw(path)
         if step.status == "failed":
-            self._fail(_failure(step.error))
+            self._fail(_failure(step.error, self.pattern))
             return
         try:
             self._outcome = result_of(step)
         except PrismError as error:
-            self._fail(_failure(error))
+            self._fail(_failure(error, self.pattern))
             return
         if not self.pattern.workspace.enabled:
             self._complete(None)
@@ -385,14 +380,16 @@ class Conductor:
         return out
 
 
-def _failure(error: Any) -> Failure:
-    """An error of a program as the log says it."""
+def _failure(error: Any, pattern: CompiledPattern) -> Failure:
+    """An error of a program as the log says it: where in the program, and which step of the file that is."""
     match error:
         case EffectFailed():
             return Failure(code=error.code, message=error.message)
         case PrismError():
             line = f":{error.line}:{error.column}" if error.line else ""
             code = {"LimitError": "limit_exceeded"}.get(error.kind, error.code or "program_error")
-            return Failure(code=code, message=error.message, where=f"{error.file or 'program'}{line}")
+            place = f"{error.file or 'program'}{line}"
+            step = step_at(pattern.program, error.line) if pattern.format != "prism" else ""
+            return Failure(code=code, message=error.message, where=f"{step} ({place})" if step else place)
         case _:
             return Failure(code="program_error", message=str(error))

@@ -171,8 +171,10 @@ def first_difference(history: History, produced: list[Event]) -> dict[str, Any] 
         twin = made.pop(event.event_id, None)
         if twin is None or _encoded(event) != _encoded(twin):
             return _difference(index, event, twin)
-    if ended_itself and made:
-        return _difference(len(history.decisions), None, next(iter(made.values())))
+    # a question that somebody answered while the program withdrew it has that answer in the log, in place of the other
+    extra = [event for event_id, event in made.items() if not isinstance(history.by_id.get(event_id), QuestionAnswered)]
+    if ended_itself and extra:
+        return _difference(len(history.decisions), None, extra[0])
     return None
 
 

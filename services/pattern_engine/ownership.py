@@ -17,9 +17,11 @@ from services.pattern_engine.admission import start_of
 from services.pattern_engine.history import History, first_difference, owed, rebuild
 from services.pattern_engine.requests import Desk
 from services.pattern_engine.run import Run
-from shared.bus import Fence, StaleFence
+from shared.bus import EventTooLarge, Fence, StaleFence
 
 _log = structlog.get_logger(__name__)
+
+_LONGEST_REASON = 2_000
 
 
 class Estate(Desk, Protocol):
@@ -43,10 +45,11 @@ async def adopt(estate: Estate, execution_id: str, known: OpenExecution, reason:
             estate.ended(execution_id)
             _leave(estate, run)
             return
-        if history.accepted is None:
+        if history.accepted is None or history.engine != estate.engine_id:
+            # what is followed may lag behind the log: by now somebody else has claimed it
             _leave(estate, run)
             return
-        run.fence = history.fence
+        run.fence, run.epoch = history.fence, history.epoch
         await _revive(estate, run, history)
     except StaleFence:
         _leave(estate, run)
@@ -79,7 +82,13 @@ async def _revive(estate: Estate, run: Run, history: History) -> None:
         started = await _start_late(estate, run, history)
         if started is None:
             return
-    rebuilt = await rebuild(history, estate.sources)
+    try:
+        rebuilt = await rebuild(history, estate.sources)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it would be the same each time: it ends this execution
+        _log.exception("execution_not_rebuilt", execution_id=run.id, exc_info=error)
+        what = f"The program cannot be run again from its log: {type(error).__name__}: {error}"[:_LONGEST_REASON]
+        await _end(estate, run, Failure(code="internal_error", message=what))
+        return
     difference = first_difference(history, rebuilt.produced)
     run.open(rebuilt.conductor, history, run.fence)
     if difference is not None:
@@ -91,9 +100,16 @@ async def _revive(estate: Estate, run: Run, history: History) -> None:
     if missing and history.paused:
         run.held = missing
     elif missing:
-        await run.commit(missing)
+        await run.catch_up(missing)
     if not run.closed:
         run.go()
+
+
+async def _end(estate: Estate, run: Run, error: Failure) -> None:
+    """Ends an execution that has no program to run."""
+    event = ExecutionFailed(execution_id=run.id, error=error)
+    await estate.bus.append_all([event], fence=Fence(run.id, run.fence))
+    _leave(estate, run)
 
 
 async def _start_late(estate: Estate, run: Run, history: History) -> ExecutionStarted | None:
@@ -103,13 +119,15 @@ async def _start_late(estate: Estate, run: Run, history: History) -> ExecutionSt
         return None
     pattern = estate.lookup(accepted.pattern)
     if isinstance(pattern, list):
-        error = Failure(code="pattern_unavailable", message=" ".join(problem.what for problem in pattern))
-        event = ExecutionFailed(execution_id=run.id, error=error)
-        await estate.bus.append_all([event], fence=Fence(run.id, run.fence))
-        _leave(estate, run)
+        reason = " ".join(problem.what for problem in pattern)[:_LONGEST_REASON]
+        await _end(estate, run, Failure(code="pattern_unavailable", message=reason))
         return None
     started = start_of(accepted, pattern, accepted.input, estate.engine_id, run.epoch)
-    (run.fence,) = await estate.bus.append_all([started], fence=Fence(run.id, run.fence))
+    try:
+        (run.fence,) = await estate.bus.append_all([started], fence=Fence(run.id, run.fence))
+    except EventTooLarge as error:
+        await _end(estate, run, Failure(code="event_too_large", message=str(error)))
+        return None
     history.started = started
     history.by_id[started.event_id] = started
     return started

@@ -69,11 +69,15 @@ class Run:
         self.request_digest = ""
         self.last_active_ms = home.now_ms()
         self.handled: set[str] = set()
+        self.commanding = asyncio.Lock()
+        """Held by whoever looks whether something was said already and says it if not: commands, and the deadlines
+        of questions."""
         self.held: list[Event] = []
         """Decisions that a paused execution has come to and that are appended when it is resumed."""
         self._home = home
         self._lock = asyncio.Lock()
         self._inbox: deque[Recorded] = deque()
+        self._heard: set[str] = set()
         self._busy = False
         self._conductor: Conductor | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -106,6 +110,9 @@ class Run:
             self.paused = history.paused
             self._paused_at_ms = history.paused_at_ms or 0
             self.handled = set(history.by_id)
+            self._heard = {record.data.event_id for record in history.facts}
+            # what was followed while the log was read is in what was read: to hear it twice would be to count it twice
+            self._inbox = deque(record for record in self._inbox if record.seq > history.last_seq)
             begun = history.accepted_ms + history.paused_ms
         else:
             self.epoch = 1
@@ -151,7 +158,8 @@ class Run:
         conductor = self.conductor
         while self._inbox and not conductor.sliced and len(decisions) < _COMMIT_AT:
             record = self._inbox.popleft()
-            if isinstance(record.data, Event):
+            if isinstance(record.data, Event) and record.data.event_id not in self._heard:
+                self._heard.add(record.data.event_id)
                 made = conductor.hear(record.data)
                 if made:
                     cause = record
@@ -251,9 +259,16 @@ class Run:
         self._watch_deadline()
         held, self.held = self.held, []
         if held:
-            await self.commit(held)
+            await self.catch_up(held)
         self.pump()
         return True
+
+    async def catch_up(self, decisions: list[Event]) -> None:
+        """Appends what a rebuilt program has decided and its log does not hold yet."""
+        try:
+            await self.commit(decisions)
+        except EventTooLarge as error:
+            await self.fail(Failure(code="event_too_large", message=str(error)))
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -290,7 +305,9 @@ class Run:
         self._home.spawn_short(self._fire(fact), name=f"timer-{self.id}")
 
     async def _fire(self, fact: Event) -> None:
-        await self.attempt(lambda: self.commit([fact]))
+        async with self.commanding:
+            if fact.event_id not in self.handled and await self.attempt(lambda: self.commit([fact])):
+                self.handled.add(fact.event_id)
 
     def _watch_deadline(self) -> None:
         if self._deadline_ms is None:

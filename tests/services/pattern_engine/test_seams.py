@@ -1,0 +1,200 @@
+"""Where two things meet at the wrong moment: the execution ends, once, and its replay agrees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from schemas.engines import OpenExecution
+from schemas.events import (
+    ExecutionCompleted,
+    ExecutionFailed,
+    QuestionAnswered,
+    QuestionAsked,
+    TimerFired,
+    TimerSet,
+)
+from services.pattern_engine.decisions import FACTS
+from services.pattern_engine.ownership import adopt
+from services.pattern_engine.service import PatternEngine
+from shared.bus import Bus, Recorded
+from shared.config import load
+from shared.testing import eventually
+from tests.services.pattern_engine.conftest import House
+
+ONE = 'agents { one: Agent { id: "one", agentType: "custom", capabilities: ["work"] } }'
+
+
+def prism(house: House, name: str, body: str, more: str = "") -> None:
+    """Puts a pattern there that needs no workspace."""
+    head = f'export const pattern = {{name: "{name}", version: "1.0.0", workspace: {{enabled: false}}{more}}}\n'
+    (house.patterns / f"{name}.prism").write_text(head + body, encoding="utf-8")
+
+
+async def recorded(house: House, name: str, kind: type[Any], count: int = 1) -> list[Any]:
+    """The events of a kind, once there are so many."""
+
+    async def found() -> list[Any]:
+        events = [record.data for record in await house.events(name) if isinstance(record.data, kind)]
+        return events if len(events) >= count else []
+
+    return await eventually(found, timeout_s=15)
+
+
+async def test_one_early_signal_ends_one_of_two_waits(house: House) -> None:
+    """Two branches wait for a signal that came before they did: one has it, the other waits for the next one."""
+    prism(
+        house,
+        "twins",
+        'sleep(300)\nparallel([() => wait("go", {timeoutMs: 60000}), () => wait("go", {timeoutMs: 60000})])\n',
+    )
+    await house.engine()
+    name = house.id("twins")
+    await house.request(name, "twins")
+    assert (await house.command(name, "signal", {"name": "go", "data": 1})).status == "accepted"
+    await recorded(house, name, TimerSet, 3)
+    assert (await house.command(name, "signal", {"name": "go", "data": 2})).status == "accepted"
+    end = await house.ended(name)
+    assert isinstance(end, ExecutionCompleted), end
+    assert [one["data"] for one in end.result] == [1, 2]
+    assert (await house.replay(name)).identical
+
+
+async def test_the_time_limit_of_a_pattern_holds(house: House) -> None:
+    """Without one in the request, the pattern's own `timeoutMs` ends the execution, also at another engine."""
+    prism(house, "slow", "sleep(3600000)\n", ", timeoutMs: 1500")
+    first = await house.engine()
+    name, other = house.id("slow"), house.id("moved")
+    await house.request(other, "slow")
+    await house.crash(first)
+    await house.engine()
+    await house.request(name, "slow")
+    for execution_id in (name, other):
+        end = await house.ended(execution_id)
+        assert isinstance(end, ExecutionFailed)
+        assert end.error.code == "execution_timeout"
+
+
+async def test_an_engine_that_lost_an_execution_does_not_take_it_back(house: House) -> None:
+    """What it follows may lag behind: the log tells that somebody else has claimed the execution meanwhile."""
+    first = await house.engine()
+    house.puppet.hold = True
+    name = house.id("mine")
+    await house.request(name)
+    await eventually(lambda: len(house.puppet.held) == 2)
+    stale = OpenExecution(engine=first.engine_id, epoch=1, fence=first.runs[name].fence)
+    second = await house.engine()
+    await adopt(second, name, stale, "a test")
+    assert second.runs[name].epoch == 2
+    first.runs.pop(name, None)
+    await adopt(first, name, stale, "what it followed is old")
+    assert name not in first.runs
+    await house.puppet.let_go()
+    assert isinstance(await house.ended(name), ExecutionCompleted)
+    assert (await house.replay(name)).identical
+
+
+async def test_facts_followed_while_the_log_is_read_are_heard_once(house: House, monkeypatch: Any) -> None:
+    """An engine that takes over follows the log and reads it: a signal that came both ways is one signal."""
+    prism(
+        house, "once", 'sleep(1500)\nlet a = wait("go")\nlet b = wait("go", {timeoutMs: 700, onError: "continue"})\nb\n'
+    )
+    first = await house.engine()
+    name = house.id("once")
+    await house.request(name, "once")
+    assert (await house.command(name, "signal", {"name": "go"})).status == "accepted"
+    await house.crash(first)
+    settings = load({"PARALLAX_NATS_URL": house.nats_url, "PARALLAX_PATTERNS_DIR": str(house.patterns)})
+    bus = await Bus.connect(settings, name="pattern_engine")
+    engine = PatternEngine(settings, bus)
+    read = bus.read
+
+    async def overheard(execution_id: str, **how: Any) -> AsyncIterator[Recorded]:
+        async for record in read(execution_id, **how):
+            if record.type in FACTS and execution_id in engine.runs:
+                engine.runs[execution_id].hear(record)
+            yield record
+
+    monkeypatch.setattr(bus, "read", overheard)
+    await engine.start()
+    house.engines.append(engine)
+    end = await house.ended(name)
+    assert isinstance(end, ExecutionCompleted), end
+    assert end.result["received"] is False
+    assert (await house.replay(name)).identical
+
+
+async def test_a_decision_too_large_for_the_log_ends_the_execution_at_a_successor_too(house: House) -> None:
+    """The engine that takes over fails it with the same code instead of trying for ever."""
+    grown = 'reduce(range(20), (text, n) => concat(text, text), "0123456789")'
+    prism(house, "huge", f'{ONE}\nassign(one, "begin")\n{grown}\n')
+    first = await house.engine()
+    house.puppet.hold = True
+    name, live = house.id("huge"), house.id("live")
+    await house.request(name, "huge")
+    await eventually(lambda: len(house.puppet.held) == 1)
+    await house.crash(first)
+    await house.puppet.let_go()
+    await house.engine()
+    await house.request(live, "huge")
+    for execution_id in (name, live):
+        end = await house.ended(execution_id)
+        assert isinstance(end, ExecutionFailed)
+        assert end.error.code == "event_too_large"
+
+
+async def test_an_answer_in_the_moment_of_withdrawal_leaves_the_replay_identical(house: House) -> None:
+    """The log has one answer to one question; whether a person or the program was first changes no decision."""
+    prism(house, "late", 'parallel([() => ask("Well?"), () => sleep(60000)], {strategy: "race"})\n"done"\n')
+    first = await house.engine()
+    name = house.id("late")
+    await house.request(name, "late")
+    (asked,) = await recorded(house, name, QuestionAsked)
+    (timer,) = await recorded(house, name, TimerSet)
+    await house.crash(first)
+    await house.bus.append(TimerFired(execution_id=name, effect=timer.effect))
+    await house.bus.append(
+        QuestionAnswered(
+            execution_id=name, question_id=asked.question_id, effect=asked.effect, value="well", by="somebody"
+        )
+    )
+    await house.engine()
+    assert isinstance(await house.ended(name), ExecutionCompleted)
+    report = await house.replay(name)
+    assert report.identical, report
+
+
+async def test_of_two_answers_at_once_one_is_refused(house: House) -> None:
+    """Both find the question open; one is recorded, and the other one is told so."""
+    prism(house, "asks", 'ask("Well?")\n')
+    await house.engine()
+    name = house.id("asks")
+    await house.request(name, "asks")
+    (asked,) = await recorded(house, name, QuestionAsked)
+    async with asyncio.TaskGroup() as group:
+        replies = [
+            group.create_task(house.command(name, "answer", {"question_id": asked.question_id, "value": value}))
+            for value in ("yes", "no", "perhaps")
+        ]
+    end = await house.ended(name)
+    assert isinstance(end, ExecutionCompleted)
+    statuses = [task.result().status for task in replies]
+    assert statuses.count("accepted") == 1, statuses
+    accepted = ("yes", "no", "perhaps")[statuses.index("accepted")]
+    assert end.result["value"] == accepted
+
+
+@pytest.mark.parametrize("branches", [1000])
+async def test_a_thousand_branches_at_once(house: House, branches: int) -> None:
+    """All are asked for, all are answered, and the replay agrees."""
+    prism(house, "wide", f'{ONE}\nlen(parallel(map(range({branches}), n => () => assign(one, "do ${{n}}"))))\n')
+    await house.engine()
+    name = house.id("wide")
+    await house.request(name, "wide")
+    end = await house.ended(name, 120)
+    assert isinstance(end, ExecutionCompleted), end
+    assert end.result == branches
+    assert (await house.replay(name)).identical
