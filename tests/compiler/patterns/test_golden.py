@@ -30,7 +30,8 @@ def test_a_pattern_compiles_to_its_golden_program(name: str) -> None:
     assert result.pattern.program == golden.read_text("utf-8")
 
 
-def test_compiling_does_not_depend_on_the_process() -> None:
+@pytest.mark.parametrize("name", ["everything", "flat-steps", "flat-vote", "consensus"])
+def test_compiling_does_not_depend_on_the_process(name: str) -> None:
     """Other hash seeds, other processes: the same program and the same digest."""
     code = (
         "import sys, pathlib; from compiler.patterns import load_pattern; "
@@ -40,7 +41,7 @@ def test_compiling_does_not_depend_on_the_process() -> None:
     outputs: set[str] = set()
     for seed in ("0", "1", "4242"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", code, str(SOURCES["everything"])]
+        command = [sys.executable, "-c", code, str(SOURCES[name])]
         outputs.add(subprocess.run(command, env=env, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
     assert len(outputs) == 1
 
