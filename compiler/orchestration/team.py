@@ -212,6 +212,10 @@ def tracking(track: Track | None) -> Generator[Track | None]:
         _TRACK.reset(token)
 
 
+_SPELLINGS = {"min_results": "minResults"}
+"""Options that programs may write in another way too."""
+
+
 def read_options(value: Value, function: str, allowed: frozenset[str]) -> Options:
     """The options object of a host function. Raises `EffectFailed` for an unknown key or a wrong type."""
     fields = plain(value)
@@ -219,7 +223,8 @@ def read_options(value: Value, function: str, allowed: frozenset[str]) -> Option
         return Options()
     if not isinstance(fields, dict):
         raise EffectFailed("invalid_argument", f"{function}: the options are an object")
-    for key in cast("dict[str, Any]", fields):
+    fields = {_SPELLINGS.get(key, key): value for key, value in cast("dict[str, Any]", fields).items()}
+    for key in fields:
         if key not in allowed:
             known = ", ".join(sorted(allowed))
             raise EffectFailed("invalid_argument", f"{function}: unknown option {key!r}; it takes {known}")

@@ -13,7 +13,9 @@ _STEP = {"id": "string", "timeoutMs": "number", "onError": "fail|continue|best_e
 _TASK = {**_STEP, "session": "string", "input": ANY, "context": ANY, "attempts": "number"}
 _REVIEW = {**_TASK, "maxIterations": "number", "of": ANY}
 _APPROVE = {**_TASK, "gate": "boolean", "who": "array", "deadlineMs": "number"}
-_PARALLEL = {**_STEP, "strategy": "all|race|all_settled|quorum", "max": "number", "minResults": "number"}
+_PARALLEL = {
+    **_STEP, "strategy": "all|race|all_settled|quorum", "max": "number", "minResults": "number", "min_results": "number",
+}  # fmt: skip
 _ASK = {
     "id": "string", "options": "array", "default": ANY, "who": "array", "deadlineMs": "number", "timeoutMs": "number",
 }  # fmt: skip

@@ -77,6 +77,12 @@ def test_a_race_survives_failures_until_nobody_is_left() -> None:
     assert failed.error.code == "quorum_not_reached"
 
 
+def test_the_least_number_of_results_may_be_spelled_as_the_language_is_described() -> None:
+    """`min_results` and `minResults` are one option."""
+    assert both('{strategy: "quorum", min_results: 2}').asked == both('{strategy: "quorum", minResults: 2}').asked
+    assert both('{strategy: "quorum", min_results: 4}').error is not None
+
+
 def test_a_quorum_ends_when_enough_succeeded_or_no_longer_can() -> None:
     """Two of three are enough, and two failures are too many."""
     no = EffectFailed("task_failed", "no")
