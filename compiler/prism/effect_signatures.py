@@ -14,7 +14,8 @@ _TASK = {**_STEP, "session": "string", "input": ANY, "context": ANY, "attempts":
 _REVIEW = {**_TASK, "maxIterations": "number", "of": ANY}
 _APPROVE = {**_TASK, "gate": "boolean", "who": "array", "deadlineMs": "number"}
 _PARALLEL = {
-    **_STEP, "strategy": "all|race|all_settled|quorum", "max": "number", "minResults": "number", "min_results": "number",
+    **_STEP, "strategy": "all|race|all_settled|quorum", "max": "number", "minResults": "number",
+    "min_results": "number",
 }  # fmt: skip
 _ASK = {
     "id": "string", "options": "array", "default": ANY, "who": "array", "deadlineMs": "number", "timeoutMs": "number",

@@ -128,7 +128,8 @@ def test_effects_are_those_of_the_host() -> None:
     """The table of effects names the host's functions and the options that they take."""
     assert set(EFFECTS) <= set(HOST_FUNCTION_NAMES)
     for name, options in (
-        ("assign", host._TASK), ("parallel", host._PARALLEL), ("review", host._REVIEW | {"of"}), ("ask", host._ASK),
+        ("assign", host._TASK), ("parallel", host._PARALLEL | {"min_results"}), ("ask", host._ASK),
+        ("review", host._REVIEW | {"of"}),
         ("approve", host._APPROVE), ("sequential", host._STEP), ("group", host._STEP), ("wait", host._STEP),
     ):  # fmt: skip
         assert set(EFFECTS[name].options or ()) == set(options), name
