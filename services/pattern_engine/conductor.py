@@ -15,6 +15,7 @@ import msgspec
 
 from compiler.orchestration import open_machine, result_of
 from compiler.orchestration.origin import step_at
+from compiler.orchestration.questions import Questions
 from compiler.prism import EffectFailed, Machine, PrismError, Step
 from schemas.base import Failure
 from schemas.effects import AnyEffect, Now, Random, Select, Selection, Task, Wait
@@ -50,8 +51,8 @@ from services.pattern_engine.decisions import (
     selection,
     withdraw,
 )
-from services.pattern_engine.questions import Questions
 from services.pattern_engine.spending import Spending
+from shared.ids import digest
 
 Phase = Literal["new", "workspace", "program", "finalizing", "ended"]
 
@@ -94,7 +95,7 @@ class Conductor:
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._selections: dict[str, int] = {}
         self._spending = Spending()
-        self._questions = Questions(self.execution_id, self.pattern, self._recorded, self._unanswered)
+        self._questions = Questions(self.execution_id, self.pattern, self._recorded, self._unanswered, digest)
         self._ready: WorkspaceReady | None = None
         self._commit = ""
         self._outcome: tuple[Any, float | None, Any] | None = None

@@ -137,6 +137,7 @@ def decide(execution_id: str, path: str, request: AnyEffect, *, workspace: bool,
                 session=request.session,
                 commit=request.commit,
                 step=request.step,
+                merged=request.merged,
             )
         case Integrate():
             return WorkspaceIntegrationRequested(

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from compiler.orchestration.questions import ROLE_PREFIX
 from schemas.events import (
     ENDINGS,
     EffectRecorded,
@@ -31,7 +32,6 @@ from schemas.events import (
 )
 from services.pattern_engine.conductor import Conductor, Sources
 from services.pattern_engine.decisions import FACTS, WITHDRAWN
-from services.pattern_engine.questions import ROLE_PREFIX
 from shared.bus import Recorded
 
 _DECISIONS = (

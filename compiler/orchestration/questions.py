@@ -16,7 +16,6 @@ from compiler.prism import EffectFailed
 from schemas.effects import Task
 from schemas.events import Event, QuestionAnswered, QuestionAsked, TaskCancelRequested, TaskRequested
 from schemas.patterns import CompiledPattern
-from shared.ids import digest
 
 ROLE_PREFIX = "role:"
 """How answers of roles name who gave them; `role:` alone is the rule for the case that nobody did."""
@@ -38,7 +37,10 @@ class _Open:
 
 
 class Questions:
-    """The questions of one execution's agents. `fail` ends the effect of a task whose question must be answered."""
+    """The questions of one execution's agents.
+
+    `fail` ends the effect of a task whose question must be answered; `digest` names requests as the log does.
+    """
 
     def __init__(
         self,
@@ -46,11 +48,13 @@ class Questions:
         pattern: CompiledPattern,
         recorded: Mapping[str, Event],
         fail: Callable[[str, EffectFailed], None],
+        digest: Callable[[object], str],
     ) -> None:
         self._id = execution_id
         self._roles: Mapping[str, Any] = pattern.roles
         self._recorded = recorded
         self._fail = fail
+        self._digest = digest
         self._workspace = pattern.workspace.enabled
         self._open: dict[str, _Open] = {}
 
@@ -131,7 +135,7 @@ class Questions:
             execution_id=self._id,
             task_id=task_id,
             effect="",
-            digest=digest([request.text, request.role]),
+            digest=self._digest([request.text, request.role]),
             role=role.id,
             text=request.text,
             agent=request.agent,

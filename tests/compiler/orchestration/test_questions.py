@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from compiler.orchestration.questions import Questions
 from compiler.prism import EffectFailed
 from schemas.events import QuestionAnswered, QuestionAsked, TaskCancelRequested, TaskRequested
 from schemas.patterns import CompiledPattern, WorkspaceSpec
-from services.pattern_engine.questions import Questions
+from shared.ids import digest
 
 
 def role(name: str, **more: Any) -> dict[str, Any]:
@@ -33,7 +34,7 @@ class Desk:
             workspace=WorkspaceSpec(enabled=False),
         )  # fmt: skip
         self.failed: list[tuple[str, EffectFailed]] = []
-        self.questions = Questions("e1", pattern, {}, lambda task, error: self.failed.append((task, error)))
+        self.questions = Questions("e1", pattern, {}, lambda task, error: self.failed.append((task, error)), digest)
 
     def ask(self, text: str = "Which port?", who: str = "dev", options: list[str] | None = None) -> list[Any]:
         asked = QuestionAsked(
