@@ -176,8 +176,11 @@ class Life(Interruptible):
     async def _claim(self, most: int) -> str:
         """A session of the role, one of at most so many; the one that the task has, if it has one."""
         request, wanted = self._request, self.state.session
-        busy = f"its session {wanted} is" if wanted else f"all {most} sessions of {request.role} are"
-        with self._desk.delays.of(self._waits, lambda: ("role_busy", f"{busy} at other tasks")):
+        if wanted or most == 1:
+            busy = f"its session {wanted or f'{request.role}-1'} is at another task"
+        else:
+            busy = f"all {most} sessions of {request.role} are at other tasks"
+        with self._desk.delays.of(self._waits, lambda: ("role_busy", busy)):
             return await self.unless_withdrawn(
                 self._desk.claims.acquire(
                     request.execution_id, request.task_id, role=request.role, most=most, wanted=wanted

@@ -8,13 +8,14 @@ import math
 import structlog
 
 from schemas.agents import OracleResult, VerifyOffer, VerifyReply
-from schemas.base import Failure
+from schemas.base import Failure, Model
 from schemas.events import (
     ENDINGS,
     TaskCompleted,
     VerificationCompleted,
     VerificationRequested,
     WorkspacePrepared,
+    WorkspacePrepareRequested,
     WorkspaceReady,
 )
 from services.executor.runtimes import RUNTIME
@@ -54,9 +55,14 @@ class Verifier:
         if found is None:
             self._without_runtime.pop(request.verification_id, None)
             return
-        path, session = found
-        if not path:
-            error = _failure(f"There is no worktree to verify for {request.role or 'it'}.")
+        path, session = found.path, found.session
+        if request.merged and session and found.prepared is None:
+            await self._bus.append(_preparation(request, session), cause=delivery)
+            raise Retry(_PREPARED_S)
+        refused = found.prepared.error if found.prepared is not None else None
+        if not path or refused is not None:
+            reason = refused.message if refused else f"There is no worktree to verify for {request.role or 'it'}."
+            error = _failure(reason)
             await self._bus.append(_completed(request, [], error), cause=delivery)
             return
         offer = VerifyOffer(
@@ -109,12 +115,35 @@ def _failure(message: str) -> Failure:
 
 _AGAIN_S = 1.0
 
+_PREPARED_S = 0.1
+"""So soon it is looked whether the workspace service has brought the worktree up to the result."""
+
 STOPPING = "the runtime is stopping"
 """What a runtime says that did not come to the end of a verification."""
 
 
-async def _worktree(bus: Bus, request: VerificationRequested) -> tuple[str, str] | None:
-    """The worktree to verify in, and its session. None: it is verified already, or the execution is over."""
+class _Worktree(Model, frozen=True, kw_only=True):
+    """Where to verify. `prepared` is the answer to the wish of this very verification, once there is one."""
+
+    path: str
+    session: str
+    prepared: WorkspacePrepared | None = None
+
+
+def _preparation(request: VerificationRequested, session: str) -> WorkspacePrepareRequested:
+    """The wish that the session's worktree be brought up to the result, as before a task of the session."""
+    return WorkspacePrepareRequested(
+        execution_id=request.execution_id,
+        task_id=request.verification_id,
+        attempt=1,
+        role=request.role,
+        session=session,
+    )
+
+
+async def _worktree(bus: Bus, request: VerificationRequested) -> _Worktree | None:
+    """The worktree to verify in. None: it is verified already, or the execution is over."""
+    prepared: WorkspacePrepared | None = None
     session, result, paths, owners = request.session, "", dict[str, str](), dict[str, str]()
     async for record in bus.read(request.execution_id, types=_TYPES):
         match record.data:
@@ -122,15 +151,18 @@ async def _worktree(bus: Bus, request: VerificationRequested) -> tuple[str, str]
                 return None
             case WorkspaceReady(path=path):
                 result = path
-            case WorkspacePrepared(path=path, session=name) if path:
-                paths[name] = path
+            case WorkspacePrepared() as event:
+                prepared = event if event.task_id == request.verification_id else prepared
+                if event.path:
+                    paths[event.session] = event.path
             case TaskCompleted(task_id=task_id, session=name):
                 owners[task_id] = name
             case _:
                 if record.type in ENDINGS:
                     return None
     session = session or owners.get(request.task_id, "")
-    return (paths.get(session, ""), session) if session else (result, "")
+    path = paths.get(session, "") if session else result
+    return _Worktree(path=path, session=session, prepared=prepared)
 
 
 def _completed(

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas.events import Event, TaskRequested
+from schemas.events import Event, TaskRequested, TaskWaiting
 from services.pattern_engine.conductor import Sources
 from services.pattern_engine.history import History, first_difference, owed, rebuild
+from shared.bus import Recorded
 from tests.histories.corpus import PLACE, read
 
 HISTORIES = sorted(PLACE.glob("*.jsonl"))
@@ -49,6 +50,32 @@ async def test_a_recorded_history_replays_identically(path: Path) -> None:
     history = History(records)
     rebuilt = await rebuild(history, SOURCES)
     assert first_difference(history, rebuilt.produced) is None
+    rebuilt.conductor.close()
+
+
+async def test_words_about_waiting_decide_nothing() -> None:
+    """With a `task.waiting` behind every task that was asked for, the program makes the same decisions."""
+    records = read(PLACE / "team.jsonl")
+    talkative: list[Recorded] = []
+    for record in records:
+        talkative.append(record)
+        if isinstance(record.data, TaskRequested):
+            waiting = TaskWaiting(
+                execution_id=record.execution_id,
+                task_id=record.data.task_id,
+                attempt=1,
+                role=record.data.role,
+                reason="no_agent",
+                message="no agent offers it",
+            )
+            talkative.append(replace(record, type=waiting.TYPE, id=waiting.event_id, data=waiting))
+    assert len(talkative) > len(records)
+    plain, full = History(records), History(talkative)
+    rebuilt = await rebuild(full, SOURCES)
+    assert first_difference(full, rebuilt.produced) is None
+    assert (full.decisions, [record.data for record in full.facts]) == (
+        plain.decisions, [record.data for record in plain.facts]
+    )  # fmt: skip
     rebuilt.conductor.close()
 
 

@@ -20,7 +20,9 @@ from schemas.events import (
     QuestionAnswered,
     QuestionAsked,
     TaskCancelled,
+    TaskRequested,
     TaskStarted,
+    TaskWaiting,
 )
 from services.projector.fold import apply, touched, touched_through
 from services.projector.rows import Fact, Key, Row, Rows, unfit
@@ -129,6 +131,27 @@ def test_events_after_the_end_change_nothing_of_the_execution() -> None:
     )
     after = tables_of([*story(NAME), late])["executions", NAME]
     assert {**after, "last_seq": 0} == {**before, "last_seq": 0}
+
+
+def test_words_about_waiting_change_no_row() -> None:
+    """But for the place of the last event, the rows are those without them."""
+    events = story(NAME)
+    asked = next(place for place, event in enumerate(events) if isinstance(event, TaskRequested))
+    task: Any = events[asked]
+    wait = TaskWaiting(
+        execution_id=NAME, task_id=task.task_id, attempt=1, role=task.role, reason="no_agent", message="nobody"
+    )
+    talkative = tables_of([*events[: asked + 1], wait, *events[asked + 1 :]])
+    plain = tables_of(events)
+    places = {"first_seq", "last_seq", "seq", "time"}
+    assert {key: _without(row, places) for key, row in talkative.items() if key[0] != "events"} == {
+        key: _without(row, places) for key, row in plain.items() if key[0] != "events"
+    }
+
+
+def _without(row: Row, names: set[str]) -> dict[str, Any]:
+    """A row without what tells only where it stands in the log, and when."""
+    return {name: value for name, value in row.items() if name not in names and not name.endswith("_at")}
 
 
 @pytest.mark.parametrize("seed", range(20))
