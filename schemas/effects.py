@@ -35,7 +35,10 @@ class Task(Effect, frozen=True, kw_only=True, tag="task"):
 
 
 class Verify(Effect, frozen=True, kw_only=True, tag="verify"):
-    """Run command oracles on what a task left in its session's worktree. Answered with `Verification`."""
+    """Run command oracles on what a task left in its session's worktree. Answered with `Verification`.
+
+    `merged`: the worktree is first brought up to the execution's result branch, as before a task.
+    """
 
     oracles: list[Oracle]
     combine: Literal["min", "weighted", "product"] = "min"
@@ -44,6 +47,7 @@ class Verify(Effect, frozen=True, kw_only=True, tag="verify"):
     session: str = ""
     commit: str = ""
     step: str = ""
+    merged: bool = False
 
 
 class Integrate(Effect, frozen=True, kw_only=True, tag="integrate"):

@@ -52,15 +52,17 @@ def gather(
     combine: Combine,
     outcome: TaskOutcome,
     step: str,
+    *,
+    merged: bool = False,
 ) -> Evidence:
-    """Asks every oracle about a task of `role` and combines what they find."""
+    """Asks every oracle about a task of `role` and combines what they find. `merged`: as in `verify`."""
     if not oracles:
         return Evidence()
     commands = [oracle for oracle in oracles if oracle.type == "command"]
-    findings = [_run_commands(machine, commands, combine, outcome, step)] if commands else []
+    findings = [_run_commands(machine, commands, combine, outcome, step, merged=merged)] if commands else []
     for oracle in oracles:
         if oracle.type == "checklist":
-            findings.append(_run_checklist(machine, oracle, outcome, step))
+            findings.append(_run_checklist(machine, oracle, outcome, step, merged=merged))
         elif oracle.type == "agent":
             findings.append(_ask_agent(team, machine, role, oracle, outcome, step))
         elif oracle.type == "human":
@@ -91,9 +93,15 @@ def combine_scores(findings: Sequence[Finding], combine: Combine) -> float | Non
 
 
 def verify(
-    machine: Machine, oracles: Sequence[Oracle], combine: Combine, outcome: TaskOutcome, step: str
+    machine: Machine,
+    oracles: Sequence[Oracle],
+    combine: Combine,
+    outcome: TaskOutcome,
+    step: str,
+    *,
+    merged: bool = False,
 ) -> Verification:
-    """Runs command oracles in the worktree of a task's session."""
+    """Runs command oracles in the worktree of a task's session; `merged` brings it up to the result before."""
     found: Verification = machine.perform(
         Verify(
             oracles=list(oracles),
@@ -103,6 +111,7 @@ def verify(
             session=outcome.session,
             commit=outcome.commit,
             step=step,
+            merged=merged,
         )
     )
     return found
@@ -121,17 +130,17 @@ def critique_of(found: Verification) -> str:
 
 
 def _run_commands(
-    machine: Machine, oracles: Sequence[Oracle], combine: Combine, outcome: TaskOutcome, step: str
+    machine: Machine, oracles: Sequence[Oracle], combine: Combine, outcome: TaskOutcome, step: str, *, merged: bool
 ) -> Finding:
-    found = verify(machine, oracles, combine, outcome, step)
+    found = verify(machine, oracles, combine, outcome, step, merged=merged)
     weight = sum(oracle.weight for oracle in oracles)
     return Finding(score=found.score, passed=found.passed, critique=critique_of(found), weight=weight)
 
 
-def _run_checklist(machine: Machine, oracle: Oracle, outcome: TaskOutcome, step: str) -> Finding:
+def _run_checklist(machine: Machine, oracle: Oracle, outcome: TaskOutcome, step: str, *, merged: bool) -> Finding:
     criteria = cast("list[dict[str, Any]]", oracle.options.get("criteria") or [])
     oracles = [Oracle(run=entry.get("run", ""), weight=float(entry.get("weight", 1.0))) for entry in criteria]
-    found = verify(machine, oracles, "weighted", outcome, step)
+    found = verify(machine, oracles, "weighted", outcome, step, merged=merged)
     missed = [
         f"- {entry.get('text') or entry.get('run')}"
         for entry, result in zip(criteria, found.oracles, strict=False)

@@ -140,18 +140,19 @@ class HostLibrary:
         return flow.guarded(given, lambda: flow.within(machine, given, run))
 
     def _verify(self, machine: Machine, oracles: Any, combine: Any, tasks: list[str], options: Options) -> Value:
-        found: list[tuple[Evidence, list[Any]]] = []
-        for task_id in tasks:
-            known = self._team.assignment(task_id)
-            if known is not None:
-                outcome = TaskOutcome(
-                    task_id=task_id,
-                    role=known.role.id,
-                    session=known.done_by,
-                    result=known.result,
-                    commit=known.commit,
-                )
-                found.append(self._evidence(machine, known.role, oracles, combine, outcome, options.id))
+        works = self._team.works(tasks)
+        merged = self._team.is_in_the_result([work for _, work in works])
+        asked = [(role, work, oracles) for role, work in works]
+        if merged and len(works) > 1:
+            # one result, so its commands are run once; what is judged by somebody is judged work by work
+            run = [oracle for oracle in oracles if oracle.type in {"command", "checklist"}]
+            judged = [oracle for oracle in oracles if oracle.type not in {"command", "checklist"}]
+            asked = [(*works[-1], run)] if run else []
+            asked += [(role, work, judged) for role, work in works if judged]
+        found = [
+            self._evidence(machine, role, wanted, combine, work, options.id, merged=merged)
+            for role, work, wanted in asked
+        ]
         scores = [one.score for one, _ in found]
         score = None if not scores or None in scores else min(cast("list[float]", scores))
         passed = bool(found) and all(one.passed for one, _ in found)
@@ -169,12 +170,12 @@ class HostLibrary:
         return with_confidence(prism_value(fields), score)
 
     def _evidence(
-        self, machine: Machine, role: Role, oracles: Any, combine: Any, outcome: TaskOutcome, step: str
+        self, machine: Machine, role: Role, oracles: Any, combine: Any, outcome: TaskOutcome, step: str, *, merged: bool
     ) -> tuple[Evidence, list[Any]]:
         """The evidence about one task, and what each command found where commands are all that was asked for."""
         if any(oracle.type != "command" for oracle in oracles):
-            return gather(self._team, machine, role, oracles, combine, outcome, step), []
-        made = run_oracles(machine, oracles, combine, outcome, step)
+            return gather(self._team, machine, role, oracles, combine, outcome, step, merged=merged), []
+        made = run_oracles(machine, oracles, combine, outcome, step, merged=merged)
         return Evidence(expected=True, score=made.score, passed=made.passed, critique=critique_of(made)), made.oracles
 
     def aggregate(self, machine: Machine, sources: Value, options: Value = None) -> Value:

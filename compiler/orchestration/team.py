@@ -16,7 +16,7 @@ import msgspec
 from compiler.orchestration.roles import Role, read_role
 from compiler.orchestration.values import Value, bare, plain
 from compiler.prism import EffectFailed
-from schemas.effects import Integrate, Task, TaskOutcome
+from schemas.effects import Integrate, Integration, Task, TaskOutcome
 from schemas.events import WorkspaceContribution
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Team:
         self._read: dict[int, tuple[Value, Role]] = {}
         self._assignments: dict[str, Assignment] = {}
         self._revisions: dict[str, list[Value]] = {}
+        self._result = ""
 
     # -- roles ------------------------------------------------------------------------------------------------------
 
@@ -146,6 +147,23 @@ class Team:
         """How a task was assigned."""
         return self._assignments.get(task_id)
 
+    def works(self, task_ids: Sequence[str]) -> list[tuple[Role, TaskOutcome]]:
+        """What the tasks that were assigned left behind, and whose work it is."""
+        return [
+            (
+                known.role,
+                TaskOutcome(
+                    task_id=task_id,
+                    role=known.role.id,
+                    session=known.done_by,
+                    result=known.result,
+                    commit=known.commit,
+                ),
+            )
+            for task_id in task_ids
+            if (known := self._assignments.get(task_id)) is not None
+        ]
+
     # -- reviews ----------------------------------------------------------------------------------------------------
 
     def keep_revisions(self, review_id: str, works: list[Value]) -> str:
@@ -184,10 +202,20 @@ class Team:
         if not entries or not self.workspace:
             return
         try:
-            machine.perform(Integrate(commits=entries, step=step))
+            integrated: Integration = machine.perform(Integrate(commits=entries, step=step))
+            self._result = integrated.commit
         except EffectFailed as error:
             where = f"step {step!r}: " if step else ""
             raise EffectFailed(error.code, f"{where}{error.message}", error.data) from error
+
+    def is_in_the_result(self, works: Sequence[TaskOutcome]) -> bool:
+        """Whether the works are part of a result that is more than the one work: what is to be checked is that result.
+
+        In a branch of a parallel step they are not: its commits are integrated when the step is over.
+        """
+        if not self.workspace or not self._result or _TRACK.get() is not None:
+            return False
+        return len(works) > 1 or any(one.commit != self._result for one in works)
 
     def flush(self, machine: Machine, step: str) -> None:
         """Integrates what the running branch has kept so far, so that its next step sees it."""

@@ -56,6 +56,23 @@ IMMEDIATE = (Now, Random, Log, Select)
 """Effects that are answered at once."""
 
 
+_ANSWERS: dict[type[Event], type[Event]] = {
+    TaskCompleted: TaskRequested,
+    TaskFailed: TaskRequested,
+    VerificationCompleted: VerificationRequested,
+    WorkspaceIntegrated: WorkspaceIntegrationRequested,
+    WorkspaceConflicted: WorkspaceIntegrationRequested,
+    TimerFired: TimerSet,
+    SignalReceived: TimerSet,
+    QuestionAnswered: QuestionAsked,
+}
+
+
+def answers(fact: Event, asked: Event) -> bool:
+    """Whether this kind of fact can be the answer to that kind of request."""
+    return isinstance(asked, _ANSWERS.get(type(fact), ()))
+
+
 def request_digest(request: AnyEffect) -> str:
     """The digest of an effect request."""
     return digest(msgspec.to_builtins(request))
@@ -93,6 +110,7 @@ def requested(
                 session=request.session,
                 commit=request.commit,
                 step=request.step,
+                merged=request.merged,
             )
         case Integrate():
             return WorkspaceIntegrationRequested(**common, commits=request.commits, step=request.step)

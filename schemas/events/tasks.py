@@ -176,7 +176,10 @@ class TaskCancelled(Event, frozen=True, kw_only=True):
 
 
 class VerificationRequested(Event, frozen=True, kw_only=True):
-    """A program wants evidence about a task's outcome from command oracles in the session's worktree."""
+    """A program wants evidence about a task's outcome from command oracles in the session's worktree.
+
+    `merged`: about the execution's result. The worktree is brought up to the result branch before.
+    """
 
     TYPE: ClassVar[str] = "verification.requested"
     KEY: ClassVar[tuple[str, ...]] = ("verification_id",)
@@ -192,6 +195,7 @@ class VerificationRequested(Event, frozen=True, kw_only=True):
     session: str = ""
     commit: str = ""
     step: str = ""
+    merged: bool = False
 
 
 class VerificationCompleted(Event, frozen=True, kw_only=True):

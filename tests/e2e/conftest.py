@@ -47,6 +47,34 @@ workflow:
   steps:
     - {type: assign, id: one, role: worker, task: "look around"}
 """,
+    "merge.yaml": """
+name: merge
+version: 1.0.0
+structure:
+  name: two hands
+  roles:
+    left:
+      id: left
+      name: Left
+      agentType: command
+      capabilities: [work]
+      agentConfig: {command: [touch, left.txt]}
+    right:
+      id: right
+      name: Right
+      agentType: command
+      capabilities: [work]
+      agentConfig: {command: [touch, right.txt]}
+workflow:
+  name: merge
+  steps:
+    - type: parallel
+      id: both
+      steps:
+        - {type: assign, id: one, role: left, task: one}
+        - {type: assign, id: two, role: right, task: two}
+    - {type: verify, id: whole, oracles: [{type: command, run: "test -e left.txt -a -e right.txt"}]}
+""",
     "patient.prism": """
 export const pattern = {name: "patient", version: "1.0.0", workspace: {enabled: false}}
 let heard = wait("go", {timeoutMs: 600000})

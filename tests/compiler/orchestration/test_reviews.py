@@ -8,7 +8,7 @@ import pytest
 
 from compiler.orchestration.verdicts import read_verdict
 from compiler.prism import EffectFailed
-from schemas.effects import Answered, Verification
+from schemas.effects import Answered, Verification, Verify
 from tests.compiler.drive import Life, pattern, run, scripted, verified
 
 TEAM = """
@@ -177,6 +177,19 @@ def test_a_verify_step_is_a_gate_of_evidence() -> None:
         failed = run(TEAM + step, scripted(verify=[found]))
         assert failed.error is not None
         assert failed.error.code == "verification_failed"
+
+
+def test_behind_a_parallel_step_the_merged_result_is_verified_once() -> None:
+    """Commands are run once, in a worktree brought up to the result; a judge is asked about each work."""
+    both = 'let both = parallel([() => assign(dev, "a"), () => assign(dev, "b")])\n'
+    life = run(TEAM + both + 'verify([{type: "command", run: "pytest"}], {id: "v", of: both})')
+    assert [one.merged for _, one in life.asked if isinstance(one, Verify)] == [True]
+    inside = 'parallel([() => verify([{type: "command", run: "pytest"}], {id: "v", of: [assign(dev, "a")]})])'
+    assert [one.merged for _, one in run(TEAM + inside).asked if isinstance(one, Verify)] == [False]
+    oracles = '[{type: "command", run: "pytest"}, {type: "human", prompt: "Good?"}]'
+    mixed = run(TEAM + both + f'verify({oracles}, {{id: "v", of: both}})')
+    assert mixed.kinds().count("verify") == 1
+    assert mixed.kinds().count("ask") == 2
 
 
 @pytest.mark.parametrize(
