@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from compiler.orchestration.team import Options, Track, current_track, tracking
 from compiler.orchestration.values import Value
 from compiler.prism import EffectFailed
+from compiler.prism.errors import Raised
 from schemas.effects import Sleep
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def within(machine: Machine, options: Options, run: Thunk) -> Any:
         with tracking(track):
             try:
                 return "done", run()
-            except EffectFailed as error:
+            except Raised as error:  # an error of the program, too: it would lose the race to the timer otherwise
                 return "failed", error
 
     ended = next(one for one in machine.branches([body, timer], strategy="race") if one.status == "ok")

@@ -157,3 +157,15 @@ def test_a_thousand_steps_take_time_linear_in_their_number() -> None:
     """Long programs stay cheap."""
     life = run(f'{TEAM} for i in range(0, 1000) {{ assign(a, "x") }}', outcome, workspace=False)
     assert len(life.asked) == 1000
+
+
+@pytest.mark.parametrize("body", ['throw "broken"', "let a = null\na.b.c", "nope.x"])
+def test_an_error_of_the_program_in_a_step_with_a_time_limit_ends_it_at_once(body: str) -> None:
+    """Nobody waits for the time to run out first."""
+    for step in (
+        "group(() => {{ {body} }}, {{timeoutMs: 60000}})",
+        "sequential([() => {{ {body} }}], {{timeoutMs: 9}})",
+    ):
+        life = run(f"let nope = null\n{step.format(body=body)}")
+        assert life.error is not None
+        assert life.error.code != "step_timeout", life.error
