@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from parallax.cli.clients import talk
+from parallax.cli.columns import Column, print_list
 from parallax.cli.common import (
     BadInputError,
     UnreachableError,
@@ -18,6 +19,8 @@ from parallax.cli.common import (
     run_async,
     settings_for,
 )
+from parallax.cli.progress import visible
+from parallax.cli.render import console
 from schemas.agents import AgentRegistration, TaskControl
 from shared import subjects
 
@@ -62,25 +65,32 @@ def list_agents(data: Path | None, as_json: bool) -> None:
     if not found:
         click.echo("No agent is registered.")
         return
-    from rich.table import Table
+    print_list(console(), _LISTED, [_listed(agent) for agent in found])
 
-    from parallax.cli.common import console
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("AGENT", "KIND", "ROLE", "EXECUTION", "CAPABILITIES", "TASKS", "HOST", "PID"):
-        table.add_column(title)
-    for agent in found:
-        table.add_row(
-            agent.agent_id,
-            agent.kind,
-            agent.role or "-",
-            agent.execution_id or "-",
-            ", ".join(agent.capabilities) or "-",
-            f"≤ {agent.max_concurrency}",
-            agent.host,
-            str(agent.pid or "-"),
-        )
-    console().print(table)
+_LISTED = (
+    Column("AGENT"),
+    Column("KIND"),
+    Column("ROLE", leave_out=5),
+    Column("EXECUTION", leave_out=4),
+    Column("CAPABILITIES", least=16),
+    Column("AT ONCE", leave_out=1),
+    Column("HOST", leave_out=2),
+    Column("PID", leave_out=3),
+)
+
+
+def _listed(agent: AgentRegistration) -> list[str]:
+    return [
+        agent.agent_id,
+        agent.kind,
+        visible(agent.role or "-"),
+        agent.execution_id or "-",
+        visible(", ".join(agent.capabilities) or "-"),
+        str(agent.max_concurrency),
+        visible(agent.host),
+        str(agent.pid or "-"),
+    ]
 
 
 @agents.command()

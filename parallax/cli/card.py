@@ -72,7 +72,8 @@ def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableTy
                 found.append(("evidence", evidence))
     found += _where(data, progress)
     tasks = sum(1 for row in progress.rows.values() if row.agent_id)
-    found.append(("took", f"{progress.seconds(ending.time):.2f} s, {tasks} tasks, {progress.events} events"))
+    work = f"{tasks} task{'' if tasks == 1 else 's'}"
+    found.append(("took", f"{progress.seconds(ending.time):.2f} s, {work}, {progress.events} events"))
     return found
 
 

@@ -1,8 +1,9 @@
-"""All executions at a glance: from the gateway's tables where it answers, else from the log itself."""
+"""All executions at a glance: from the gateway's tables where they are up to date, else from the log itself."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -13,15 +14,19 @@ from schemas.gateway import ExecutionView
 from shared import subjects
 from shared.config import Settings
 
+T = TypeVar("T")
+
 _PAGE = 200
 _READ_TIMEOUT_S = 3.0
+_CATCH_UP_S = 1.0
+"""So long the tables may take to get to where the log is now, before the log itself is read."""
 
 
 async def list_executions(
     client: Client, settings: Settings, *, status: str | None, pattern: str | None, limit: int
 ) -> list[dict[str, Any]]:
     """Executions with the fields of `schemas.gateway.ExecutionView`, the newest first."""
-    found = await _from_gateway(settings, status=status, pattern=pattern, limit=limit)
+    found = await from_gateway(settings, status=status, pattern=pattern, limit=limit)
     if found is None:
         found = [
             view
@@ -31,42 +36,80 @@ async def list_executions(
     return [msgspec.to_builtins(view) for view in found[:limit]]
 
 
-async def _from_gateway(
+async def from_gateway(
     settings: Settings, *, status: str | None, pattern: str | None, limit: int
 ) -> list[ExecutionView] | None:
     """What the gateway lists; None when it cannot be asked or its tables cannot be read now."""
     wanted = {key: value for key, value in (("status", status), ("pattern", pattern)) if value}
-    headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    url = f"{settings.api_url.rstrip('/')}/api/executions"
+    key = settings.api_key.partition(",")[0].strip()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = f"{settings.api_url.rstrip('/')}/api/"
     found: list[ExecutionView] = []
-    cursor = ""
+    cursor: int | None = None
     try:
-        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(_READ_TIMEOUT_S)) as session:
+        async with aiohttp.ClientSession(url, headers=headers, timeout=aiohttp.ClientTimeout(_READ_TIMEOUT_S)) as http:
+            if not await _caught_up(http):
+                return None
             while len(found) < limit:
-                query = wanted | {"limit": str(min(_PAGE, limit - len(found)))} | ({"cursor": cursor} if cursor else {})
-                async with session.get(url, params=query) as response:
-                    if response.status != 200:
-                        return None
-                    page = msgspec.json.decode(await response.read(), type=_Page)
-                found += page.items
-                cursor = page.next_cursor or ""
-                if not cursor:
+                query = wanted | {"limit": str(min(_PAGE, limit - len(found)))}
+                query |= {} if cursor is None else {"cursor": str(cursor)}
+                page = await _get(http, "executions", _Page, query)
+                found += page.executions
+                cursor = page.cursor
+                if cursor is None:
                     break
-    except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError):
+    except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError, ValueError):
         return None
     return found
 
 
+async def _caught_up(http: aiohttp.ClientSession) -> bool:
+    """Whether the tables hold all that is in the log now; waits a moment for them."""
+    stats = await _get(http, "stats", _Stats)
+    goal = stats.log.last_seq
+    for _ in range(round(_CATCH_UP_S / 0.05)):
+        if stats.log.projected >= goal:
+            return True
+        await asyncio.sleep(0.05)
+        stats = await _get(http, "stats", _Stats)
+    return stats.log.projected >= goal
+
+
+async def _get(http: aiohttp.ClientSession, path: str, kind: type[T], query: dict[str, str] | None = None) -> T:
+    async with http.get(path, params=query) as response:
+        response.raise_for_status()
+        return msgspec.json.decode(await response.read(), type=kind)
+
+
+class _Log(msgspec.Struct):
+    last_seq: int
+    projected: int
+
+
+class _Stats(msgspec.Struct):
+    log: _Log
+
+
 class _Page(msgspec.Struct):
-    items: list[ExecutionView]
-    next_cursor: str | None = None
+    executions: list[ExecutionView]
+    cursor: int | None
 
 
 async def from_log(client: Client) -> list[ExecutionView]:
     """Every execution in the log, the oldest first."""
     views: dict[str, dict[str, Any]] = {}
-    async for record in client.bus.stored([subjects.event("*", "execution", "*")]):
-        _fold(views.setdefault(record.execution_id, {"id": record.execution_id}), event_of(record))
+    asked: dict[str, set[str]] = {}
+    async for record in client.bus.stored([subjects.event("*", entity, "*") for entity in ("execution", "question")]):
+        event = event_of(record)
+        if event.type == "question.asked":
+            asked.setdefault(event.execution_id, set()).add(event.data["question_id"])
+        elif event.type == "question.answered":
+            asked.get(event.execution_id, set()).discard(event.data["question_id"])
+        else:
+            _fold(views.setdefault(event.execution_id, {"id": event.execution_id}), event)
+    for name, questions in asked.items():
+        if questions and name in views and views[name].get("status") == "running":
+            views[name]["status"] = "waiting"
     return [
         msgspec.convert({"pattern_name": "", "status": "pending"} | view, ExecutionView, strict=False)
         for view in views.values()

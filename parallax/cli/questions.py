@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from parallax.cli.clients import talk
+from parallax.cli.columns import Column, print_list
 from parallax.cli.common import BadInputError, data_option, emit_json, json_option
 from parallax.cli.inputs import read_inputs
+from parallax.cli.progress import summary, visible
 from parallax.cli.render import console
 from parallax.client import Client
 from parallax.client_events import Event, event_of
@@ -51,19 +52,27 @@ def inbox(as_json: bool, data: Path | None) -> int:
         if not found:
             click.echo("Nothing waits for an answer.")
             return 0
-        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        for name in ("QUESTION", "EXECUTION", "KIND", "ASKED", "OPTIONS", "DEADLINE"):
-            table.add_column(name, no_wrap=True, overflow="fold")
-        for question_id, event in found.items():
-            ask = event.data
-            options = ", ".join(ask.get("options", [])) or ("yes, no" if ask.get("kind") == "approval" else "")
-            table.add_row(
-                question_id, event.execution_id, ask.get("kind", ""), ask["question"], options, _deadline(ask)
-            )
-        console().print(table)
+        print_list(console(), _LISTED, [_listed(event) for event in found.values()])
         return 0
 
     return talk(data, work)
+
+
+_LISTED = (
+    Column("QUESTION"),
+    Column("EXECUTION", leave_out=2),
+    Column("KIND", leave_out=3),
+    Column("ASKED", least=24),
+    Column("OPTIONS", least=16),
+    Column("DEADLINE", leave_out=1),
+)
+
+
+def _listed(event: Event) -> list[str]:
+    ask = event.data
+    options = ", ".join(ask.get("options", [])) or ("yes, no" if ask.get("kind") == "approval" else "")
+    asked = visible(" ".join(ask["question"].split()))
+    return [ask["question_id"], event.execution_id, ask.get("kind", ""), asked, visible(options), _deadline(ask)]
 
 
 def _document(event: Event) -> dict[str, Any]:
@@ -79,7 +88,7 @@ def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_js
     async def work(client: Client) -> int:
         asked = (await open_questions(client)).get(question_id)
         if asked is None:
-            raise BadInputError(f"No question {question_id} waits for an answer; `parallax inbox` lists those that do.")
+            raise BadInputError(await _why_not(client, question_id))
         ask = asked.data
         if approval and ask.get("kind") != "approval":
             raise BadInputError(f"{question_id} is a question, not an approval: `parallax answer {question_id} VALUE`.")
@@ -95,6 +104,19 @@ def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_js
         return 0
 
     return talk(data, work)
+
+
+async def _why_not(client: Client, question_id: str) -> str:
+    """Why there is nothing to answer."""
+    async for record in client.bus.stored([subjects.event_of_type("*", "question.answered")]):
+        event = event_of(record)
+        if event.data["question_id"] == question_id:
+            by = event.data.get("by", "")
+            if by == "withdrawn":
+                return f"{question_id} was withdrawn and needs no answer any more."
+            answered = f"{question_id} is answered already: {summary(event.data.get('value'))}"
+            return f"{answered} (by {by})." if by else f"{answered}."
+    return f"No question {question_id} waits for an answer; `parallax inbox` lists those that do."
 
 
 def _verdict(approved: bool, options: list[str]) -> Any:

@@ -146,7 +146,8 @@ def status(data: Path | None, as_json: bool) -> None:
     for part in parts:
         cells = [part.name, part.pid or "-", part.state]
         line = "  ".join(str(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
-        extra = "; ".join(filter(None, [f"restarted {part.restarts} times" if part.restarts else "", part.note]))
+        times = "once" if part.restarts == 1 else f"{part.restarts} times"
+        extra = "; ".join(filter(None, [f"restarted {times}" if part.restarts else "", part.note]))
         click.echo(f"{line}  {_without_password(part.address)}{f'  ({extra})' if extra else ''}".rstrip())
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import click
-from rich.table import Table
 from rich.text import Text
 
-from parallax.cli.card import confidence_words, print_card
+from parallax.cli.card import confidence_words, print_card, result_lines
 from parallax.cli.clients import known, talk
+from parallax.cli.columns import Column, print_list
 from parallax.cli.common import data_option, emit_json, json_option, settings_for
 from parallax.cli.executions import event_document
 from parallax.cli.listing import list_executions
@@ -40,30 +40,45 @@ def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data:
         if not found:
             click.echo("No executions." if not (status or pattern) else "No such executions.")
             return 0
-        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        for name in ("ID", "PATTERN", "STATUS", "CONFIDENCE", "REQUESTED", "RESULT"):
-            table.add_column(name, no_wrap=True, overflow="ellipsis" if name == "RESULT" else "ignore")
-        for entry in found:
-            confidence = entry.get("confidence")
-            table.add_row(
-                entry["id"],
-                entry["pattern_name"],
-                Text(entry["status"], style=STATUS_STYLES.get(entry["status"], "")),
-                "" if confidence is None else f"{confidence:.2f}",
-                str(entry.get("requested_at", ""))[:19].replace("T", " "),
-                _result_words(entry),
-            )
-        put(console(), table)
+        print_list(console(), _LISTED, [_listed(entry) for entry in found])
         return 0
 
     return talk(data, work)
 
 
+_LISTED = (
+    Column("ID"),
+    Column("PATTERN", least=12),
+    Column("STATUS"),
+    Column("CONFIDENCE", leave_out=2),
+    Column("REQUESTED", leave_out=1),
+    Column("RESULT", least=16, leave_out=3),
+)
+
+
+def _listed(entry: dict[str, Any]) -> list[str | Text]:
+    confidence = entry.get("confidence")
+    return [
+        entry["id"],
+        visible(entry["pattern_name"]),
+        Text(entry["status"], style=STATUS_STYLES.get(entry["status"], "")),
+        "" if confidence is None else f"{confidence:.2f}",
+        str(entry.get("requested_at", ""))[:19].replace("T", " "),
+        _result_words(entry),
+    ]
+
+
 def _result_words(entry: dict[str, Any]) -> str:
-    error = entry.get("error")
-    if isinstance(error, dict):
-        return shorten(str(cast("dict[str, Any]", error).get("message", "")), 60)
-    return summary(entry.get("result"), 60)
+    """What came of an execution, in a few words: its result as its card says it, or why there is none."""
+    found = entry.get("error")
+    if isinstance(found, dict):
+        error = cast("dict[str, Any]", found)
+        problems: list[dict[str, Any]] = error.get("errors") or []
+        said = error.get("message") or "; ".join(str(problem.get("what", "")) for problem in problems)
+        return shorten(str(said), 60)
+    if entry.get("result") is None:
+        return ""
+    return shorten("; ".join(line.strip() for line in result_lines(entry["result"])), 60)
 
 
 @click.command()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
+from rich.text import Text
 
 from parallax.cli.clients import say, talk
+from parallax.cli.columns import Column, print_list
 from parallax.cli.common import data_option, emit_json, json_option
 from parallax.cli.render import console, print_diff
 from parallax.client import Client
 from parallax.client_errors import Refused, UnknownExecution
-from schemas.workspaces import WorkspaceAnswer, WorkspaceDiff, WorkspaceQuery, WorkspaceView
+from schemas.workspaces import WorkspaceAnswer, WorkspaceDiff, WorkspaceQuery, WorkspaceSession, WorkspaceView
 from shared import subjects
 
 _TIMEOUT_S = 60.0
@@ -72,23 +73,26 @@ def list_workspaces(limit: int, as_json: bool, data: Path | None) -> int:
         elif not found:
             click.echo("No workspaces.")
         else:
-            console().print(_table(found))
+            print_list(console(), _LISTED, [_listed(entry) for entry in found])
         return 0
 
     return talk(data, work)
 
 
-def _table(found: list[WorkspaceView]) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("EXECUTION", "STATUS", "TASKS", "COMMIT", "CREATED", "REPOSITORY"):
-        table.add_column(name, no_wrap=True)
-    for entry in found:
-        status = "pushed" if entry.pushed and entry.status == "finalized" else entry.status
-        created = entry.created_at[:19].replace("T", " ")
-        table.add_row(
-            entry.execution_id, status, str(entry.tasks), entry.commit[:12], created, entry.url or "(its own)"
-        )
-    return table
+_LISTED = (
+    Column("EXECUTION"),
+    Column("STATUS"),
+    Column("TURNS", leave_out=2),
+    Column("COMMIT", leave_out=3),
+    Column("CREATED", leave_out=1),
+    Column("REPOSITORY", least=16),
+)
+
+
+def _listed(entry: WorkspaceView) -> list[str]:
+    status = "pushed" if entry.pushed and entry.status == "finalized" else entry.status
+    created = entry.created_at[:19].replace("T", " ")
+    return [entry.execution_id, status, str(entry.tasks), entry.commit[:12], created, entry.url or "(its own)"]
 
 
 @workspaces.command("show")
@@ -122,19 +126,28 @@ def _print(entry: WorkspaceView) -> None:
         ("directory", entry.path),
         *(("kept", ref) for ref in entry.kept_refs),
     ]
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in rows:
-        table.add_row(name, value, style=None)
-    out.print(table)
+        out.print(Text.assemble((f"{name:<10}", "dim"), f"  {value}"), soft_wrap=True)
     if not entry.sessions:
         return
-    sessions = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("SESSION", "STATE", "COMMIT", "NOT TAKEN OVER", "WORKTREE"):
-        sessions.add_column(name, no_wrap=True)
-    for session in entry.sessions:
-        state = f"{session.state}: {session.task_id}" if session.task_id else session.state
-        sessions.add_row(session.session, state, session.commit[:12], str(session.unintegrated or ""), session.path)
-    out.print(sessions)
+    out.print()
+    print_list(out, _SESSIONS, [_session(session, entry.path) for session in entry.sessions])
+
+
+_SESSIONS = (
+    Column("SESSION"),
+    Column("STATE", least=7),
+    Column("COMMIT", leave_out=2),
+    Column("NOT MERGED", leave_out=1),
+    Column("WORKTREE", least=16),
+)
+
+
+def _session(session: WorkspaceSession, directory: str) -> list[str]:
+    state = f"{session.state}: {session.task_id}" if session.task_id else session.state
+    left = f"{session.unintegrated} commit{'' if session.unintegrated == 1 else 's'}" if session.unintegrated else ""
+    place = session.path.removeprefix(f"{directory}/")  # the directory stands above
+    return [session.session, state, session.commit[:12], left, place]
 
 
 @workspaces.command("diff")

@@ -152,7 +152,7 @@ async def test_questions_are_listed_and_answered_once(parallax: Shell) -> None:
     assert "Ship it?" in (await parallax("inbox")).out
     assert (await parallax("approve", f"{key}-q", "--json")).json["value"] is True
     again = await parallax("deny", f"{key}-q")
-    assert (again.code, "parallax inbox" in again.err) == (2, True)
+    assert (again.code, "is answered already: true (by ada)" in again.err) == (2, True)
 
 
 @pytest.mark.parametrize("verb", ["approve", "deny"])
