@@ -33,10 +33,10 @@ _NUMBERS: dict[str, tuple[str, Bounds]] = {
     "improvement": ("improvement", SHARE),
     "lie": ("lie", SHARE),
 }
-_SHARES = ("lying", "disagreement", "changes")
+_SHARES = ("lying", "disagreement", "changes", "asks")
 _FAILURES = ("error", "crash", "silent", "timeout", "empty")
 _REVIEW = ("sensitivity", "specificity", "reject")
-_AGENT = (*_NUMBERS, "confidence", *_SHARES, "failure", "results", "review", "verify")
+_AGENT = (*_NUMBERS, "confidence", *_SHARES, "failure", "results", "questions", "review", "verify")
 _ROLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
 
@@ -138,6 +138,8 @@ def _agent(node: Node | None, what: str, report: Report) -> dict[str, Any]:
         made["failure"] = _failure(failure, what, report)
     if (results := view.get("results")) is not None:
         made["results"] = _results(results, view, report)
+    if asked := view.texts("questions", single=True):
+        made["questions"] = [text for text, _ in asked]
     return made | _judging(view, what, report)
 
 

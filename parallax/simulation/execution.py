@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from compiler.orchestration import open_machine, result_of
+from compiler.orchestration.questions import Questions
 from compiler.prism import EffectFailed, Machine, PrismError, Step
 from compiler.prism.machine import path_key
 from parallax.simulation import requests
@@ -29,9 +30,12 @@ from schemas.events import (
     ExecutionCompleted,
     ExecutionFailed,
     QuestionAnswered,
+    QuestionAsked,
     SignalReceived,
+    TaskCancelRequested,
     TaskCompleted,
     TaskFailed,
+    TaskRequested,
     TimerFired,
     TimerSet,
     VerificationCompleted,
@@ -42,6 +46,7 @@ from schemas.events import (
     WorkspaceReady,
     WorkspaceRequested,
 )
+from shared.ids import digest
 
 
 class Execution:
@@ -57,6 +62,7 @@ class Execution:
         self._signals: dict[str, deque[SignalReceived]] = {}
         self._selections: dict[str, int] = {}
         self._spending = Spending()
+        self._questions = Questions(self.execution_id, setting.pattern, {}, self._unanswered, digest)
         self._machine: Machine | None = None
         self._ended = False
         self._slices = 0
@@ -111,15 +117,17 @@ class Execution:
 
     def _hear(self, fact: Event) -> None:
         match fact:
-            case TaskCompleted():
-                self._spending.add(fact.usage)
-                self._resume(fact.effect, fact)
-            case TaskFailed() | VerificationCompleted() | TimerFired() | WorkspaceConflicted():
+            case TaskCompleted() | TaskFailed():
+                self._task_ended(fact)
+            case QuestionAsked():
+                self._perform(self._questions.asked(fact))
+            case VerificationCompleted() | TimerFired() | WorkspaceConflicted():
                 self._resume(fact.effect, fact)
             case WorkspaceIntegrated():
                 self._commit = fact.commit
                 self._resume(fact.effect, fact)
             case QuestionAnswered():
+                self._perform(self._questions.answered(fact.question_id))
                 self._resume(fact.effect, fact)
             case SignalReceived():
                 self._signalled_now(fact)
@@ -131,11 +139,43 @@ class Execution:
             case _:
                 pass
 
-    def _resume(self, path: str, fact: Event) -> None:
-        asked = self._asked.pop(path, None)
-        machine = self._machine
-        if asked is None or machine is None:
+    def _task_ended(self, fact: TaskCompleted | TaskFailed) -> None:
+        if isinstance(fact, TaskCompleted):
+            self._spending.add(fact.usage)
+        if self._questions.owns(fact.task_id):
+            result = fact.result if isinstance(fact, TaskCompleted) else None
+            self._perform(self._questions.heard(fact.task_id, result, failed=isinstance(fact, TaskFailed)))
             return
+        self._perform(self._questions.ended(fact.task_id))
+        self._resume(fact.effect, fact)
+
+    def _perform(self, decisions: list[Event]) -> None:
+        """Does what follows from an agent's question."""
+        for event in decisions:
+            self.world.log(event)
+            match event:
+                case TaskRequested():
+                    self.world.begin_hop(event)
+                case TaskCancelRequested():
+                    self.world.withdraw_task(event.task_id, event.reason)
+                case QuestionAnswered():
+                    self.world.answered(event)
+                case _:
+                    pass
+
+    def _unanswered(self, name: str, error: EffectFailed) -> None:
+        """A question that must be answered was not: the task that asked it is given up."""
+        for path, asked in self._asked.items():
+            if isinstance(asked, TaskRequested) and asked.task_id == name and self._machine is not None:
+                self._withdraw(path)
+                self._absorb(self._machine.resume(path, error=error))
+                return
+
+    def _resume(self, path: str, fact: Event) -> None:
+        asked, machine = self._asked.get(path), self._machine
+        if asked is None or machine is None or not requests.answers(fact, asked):
+            return
+        del self._asked[path]
         self.world.forget(path)
         self.world.mark(path, fact)
         value = requests.answer(fact, asked)
@@ -249,6 +289,7 @@ class Execution:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _finish(self, step: Step) -> None:
+        self._perform(self._questions.close())
         for path in list(self._asked):
             self._withdraw(path)
         if step.status == "failed":
@@ -288,6 +329,7 @@ class Execution:
         )
 
     def _fail(self, error: Failure) -> None:
+        self._perform(self._questions.close())
         for path in list(self._asked):
             self._withdraw(path)
         self._failed(error)

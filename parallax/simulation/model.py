@@ -52,7 +52,8 @@ class Checking(Model, frozen=True, kw_only=True):
 
 class AgentModel(Model, frozen=True, kw_only=True):
     """One role's agents. `confidence` None: they report none. `quality` is the truth about a piece of work, 0 to 1;
-    `changes` how often work changes files, where there is a workspace."""
+    `changes` how often work changes files, where there is a workspace; `asks` how often an attempt waits for the answer
+    to one of `questions`."""
 
     seconds: Distribution = LogNormal(median=90, p95=300)
     cost_usd: Distribution = LogNormal(median=0.12, p95=0.6)
@@ -68,6 +69,8 @@ class AgentModel(Model, frozen=True, kw_only=True):
     disagreement: float = 0.05
     review: Reviewing = Reviewing()
     changes: float = 1.0
+    asks: float = 0.0
+    questions: list[str] = msgspec.field(default_factory=lambda: ["What is meant here?"])
     verify: Checking = Checking()
 
 

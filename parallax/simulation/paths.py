@@ -13,8 +13,10 @@ _Key = tuple[int, ...]
 
 def path_of(tasks: Sequence[TaskRecord], marks: Sequence[Mark]) -> str:
     """The path of a run. Equal labels in a row are counted: `voter ×3`."""
-    found = [(_key(task.path), label_of(task)) for task in tasks] + [(_key(mark.path), mark.label) for mark in marks]
-    found.sort()
+    found = [(_key(task.path), label_of(task)) for task in tasks if task.path] + [
+        (_key(mark.path), mark.label) for mark in marks
+    ]
+    found.sort(key=lambda entry: entry[0])
     return _sequence(found, 0)
 
 

@@ -17,7 +17,8 @@ Ending = Literal["open", "completed", "failed", "withdrawn"]
 class TaskRecord:
     """One task of a run. `quality` is the truth about the work, which no agent and no pattern gets to see.
 
-    For a verdict, `quality` is that of what was judged. Times are in milliseconds since the run began, money in US
+    For a verdict, `quality` is that of what was judged. An `answer` is to another agent's question; its `path` is
+    empty, for the program did not ask for it. Times are in milliseconds since the run began, money in US
     dollars; `wasted_usd` is the part of it that went into attempts that failed or were withdrawn.
     """
 
@@ -26,7 +27,7 @@ class TaskRecord:
     role: str
     step: str
     text: str
-    kind: Literal["work", "verdict"] = "work"
+    kind: Literal["work", "verdict", "answer"] = "work"
     again: Again = ""
     session: str = ""
     status: Ending = "open"
@@ -58,7 +59,6 @@ class Mark:
 
     path: str
     label: str
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class Outcome:
     questions: int = 0
     unanswered: int = 0
     conflicts: int = 0
+    agents_asked: int = 0
     checks: int = 0
     checks_failed: int = 0
     asked_at_the_top: int = 0
@@ -110,6 +111,11 @@ class Outcome:
     def escalations(self) -> int:
         """How often work went to somebody higher up, people included."""
         return sum(task.again == "escalation" for task in self.tasks) + self.asked_at_the_top
+
+    @property
+    def hops(self) -> int:
+        """How often somebody in the team was asked an agent's question."""
+        return sum(task.kind == "answer" for task in self.tasks)
 
     @property
     def retries(self) -> int:

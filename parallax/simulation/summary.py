@@ -15,8 +15,8 @@ from parallax.simulation.setting import Setting
 from parallax.simulation.works import fields_of
 
 _NUMBERS = (
-    "seconds", "cost", "wasted", "tokens", "tasks", "repeats", "retries", "revisions", "escalations", "questions",
-    "unanswered", "checks", "checks_failed", "conflicts", "confidence", "quality",
+    "seconds", "cost", "wasted", "tokens", "tasks", "repeats", "retries", "revisions", "escalations", "agents_asked",
+    "hops", "questions", "unanswered", "checks", "checks_failed", "conflicts", "confidence", "quality",
 )  # fmt: skip
 _MOST_LISTED = 200
 _DEPTH = 30
@@ -86,11 +86,9 @@ class _Group:
             self.waited.append((task.started_ms - task.requested_ms) / 1000)
             if task.ended_ms is not None:
                 self.worked.append((task.ended_ms - task.started_ms) / 1000)
-        if task.kind == "verdict":
-            if task.status == "completed":
-                self.verdicts[task.verdict] += 1
-            return
-        if task.confidence is not None and task.quality is not None:
+        if task.kind == "verdict" and task.status == "completed":
+            self.verdicts[task.verdict] += 1
+        if task.kind == "work" and task.confidence is not None and task.quality is not None:
             self.confidence.append(task.confidence)
             self.quality.append(task.quality)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 from parallax.simulation.clock import Alarm, Clock
 from parallax.simulation.draws import Draws
 from parallax.simulation.model import Platform
@@ -16,7 +18,7 @@ from parallax.simulation.turns import Crew, Turn, part_of
 from parallax.simulation.works import Works
 from schemas.base import Failure, Usage
 from schemas.effects import Task
-from schemas.events import Event, TaskCancelled, TaskCompleted, TaskFailed, TaskRetrying, TaskStarted
+from schemas.events import Event, QuestionAsked, TaskCancelled, TaskCompleted, TaskFailed, TaskRetrying, TaskStarted
 from shared.ids import agent_id
 
 MAX_INTERRUPTIONS = 20
@@ -42,6 +44,10 @@ class World(Protocol):
         """Puts an event into the log, and lets the program hear of it."""
         ...
 
+    def agent_asks(self, asked: QuestionAsked) -> None:
+        """An agent's question, for whoever is to answer it."""
+        ...
+
     def commit_of(self, record: TaskRecord, *, changed: bool) -> str:
         """The commit after a task; empty where nobody keeps any."""
         ...
@@ -60,8 +66,11 @@ class Job:
         self._interruptions = 0
         self._clock_from_ms: int | None = None
         self._alarm: Alarm | None = None
+        self._attempt_from_ms = 0
         self._turn_from_ms = 0
-        self._draws = Draws(*world.key, "executor", record.path)
+        self._asked: QuestionAsked | None = None
+        self._asked_ms = 0
+        self._draws = Draws(*world.key, "executor", record.path or record.task_id)
 
     def begin(self) -> None:
         """Asks for a session; the first attempt begins when there is one."""
@@ -74,7 +83,8 @@ class Job:
         self._stop_clocks()
         turn = self.turn
         if turn is not None:
-            spent = self._world.clock.now_ms - self._turn_from_ms
+            until = self._world.clock.now_ms if self._asked is None else self._asked_ms
+            spent = until - self._turn_from_ms
             share = 1.0 if turn.ms <= 0 else min(1.0, spent / turn.ms)
             self._waste(part_of(turn.usage, round(share, 6)))
         record = self.record
@@ -90,6 +100,11 @@ class Job:
         """Whether its attempt goes on for ever, and nothing limits it."""
         return self.turn is not None and self.turn.ending == "timeout" and not self._request.timeout_ms
 
+    @property
+    def question(self) -> str:
+        """The question that its agent waits for the answer of; empty where it waits for none."""
+        return "" if self._asked is None else self._asked.question
+
     # -- an attempt ----------------------------------------------------------------------------------------------------
 
     def _seated(self, session: str) -> None:
@@ -103,7 +118,7 @@ class Job:
             self._clock_from_ms = now
         if record.started_ms is None:
             record.started_ms = now
-        self._turn_from_ms = now
+        self._attempt_from_ms = self._turn_from_ms = now
         world.say(
             TaskStarted(
                 execution_id=world.execution_id,
@@ -116,17 +131,52 @@ class Job:
                 step=request.step,
             )
         )
-        turn = self.turn = world.crew.turn(request, record, world.execution_id)
-        left = None
-        if request.timeout_ms:
-            left = max(0, request.timeout_ms - (now - self._clock_from_ms))
-        ends = None if turn.ending == "timeout" else turn.ms
+        self.turn = world.crew.turn(request, record, world.execution_id)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Sets the clock for what comes next in the running attempt: a question, its end, or its limit."""
+        turn, clock = self.turn, self._world.clock
+        assert turn is not None, "only a turn goes on"
+        spent = clock.now_ms - self._turn_from_ms
+        ends, action = (None if turn.ending == "timeout" else turn.ms - spent), self._over
         if turn.ending == "silent":
-            ends = turn.ms + world.platform.silence_ms + STOPPING_MS
+            ends = turn.ms + self._world.platform.silence_ms + STOPPING_MS
+        if turn.asks_ms is not None:
+            ends, action = turn.asks_ms, self._ask
+        left = None
+        if self._request.timeout_ms and self._clock_from_ms is not None:
+            left = max(0, self._request.timeout_ms - (clock.now_ms - self._clock_from_ms))
         if left is not None and (ends is None or left < ends):
-            self._alarm = world.clock.after(left, self._late)
+            self._alarm = clock.after(left, self._late)
         elif ends is not None:
-            self._alarm = world.clock.after(ends, self._over)
+            self._alarm = clock.after(ends, action)
+
+    def _ask(self) -> None:
+        """The agent waits for an answer. The time that it takes is not the task's."""
+        world, record, turn = self._world, self.record, self.turn
+        assert turn is not None, "only a turn asks"
+        self._asked_ms = world.clock.now_ms
+        self._asked = QuestionAsked(
+            execution_id=world.execution_id,
+            question_id=f"{record.task_id}-{record.attempts}-1",
+            question=turn.question,
+            effect=record.path,
+            task_id=record.task_id,
+            role=record.role,
+        )
+        self.turn = msgspec.structs.replace(turn, asks_ms=None)
+        world.agent_asks(self._asked)
+
+    def answered(self, question_id: str) -> None:
+        """Somebody answered: the attempt goes on where it stood."""
+        if self._asked is None or self._asked.question_id != question_id or self._clock_from_ms is None:
+            return
+        waited = self._world.clock.now_ms - self._asked_ms
+        self._asked = None
+        self._turn_from_ms += waited
+        self._clock_from_ms += waited
+        self._go_on()
 
     def _late(self) -> None:
         request, turn = self._request, self.turn
@@ -184,7 +234,7 @@ class Job:
                 commit=commit,
                 files=[f"{record.name}.txt"] if commit and turn.changed else [],
                 usage=turn.usage,
-                duration_ms=world.clock.now_ms - self._turn_from_ms,
+                duration_ms=world.clock.now_ms - self._attempt_from_ms,
                 step=self._request.step,
             ),
         )
@@ -243,7 +293,7 @@ class Job:
 
     def _end(self, status: Ending, event: Event) -> None:
         self._stop_clocks()
-        self.turn = None
+        self.turn = self._asked = None
         record, world = self.record, self._world
         record.status = status
         record.ended_ms = world.clock.now_ms

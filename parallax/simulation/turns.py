@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal, cast
 
+import msgspec
+
 from compiler.orchestration.verdicts import read_verdict
 from parallax.agent_task import AgentError, Result, Said, json_of
 from parallax.simulation.distributions import Distribution, clipped
@@ -21,7 +23,10 @@ _KINDS: tuple[TurnEnding | Literal["empty"], ...] = ("error", "crash", "silent",
 
 
 class Turn(Model, frozen=True, kw_only=True):
-    """How an attempt goes, decided when it begins. `ms` is until it ends; of a `timeout` until never."""
+    """How an attempt goes, decided when it begins. `ms` is until it ends; of a `timeout` until never.
+
+    After `asks_ms`, where that is set, it waits for the answer to `question`.
+    """
 
     ending: TurnEnding
     ms: int
@@ -33,6 +38,8 @@ class Turn(Model, frozen=True, kw_only=True):
     lied: bool = False
     changed: bool = False
     message: str = ""
+    asks_ms: int | None = None
+    question: str = ""
 
 
 class Reply(Result):
@@ -101,13 +108,23 @@ class Crew:
     def turn(self, request: Task, record: TaskRecord, execution_id: str) -> Turn:
         """How the attempt of a task that begins now goes."""
         model = self._cast.model(request.role, request.step)
-        draws = Draws(*self._key, "turn", record.path, record.role, record.attempts)
+        draws = Draws(*self._key, "turn", record.path or record.task_id, record.role, record.attempts)
         script = self._scripts.get(request.role) or self._scripts.get("default")
         if script is None:
-            return self._drawn(model, draws, request, record)
+            return self._asking(self._drawn(model, draws, request, record), model, record)
         return self._played(
             script, model, draws, request, SimulatedTask(request, record, execution_id, record.attempts), record
         )
+
+    def _asking(self, turn: Turn, model: AgentModel, record: TaskRecord) -> Turn:
+        """The turn with a question in it, if the agent has one. Whoever answers a question asks none."""
+        if model.asks <= 0 or record.kind == "answer" or turn.ending != "ok":
+            return turn
+        draws = Draws(*self._key, "question", record.path, record.attempts)
+        if not draws.chance(model.asks):
+            return turn
+        asks_ms, question = round(turn.ms * draws.uniform()), draws.one_of(model.questions)
+        return msgspec.structs.replace(turn, asks_ms=asks_ms, question=question)
 
     # -- drawn --------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from parallax.simulation.model import Platform
 from parallax.simulation.records import LoggedEvent, Mark, Outcome, TaskRecord
 from parallax.simulation.sessions import Sessions
 from parallax.simulation.setting import Setting
-from parallax.simulation.surroundings import checked, commit_id, conflicts, person_reacts
+from parallax.simulation.surroundings import Reaction, checked, commit_id, conflicts, person_reacts
 from parallax.simulation.tasks import Job
 from parallax.simulation.turns import Crew, milliseconds
 from parallax.simulation.works import Works, again, is_verdict
@@ -64,6 +64,8 @@ class World:
         self.jobs: dict[str, Job] = {}
         self._requests: dict[str, AnyEffect] = {}
         self._alarms: dict[str, list[Alarm]] = {}
+        self._by_task: dict[str, Job] = {}
+        self._open_questions: set[str] = set()
         self._signalled = 0
         self._changed: set[str] = set()
 
@@ -188,30 +190,93 @@ class World:
         self.jobs.pop(path, None)
 
     def _begin_task(self, path: str, request: Task) -> None:
-        record = TaskRecord(
-            task_id=task_id(self.execution_id, path),
+        record = self._record(task_id(self.execution_id, path), path, request)
+        record.kind = "verdict" if is_verdict(request) else "work"
+        self.jobs[path] = self._begun(request, record)
+
+    def begin_hop(self, asked: TaskRequested) -> None:
+        """Somebody in the team is asked an agent's question: a task that no effect of the program stands for."""
+        request = Task(
+            role=asked.role,
+            text=asked.text,
+            agent=asked.agent,
+            context=asked.context,
+            timeout_ms=asked.timeout_ms,
+            attempts=asked.attempts,
+        )
+        record = self._record(asked.task_id, "", request)
+        record.kind = "answer"
+        self._begun(request, record)
+
+    def _record(self, name: str, path: str, request: Task) -> TaskRecord:
+        return TaskRecord(
+            task_id=name,
             path=path,
             role=request.role,
             step=request.step,
             text=request.text,
-            kind="verdict" if is_verdict(request) else "work",
             again=again(request),
             requested_ms=self.clock.now_ms,
             input=request.input,
             context=request.context,
         )
+
+    def _begun(self, request: Task, record: TaskRecord) -> Job:
         self.outcome.tasks.append(record)
         self.works.by_task[record.task_id] = record
-        job = self.jobs[path] = Job(self, request, record)
+        job = self._by_task[record.task_id] = Job(self, request, record)
         job.begin()
+        return job
+
+    def withdraw_task(self, name: str, reason: str) -> None:
+        """A task that no effect stands for is not wanted any more."""
+        job = self._by_task[name]
+        if job.record.status == "open":
+            job.withdraw(reason)
+
+    # -- questions of agents -------------------------------------------------------------------------------------------
+
+    def agent_asks(self, asked: QuestionAsked) -> None:
+        """An agent's question is in the log; people see it, and may answer before the team does."""
+        self.outcome.agents_asked += 1
+        self._open_questions.add(asked.question_id)
+        self.say(asked)
+        ask = Ask(question=asked.question, options=asked.options, role=asked.role)
+        reaction = self._reaction(ask, asked.question_id, asked.effect)
+        if reaction.given:
+            answered = QuestionAnswered(
+                execution_id=self.execution_id,
+                question_id=asked.question_id,
+                value=reaction.value,
+                by="person",
+                effect=asked.effect,
+                task_id=asked.task_id,
+            )
+            self.clock.after(reaction.ms, self._person_answers, answered)
+
+    def _person_answers(self, answered: QuestionAnswered) -> None:
+        job = self._by_task[answered.task_id]
+        if answered.question_id in self._open_questions and job.record.status == "open":
+            self.say(answered)
+            self.answered(answered)
+
+    def answered(self, answered: QuestionAnswered) -> None:
+        """A question of an agent is answered, by whomever: the agent goes on."""
+        self._open_questions.discard(answered.question_id)
+        who = answered.by.removeprefix("role:") or "nobody"
+        self.marks.append(Mark(answered.effect, f"asks: {'a person' if answered.by == 'person' else who}"))
+        self._by_task[answered.task_id].answered(answered.question_id)
+
+    def _reaction(self, ask: Ask, key: str, path: str) -> Reaction:
+        agents = self.setting.cast.agents
+        people = agents.people if self.setting.person is None else self.setting.person
+        return person_reacts(people, ask, self.draws("person", key), self.works.latest(path), agents.good)
 
     def _begin_question(self, path: str, request: Ask, event: QuestionAsked) -> None:
-        agents = self.setting.cast.agents
         self.outcome.questions += 1
         if request.kind == "approval" and request.role:
             self.outcome.asked_at_the_top += 1
-        people = agents.people if self.setting.person is None else self.setting.person
-        reaction = person_reacts(people, request, self.draws("person", path), self.works.latest(path), agents.good)
+        reaction = self._reaction(request, path, path)
         answered = QuestionAnswered(
             execution_id=self.execution_id,
             question_id=event.question_id,
@@ -267,7 +332,7 @@ class World:
             case WorkspaceConflicted():
                 self.outcome.conflicts += 1
                 self.marks.append(Mark(path, "merge: conflict"))
-            case QuestionAnswered():
+            case QuestionAnswered() if not fact.task_id:
                 said = fact.value if isinstance(fact.value, str | bool) else "answer"
                 late = fact.by == "deadline"
                 self.outcome.unanswered += late
@@ -292,6 +357,8 @@ class World:
             case TaskRequested():
                 job = self.jobs.get(path)
                 name = asked.step or asked.role
+                if job is not None and job.question:
+                    return f"the task {name!r}, whose agent asked what nobody answers: {job.question[:80]}"
                 if job is not None and job.never_ends:
                     return f"the task {name!r}, whose agent never ends and which has no timeoutMs"
                 return f"the task {name!r}, for which no session of {asked.role!r} becomes free"

@@ -74,7 +74,11 @@ def runs_of(pattern: CompiledPattern, **more: Any) -> list[Outcome]:
     return [Execution(made, run).go() for run in range(1, RUNS + 1)]
 
 
-TROUBLED = {"failure": {"error": 0.3, "crash": 0.3, "silent": 0.1, "timeout": 0.1, "empty": 0.1}, "quality": 0.5}
+TROUBLED = {
+    "failure": {"error": 0.3, "crash": 0.3, "silent": 0.1, "timeout": 0.1, "empty": 0.1},
+    "quality": 0.5,
+    "asks": 0.4,
+}
 
 
 @pytest.mark.parametrize("world", [{}, TROUBLED], ids=["usual", "troubled"])
@@ -85,6 +89,54 @@ async def test_the_engine_decides_the_same_over_a_simulated_log(path: Path, worl
     assert agents is not None
     for outcome in runs_of(shipped(path), cast=Cast(agents)):
         assert await difference(outcome) is None, outcome.path
+
+
+ASKING = """\
+dev:
+  name: Dev
+  agentType: custom
+  capabilities: [a]
+  reportsTo: lead
+lead: {name: Lead, agentType: custom, capabilities: [a], reportsTo: boss}
+boss: {name: Boss, agentType: custom, capabilities: [a], singleton: true}
+guard: {name: Guard, agentType: custom, capabilities: [a]}
+"""
+
+
+@pytest.mark.parametrize("rest", ["surface_to_user", "fail", "return_best_effort"])
+async def test_the_engine_sends_the_questions_of_agents_the_same_way(rest: str) -> None:
+    """Each hop, each answer, each giving up; also while branches race and are withdrawn."""
+    steps = """\
+- type: parallel
+  id: race
+  strategy: race
+  steps:
+    - {type: assign, id: one, role: dev, task: do}
+    - {type: assign, id: two, role: dev, task: do}
+- {type: assign, id: three, role: dev, task: do, onError: continue}
+"""
+    rules = (
+        f"  escalation: {{defaultBehavior: route_to_reports_to, topicRoutes: {{secret: guard}}, onMaxDepth: {rest}}}\n"
+    )
+    rules += "  routing:\n    - {from: dev, to: [lead, guard], topics: [port], broadcast: true}\n"
+    text = chart(steps, roles=ASKING).replace("workflow:\n", rules + "workflow:\n", 1)
+    world = {
+        "default": {
+            "seconds": {"uniform": {"min": 0, "max": 50}},
+            "asks": 0.7,
+            "questions": ["Which port?", "Which secret?", "What?"],
+            "failure": {"empty": 0.3},
+        },
+        "people": {"seconds": {"uniform": {"min": 0, "max": 60}}},
+    }
+    agents = agents_from(world).agents
+    assert agents is not None
+    outcomes = runs_of(compiled(text), cast=Cast(agents))
+    for outcome in outcomes:
+        assert await difference(outcome) is None, outcome.path
+    paths = " ".join(outcome.path for outcome in outcomes)
+    for who in ("lead", "boss", "guard", "a person"):
+        assert f"asks: {who}" in paths
 
 
 EVERYTHING = """\

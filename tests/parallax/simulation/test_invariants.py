@@ -35,6 +35,7 @@ worlds = st.fixed_dictionaries(
                 "lying": share,
                 "disagreement": share,
                 "changes": share,
+                "asks": share,
                 "failure": st.fixed_dictionaries(dict.fromkeys(("error", "crash", "silent", "timeout", "empty"), part)),
                 "results": st.lists(
                     st.none()
