@@ -62,14 +62,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def fresh_id(payload: bytes, seq: int) -> str:
+def fresh_id(payload: bytes, number: int) -> str:
     """The id of a request that brings none of its own. The same message gets the same id however often it is read."""
-    return "x" + hashlib.sha256(b"%d:" % seq + payload).hexdigest()[:26]
+    return "x" + hashlib.sha256(b"%d:" % number + payload).hexdigest()[:26]
 
 
-def admit(payload: bytes, seq: int, lookup: Lookup) -> Admitted | Refused:
-    """Checks one request, message `seq` of the request stream."""
-    fresh = fresh_id(payload, seq)
+def admit(payload: bytes, number: int, lookup: Lookup) -> Admitted | Refused:
+    """Checks one request, the message with this number of the request stream."""
+    fresh = fresh_id(payload, number)
     if len(payload) > MAX_REQUEST_BYTES:
         what = f"The request has {len(payload)} bytes; {MAX_REQUEST_BYTES} is the limit."
         hint = "Put large inputs into the repository and name the file in the input."

@@ -1,7 +1,7 @@
 """Commands: cancel, pause, resume, signal and answer, each carried out by the engine that owns the execution.
 
-A command is a message of the request stream, so it is pulled by any engine and handed on to the owner. Its sequence
-there is the number of the event that it becomes, which makes carrying it out twice the same as once.
+A command is a message of the request stream, so it is pulled by any engine and handed on to the owner. The message's
+number is the number of the event that it becomes, which makes carrying it out twice the same as once.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ async def reply(bus: Bus, delivery: Delivery, answer: CommandReply) -> None:
 
 async def take_request(desk: Desk, delivery: Delivery) -> None:
     """Handles one message of `parallax.executions.request` to its end. Safe to repeat."""
-    verdict = admit(delivery.payload, delivery.seq, desk.lookup)
+    verdict = admit(delivery.payload, delivery.number, desk.lookup)
     answer = await (
         _open(desk, verdict, delivery) if isinstance(verdict, Admitted) else _refuse(desk, verdict, delivery)
     )
@@ -117,7 +117,9 @@ async def _known(desk: Desk, verdict: Admitted | Refused, delivery: Delivery) ->
         what=f"The execution id {execution_id} belongs to another request.",
         hint="Repeat a request word for word, or give a new one an id of its own.",
     )
-    other = Refused(execution_id=fresh_id(delivery.payload, delivery.seq), errors=[problem], requested_id=execution_id)
+    other = Refused(
+        execution_id=fresh_id(delivery.payload, delivery.number), errors=[problem], requested_id=execution_id
+    )
     try:
         await desk.bus.append_all([other.event()], fence=Fence(other.execution_id, 0), cause=delivery)
     except StaleFence:

@@ -141,7 +141,7 @@ class PatternEngine(Service):
         command = ForwardedCommand(
             execution_id=execution_id,
             verb=msgspec.convert(verb, CommandVerb),
-            number=delivery.seq,
+            number=delivery.number,
             body=msgspec.Raw(delivery.payload or b"{}"),
         )
         body = body_of(command)

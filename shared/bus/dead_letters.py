@@ -25,12 +25,13 @@ REASON = "Parallax-Reason"
 STREAM = "Parallax-Stream"
 SUBJECT = "Parallax-Subject"
 SEQUENCE = "Parallax-Sequence"
+TIME = "Parallax-Time"
 DURABLE = "Parallax-Durable"
 SERVICE = "Parallax-Service"
 ATTEMPTS = "Parallax-Attempts"
 OMITTED = "Parallax-Body-Omitted"
 
-_OWN = frozenset({REASON, STREAM, SUBJECT, SEQUENCE, DURABLE, SERVICE, ATTEMPTS, OMITTED})
+_OWN = frozenset({REASON, STREAM, SUBJECT, SEQUENCE, TIME, DURABLE, SERVICE, ATTEMPTS, OMITTED})
 _LONGEST_REASON = 2000
 _TRIES = 50
 
@@ -65,6 +66,7 @@ async def bury(connection: Connection, service: str, durable: str, delivery: Del
         STREAM: delivery.stream,
         SUBJECT: hdr.value(delivery.subject),
         SEQUENCE: str(delivery.seq),
+        TIME: str(delivery.time_ns),
         DURABLE: durable,
         SERVICE: service,
         ATTEMPTS: str(delivery.attempt),

@@ -61,7 +61,10 @@ class Recorded:
 
 @dataclass(slots=True)
 class Delivery:
-    """One message of work. `data` is the decoded body; None, with `error` set, where it could not be decoded."""
+    """One message of work. `data` is the decoded body; None, with `error` set, where it could not be decoded.
+
+    `time_ns` is when the server stored it, in epoch nanoseconds; 0 where that is not known.
+    """
 
     stream: str
     subject: str
@@ -72,6 +75,16 @@ class Delivery:
     data: Any = None
     error: str = ""
     recorded: Recorded | None = None
+    time_ns: int = 0
+
+    @property
+    def number(self) -> int:
+        """A number that no other message of the stream has, nor had before the stream was made anew.
+
+        Sequences begin again with a new stream; so the time counts, in milliseconds, and the sequence tells apart what
+        came in the same one. It is the same at every delivery, and a program in JavaScript can hold it.
+        """
+        return self.time_ns // 1_000_000 * 1000 + self.seq % 1000 if self.time_ns else self.seq
 
     @property
     def reply_to(self) -> str:

@@ -205,14 +205,17 @@ class Worker:
         await self._connection.publish_now(reply, word)
 
     def _delivery(self, message: RawMessage) -> Delivery:
-        attempt, seq, _, _ = ack_fields(message.reply)
+        attempt, seq, time_ns, _ = ack_fields(message.reply)
         delivery = Delivery(self._stream, message.subject, seq, attempt, message.payload, message.headers)
+        delivery.time_ns = time_ns
         original = delivery.headers.get(dead_letters.SUBJECT)
         if original is not None and message.subject == subjects.requeued(self._durable):
             delivery.subject = original
             delivery.stream = delivery.headers.get(dead_letters.STREAM, self._stream)
             with suppress(ValueError):
                 delivery.seq = int(delivery.headers.get(dead_letters.SEQUENCE, ""))
+            with suppress(ValueError):
+                delivery.time_ns = int(delivery.headers.get(dead_letters.TIME, ""))
         if delivery.stream == subjects.STREAM_EVENTS:
             record = recorded(delivery.stream, delivery.seq, delivery.subject, delivery.headers, delivery.payload)
             delivery.recorded = record

@@ -267,6 +267,35 @@ async def test_a_parked_message_that_fails_again_is_parked_again(bus: Bus, key: 
     await worker.stop()
 
 
+async def test_a_message_has_one_number_at_every_delivery(bus: Bus, key: str) -> None:
+    """Delivered again, and handed back from the dead letters: what is done by number is done once."""
+    found: list[Delivery] = []
+
+    async def handle(delivery: Delivery) -> None:
+        found.append(delivery)
+        raise [Retry(0.01), Reject("never"), Reject("never")][len(found) - 1]
+
+    worker = await work(bus, key, handle)
+    await bus.append(fact(key, 1))
+    (letter,) = await eventually(lambda: letters(bus, f"work-{key}"))
+    assert await bus.requeue(letter.id)
+    await eventually(lambda: len(found) == 3)
+    assert len({delivery.number for delivery in found}) == 1
+    assert 1e15 < found[0].number < 2**53
+    await worker.stop()
+
+
+def test_the_messages_of_a_stream_that_was_made_anew_have_numbers_of_their_own() -> None:
+    """Its sequences begin again; its time does not."""
+
+    def number(seq: int, ms: int) -> int:
+        return Delivery("requests", "s", seq, 1, b"", {}, time_ns=ms * 1_000_000 + 999).number
+
+    now = 1_800_000_000_000
+    numbers = {number(seq, ms) for seq in (1, 2, 999, 1000) for ms in (now, now + 1, now + 2)}
+    assert len(numbers) == 12
+
+
 async def test_requests_reach_their_handler_whatever_they_hold(bus: Bus, nats_url: str, key: str) -> None:
     """A request that cannot be read is for the handler to answer; the raw bytes and the reply inbox are there."""
     found: dict[bytes, Delivery] = {}
