@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from compiler.orchestration.verdicts import INSTRUCTION
@@ -10,6 +11,7 @@ from parallax.simulation.records import Again, TaskRecord
 from schemas.effects import Task
 
 _DEPTH = 40
+_Key = tuple[int, ...]
 
 
 class Works:
@@ -18,13 +20,15 @@ class Works:
     def __init__(self) -> None:
         self.by_task: dict[str, TaskRecord] = {}
         self._by_commit: dict[str, TaskRecord] = {}
-        self._done: list[tuple[tuple[int, ...], TaskRecord]] = []
+        self._in: dict[_Key, list[tuple[_Key, TaskRecord]]] = {}
 
     def done(self, record: TaskRecord, commit: str) -> None:
         """A task is completed."""
         if record.kind != "work" or record.quality is None:
             return
-        self._done.append((path_key(record.path), record))
+        key = path_key(record.path)
+        for depth in range(0, len(key), 2):
+            self._in.setdefault(key[:depth], []).append((key, record))
         if commit:
             self._by_commit[commit] = record
 
@@ -32,7 +36,8 @@ class Works:
         """The quality of the last attempt at the same work, by the same session where one is named."""
         same = [
             (key, record)
-            for key, record in self._seen_from(path)
+            for found in self._seen_from(path)
+            for key, record in found
             if record.step == request.step and record.text == request.text
         ]
         own = [entry for entry in same if entry[1].session == request.session]
@@ -40,7 +45,7 @@ class Works:
 
     def latest(self, path: str) -> float | None:
         """The quality of the last work before a place of the program, in program order; None where there is none."""
-        found = self._seen_from(path)
+        found = next(self._seen_from(path), None)
         return max(found, key=_place)[1].quality if found else None
 
     def judged(self, request: Task, path: str) -> float | None:
@@ -56,10 +61,15 @@ class Works:
         found = self._by_commit.get(str(context.get("commit") or ""))
         return self.latest(path) if found is None else found.quality
 
-    def _seen_from(self, path: str) -> list[tuple[tuple[int, ...], TaskRecord]]:
-        """The work that is done and was asked for earlier, in the same branch or in one that this place comes after."""
+    def _seen_from(self, path: str) -> Iterator[list[tuple[_Key, TaskRecord]]]:
+        """The work that was asked for before a place of the program: first in its own branch, then around it.
+
+        Numbers of effects and of branches take turns in a path; two branches of one step do not see each other.
+        """
         here = path_key(path)
-        return [(key, record) for key, record in self._done if _precedes(key, here)]
+        for depth in range((len(here) - 1) // 2 * 2, -1, -2):
+            if found := [entry for entry in self._in.get(here[:depth], ()) if entry[0][depth] < here[depth]]:
+                yield found
 
     def worst(self, value: Any) -> float | None:
         """The lowest quality of the tasks whose records are in a value; None where there are none."""
@@ -71,17 +81,8 @@ class Works:
         return None if record is None else record.quality
 
 
-def _place(entry: tuple[tuple[int, ...], TaskRecord]) -> tuple[int, ...]:
+def _place(entry: tuple[_Key, TaskRecord]) -> _Key:
     return entry[0]
-
-
-def _precedes(key: tuple[int, ...], here: tuple[int, ...]) -> bool:
-    """Whether a place comes before another in program order. Numbers of effects and of branches take turns in a path:
-    of two branches of one step neither precedes the other."""
-    for index, (first, second) in enumerate(zip(key, here, strict=False)):
-        if first != second:
-            return index % 2 == 0 and first < second
-    return False
 
 
 def is_verdict(request: Task) -> bool:
