@@ -64,3 +64,15 @@ class Usage(Model, frozen=True, kw_only=True):
     cost_usd: float = 0.0
     turns: int = 0
     wall_ms: int = 0
+
+    def plus(self, other: Usage | None) -> Usage:
+        """Both together."""
+        if other is None:
+            return self
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=self.cost_usd + other.cost_usd,
+            turns=self.turns + other.turns,
+            wall_ms=self.wall_ms + other.wall_ms,
+        )

@@ -17,7 +17,11 @@ class Repository(Model, frozen=True, kw_only=True):
 
 
 class Budget(Model, frozen=True, kw_only=True, omit_defaults=True):
-    """Lifetime limits of one execution, folded over its log. None is no limit."""
+    """Lifetime limits of one execution, folded over its log. None is no limit.
+
+    `tokens` and `cost_usd` are what agents report, failed attempts included; `turns` are attempts, those under way
+    included, or what agents report where that is more; `wall_ms` is the execution's own time, without its pauses.
+    """
 
     tokens: int | None = None
     cost_usd: float | None = None

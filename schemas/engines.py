@@ -24,7 +24,7 @@ class EngineHeartbeat(Model, frozen=True, kw_only=True):
 
 
 class ForwardedCommand(Model, frozen=True, kw_only=True):
-    """A command on its way to the engine that owns its execution. `number` is its number in the request stream (`Delivery.number`)."""
+    """A command on its way to the engine that owns its execution. `number` is that of its message."""
 
     execution_id: ExecutionId
     verb: CommandVerb

@@ -99,7 +99,7 @@ class TaskFinished(Event, frozen=True, kw_only=True):
 
 
 class TaskRetrying(Event, frozen=True, kw_only=True):
-    """An attempt failed and the task will be tried again after `delay_ms`."""
+    """An attempt failed and the task will be tried again after `delay_ms`. `usage` is what the attempt consumed."""
 
     TYPE: ClassVar[str] = "task.retrying"
     KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
@@ -110,10 +110,14 @@ class TaskRetrying(Event, frozen=True, kw_only=True):
     error: Failure
     delay_ms: int
     interrupted: bool = False
+    usage: Usage | None = None
 
 
 class TaskCompleted(Event, frozen=True, kw_only=True):
-    """A task is done, once. `commit` is what the agent changed, committed by the platform."""
+    """A task is done, once. `commit` is what the agent changed, committed by the platform.
+
+    `usage` is what it consumed, earlier attempts included.
+    """
 
     TYPE: ClassVar[str] = "task.completed"
     KEY: ClassVar[tuple[str, ...]] = ("task_id",)
@@ -136,7 +140,7 @@ class TaskCompleted(Event, frozen=True, kw_only=True):
 
 
 class TaskFailed(Event, frozen=True, kw_only=True):
-    """A task could not be done in `attempts` attempts."""
+    """A task could not be done in `attempts` attempts. `usage` is what they consumed."""
 
     TYPE: ClassVar[str] = "task.failed"
     KEY: ClassVar[tuple[str, ...]] = ("task_id",)
@@ -149,6 +153,7 @@ class TaskFailed(Event, frozen=True, kw_only=True):
     attempts: int
     session: str = ""
     step: str = ""
+    usage: Usage | None = None
 
 
 class TaskCancelRequested(Event, frozen=True, kw_only=True):

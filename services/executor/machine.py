@@ -69,7 +69,10 @@ Outcome = Answered | Faulted
 
 
 class TaskState(Model, frozen=True, kw_only=True):
-    """Where a task stands. `clock_from_ms` is when its time limit began to count, None while it does not."""
+    """Where a task stands. `clock_from_ms` is when its time limit began to count, None while it does not.
+
+    `spent` is what earlier attempts consumed.
+    """
 
     request: TaskRequested
     attempts: int = 3
@@ -86,6 +89,7 @@ class TaskState(Model, frozen=True, kw_only=True):
     finished: TaskFinished | None = None
     committed: WorkspaceCommitted | None = None
     trouble: Failure | None = None
+    spent: Usage | None = None
 
 
 def opened(request: TaskRequested, retries: int) -> TaskState:
@@ -145,7 +149,12 @@ def _again(state: TaskState, event: TaskRetrying) -> TaskState:
         finished=None,
         committed=None,
         trouble=None,
+        spent=_sum(state.spent, event.usage),
     )
+
+
+def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
+    return other if one is None else one.plus(other)
 
 
 def waited(state: TaskState) -> TaskState:
@@ -173,7 +182,8 @@ def decide(state: TaskState, outcome: Outcome, *, jitter: float, at_ms: int) -> 
         case Answered():
             return [completed(state, outcome.result, outcome.confidence, outcome.usage, at_ms=at_ms)]
         case Faulted():
-            return [failed(state, outcome.error, interrupted=outcome.interrupted, jitter=jitter)]
+            interrupted = outcome.interrupted
+            return [failed(state, outcome.error, interrupted=interrupted, jitter=jitter, usage=outcome.usage)]
         case _:
             assert_never(outcome)
 
@@ -191,7 +201,8 @@ def owed(state: TaskState, *, jitter: float, at_ms: int) -> list[Event]:
         ]
     error = finished.error if finished.outcome != "ok" else committed.error
     error = error or Failure(code="task_failed", message="The agent gave no reason.")
-    return [failed(state, error, interrupted=finished.outcome == "interrupted", jitter=jitter)]
+    interrupted = finished.outcome == "interrupted"
+    return [failed(state, error, interrupted=interrupted, jitter=jitter, usage=finished.usage)]
 
 
 def completed(
@@ -218,14 +229,16 @@ def completed(
         confidence_source="" if confidence is None else "self_report",
         commit=committed.commit if committed else "",
         files=committed.files if committed else [],
-        usage=usage,
+        usage=_sum(state.spent, usage),
         duration_ms=max(0, at_ms - state.started_ms),
         step=request.step,
     )
 
 
-def failed(state: TaskState, error: Failure, *, interrupted: bool, jitter: float) -> TaskRetrying | TaskFailed:
-    """The end of a bad attempt: another one, or the end of the task."""
+def failed(
+    state: TaskState, error: Failure, *, interrupted: bool, jitter: float, usage: Usage | None = None
+) -> TaskRetrying | TaskFailed:
+    """The end of a bad attempt, which consumed `usage`: another one, or the end of the task."""
     again = state.interruptions < MAX_INTERRUPTIONS if interrupted else state.failures + 1 < state.attempts
     if again and error.code not in FINAL:
         return TaskRetrying(
@@ -235,6 +248,7 @@ def failed(state: TaskState, error: Failure, *, interrupted: bool, jitter: float
             error=error,
             delay_ms=backoff_ms(state, interrupted=interrupted, jitter=jitter),
             interrupted=interrupted,
+            usage=usage,
         )
     return TaskFailed(
         execution_id=state.request.execution_id,
@@ -245,6 +259,7 @@ def failed(state: TaskState, error: Failure, *, interrupted: bool, jitter: float
         attempts=state.attempt,
         session=state.session,
         step=state.request.step,
+        usage=_sum(state.spent, usage),
     )
 
 

@@ -139,8 +139,7 @@ class Conductor:
         return self._take()
 
     def _task_ended(self, fact: TaskCompleted | TaskFailed) -> None:
-        if isinstance(fact, TaskCompleted):
-            self._spending.add(fact.usage)
+        self._spending.add(fact)
         if self._questions.owns(fact.task_id):
             result = fact.result if isinstance(fact, TaskCompleted) else None
             self._out += self._questions.heard(fact.task_id, result, failed=isinstance(fact, TaskFailed))
@@ -252,9 +251,12 @@ class Conductor:
         if isinstance(request, IMMEDIATE):
             self._immediate.append((path, request))
             return
-        if isinstance(request, Task) and (over := self._spending.exceeds(self.accepted.options.budget)):
-            self._fail(Failure(code="budget_exceeded", message=over, where=f"effect {path}"))
-            return
+        budget = self.accepted.options.budget
+        if isinstance(request, Task) and budget is not None:
+            at_work = sum(isinstance(asked, TaskRequested) for asked in self.asked.values())
+            if over := self._spending.exceeds(budget, at_work):
+                self._fail(Failure(code="budget_exceeded", message=over, where=f"effect {path}"))
+                return
         event = decide(
             self.execution_id,
             path,

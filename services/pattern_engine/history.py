@@ -49,6 +49,9 @@ _DECISIONS = (
 OUTSIDE = frozenset({"execution_timeout", "internal_error", "pattern_unavailable", "event_too_large"})
 """Codes of failures that the engine writes for reasons that are not in the program."""
 
+WALL = "wall_ms"
+"""Where a budget was exceeded that a clock watches over, and not the program's next task."""
+
 _FACTS_BETWEEN_BREATHS = 200
 
 
@@ -181,7 +184,7 @@ def first_difference(history: History, produced: list[Event]) -> dict[str, Any] 
 def _ended_from_outside(ending: Event) -> bool:
     """Whether the end came from a person or a clock and not from the program."""
     if isinstance(ending, ExecutionFailed):
-        return ending.error.code in OUTSIDE
+        return ending.error.code in OUTSIDE or (ending.error.code, ending.error.where) == ("budget_exceeded", WALL)
     return isinstance(ending, ExecutionCancelled)
 
 

@@ -25,7 +25,7 @@ from schemas.events import (
     TimerSet,
 )
 from services.pattern_engine.conductor import Conductor
-from services.pattern_engine.history import History
+from services.pattern_engine.history import WALL, History
 from shared.bus import Bus, Delivery, EventTooLarge, Fence, Recorded, StaleFence
 
 _log = structlog.get_logger(__name__)
@@ -82,6 +82,7 @@ class Run:
         self._conductor: Conductor | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._deadline_ms: int | None = None
+        self._too_late = Failure(code="", message="")
         self._paused_at_ms = 0
 
     @property
@@ -103,7 +104,6 @@ class Run:
         self._conductor = conductor
         self.request_digest = conductor.accepted.request_digest
         self.fence = fence
-        timeout_ms = conductor.accepted.options.timeout_ms or conductor.pattern.timeout_ms
         if history is not None:
             self.epoch = max(self.epoch, history.epoch)
             self.seen = max(self.seen, history.last_seq)
@@ -117,8 +117,9 @@ class Run:
         else:
             self.epoch = 1
             begun = self._home.now_ms()
-        if timeout_ms is not None:
-            self._deadline_ms = begun + timeout_ms
+        limit = _time_limit(conductor)
+        if limit is not None:
+            self._deadline_ms, self._too_late = begun + limit[0], limit[1]
             self._watch_deadline()
 
     def go(self) -> None:
@@ -324,8 +325,7 @@ class Run:
         if self._home.now_ms() < self._deadline_ms or not self.ready:
             self._watch_deadline()
             return
-        error = Failure(code="execution_timeout", message="The execution did not end within its time limit.")
-        self._home.spawn_short(self.fail(error), name=f"deadline-{self.id}")
+        self._home.spawn_short(self.fail(self._too_late), name=f"deadline-{self.id}")
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -344,3 +344,17 @@ class Run:
         self._timers.clear()
         if self._conductor is not None:
             self._conductor.close()
+
+
+def _time_limit(conductor: Conductor) -> tuple[int, Failure] | None:
+    """How many milliseconds an execution may take, without its pauses, and what it fails with beyond that."""
+    options = conductor.accepted.options
+    limits: list[tuple[int, Failure]] = []
+    timeout_ms = options.timeout_ms or conductor.pattern.timeout_ms
+    if timeout_ms is not None:
+        late = Failure(code="execution_timeout", message="The execution did not end within its time limit.")
+        limits.append((timeout_ms, late))
+    if options.budget is not None and options.budget.wall_ms is not None:
+        message = f"The budget of {options.budget.wall_ms} wall_ms is used up."
+        limits.append((options.budget.wall_ms, Failure(code="budget_exceeded", message=message, where=WALL)))
+    return min(limits, key=lambda limit: limit[0], default=None)

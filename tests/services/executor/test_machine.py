@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.agents import AgentSpec
-from schemas.base import Failure
+from schemas.base import Failure, Usage
 from schemas.events import (
     Event,
     TaskCancelled,
@@ -258,3 +258,28 @@ def test_a_history_and_the_same_with_repeats_come_to_one_state(history: list[Eve
         for one in due:  # what is owed settles the debt
             assert owed(evolve(state, one, 2), jitter=0.5, at_ms=2) == []
     assert state == repeated
+
+
+@pytest.mark.parametrize("workspace", [False, True])
+def test_what_failed_attempts_consumed_is_counted(workspace: bool) -> None:
+    """The end of a task, good or bad, says what all its attempts consumed; each retry what its own did."""
+    state = opened(request(workspace=workspace), 0)
+
+    def ends(state: TaskState, outcome: Answered | Faulted) -> tuple[TaskState, Event]:
+        state = evolve(state, started(attempt=state.attempt), 0)
+        (event,) = decide(msgspec.structs.replace(state, phase="running"), outcome, jitter=0.0, at_ms=0)
+        if workspace:
+            state = evolve(msgspec.structs.replace(state, phase="running"), event)
+            state = evolve(state, of(WorkspaceCommitted, {**TURN, "attempt": state.attempt}))
+            (event,) = owed(state, jitter=0.0, at_ms=0)
+        return evolve(state, event), event
+
+    state, retrying = ends(state, Faulted(error=FAULT, usage=Usage(input_tokens=3, turns=1)))
+    assert isinstance(retrying, TaskRetrying)
+    assert retrying.usage == Usage(input_tokens=3, turns=1)
+    _, completed = ends(state, Answered(usage=Usage(input_tokens=4, turns=1)))
+    _, failed = ends(state, Faulted(error=FAULT, usage=Usage(input_tokens=5, turns=1)))
+    assert isinstance(completed, TaskCompleted)
+    assert completed.usage == Usage(input_tokens=7, turns=2)
+    assert isinstance(failed, TaskFailed)
+    assert failed.usage == Usage(input_tokens=8, turns=2)

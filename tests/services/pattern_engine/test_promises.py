@@ -105,6 +105,23 @@ async def test_a_budget_that_is_used_up_starts_no_further_task(house: House) -> 
     assert (await house.replay(name)).identical
 
 
+@pytest.mark.parametrize(("budget", "tasks"), [({"turns": 2}, 2), ({"turns": 1}, 1), ({"wall_ms": 400}, 2)])
+async def test_turns_and_wall_time_are_limited_whatever_agents_report(
+    house: House, budget: dict[str, int], tasks: int
+) -> None:
+    """Agents that say nothing of turns have taken one for each attempt, and those at work count; time needs no word."""
+    await house.engine()
+    house.puppet.hold = "wall_ms" in budget
+    name = house.id("limits")
+    await house.request(name, options={"budget": budget})
+    ending = await house.ended(name)
+    assert isinstance(ending, ExecutionFailed)
+    assert ending.error.code == "budget_exceeded"
+    assert next(iter(budget)) in ending.error.message
+    assert Counter(record.type for record in await house.events(name))["task.requested"] == tasks
+    assert (await house.replay(name)).identical
+
+
 async def test_a_cancel_that_races_the_completion_ends_an_execution_once(house: House) -> None:
     """One of the two wins; the answer to the cancel says which."""
     await house.engine()
