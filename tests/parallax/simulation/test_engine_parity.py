@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from parallax.simulation import requests, tasks
 from parallax.simulation.agents_file import agents_from
-from parallax.simulation.clock import START_MS
 from parallax.simulation.execution import Execution
 from parallax.simulation.inputs import sample_input
 from parallax.simulation.model import Agents, Cast
@@ -22,49 +20,11 @@ from schemas.patterns import CompiledPattern
 from services.executor import machine, turns
 from services.executor.machine import TaskState
 from services.pattern_engine import decisions
-from services.pattern_engine.conductor import Sources
-from services.pattern_engine.history import OUTSIDE, History, first_difference, rebuild
-from shared.bus import Recorded
+from services.pattern_engine.history import OUTSIDE
 from tests.parallax.simulation.charts import SHIPPED, chart, compiled, prism, shipped
+from tests.parallax.simulation.engine import difference
 
 RUNS = 25
-
-
-def recorded(outcome: Outcome) -> list[Recorded]:
-    """The log of a run as the engine reads one."""
-    start = datetime.fromtimestamp(START_MS / 1000, UTC)
-    return [
-        Recorded(
-            seq=number,
-            subject="",
-            execution_id=entry.event.execution_id,
-            type=entry.type,
-            time=start + timedelta(milliseconds=entry.at_ms),
-            id=entry.event.event_id,
-            data=entry.event,
-            source="",
-            correlation="",
-            causation="",
-            traceparent="",
-        )
-        for number, entry in enumerate(outcome.events, 1)
-    ]
-
-
-def never(*_: Any) -> Any:
-    """Every value is in the log."""
-    raise AssertionError("the engine made a value that the log does not hold")
-
-
-async def difference(outcome: Outcome) -> dict[str, Any] | None:
-    """Where the engine's decisions part from the simulated ones."""
-    history = History(recorded(outcome))
-    sources = Sources(now_ms=lambda: START_MS, random=never)
-    rebuilt = await rebuild(history, sources)
-    found = first_difference(history, rebuilt.produced)
-    assert rebuilt.conductor.effects == outcome.effects or outcome.status != "completed"
-    rebuilt.conductor.close()
-    return found
 
 
 def runs_of(pattern: CompiledPattern, **more: Any) -> list[Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import Any
 
@@ -18,6 +19,7 @@ from schemas.commands import Budget
 from schemas.events import ENDINGS, TaskCancelled, TaskCompleted, TaskFailed, TaskRequested, TaskStarted
 from schemas.patterns import CompiledPattern
 from tests.parallax.simulation.charts import SHIPPED, shipped
+from tests.parallax.simulation.engine import difference
 
 PATTERNS = [shipped(path) for path in SHIPPED]
 
@@ -67,7 +69,7 @@ worlds = st.fixed_dictionaries(
 def test_every_run_is_sound(
     pattern: CompiledPattern, world: dict[str, Any], seed: int, cost: float | None, limit: int | None
 ) -> None:
-    """It ends or stalls with a reason, its log is in order, and nobody is at two tasks at once."""
+    """It ends or stalls with a reason, its log is in order, nobody is at two tasks at once, the engine agrees."""
     agents = agents_from(world).agents
     assert agents is not None
     setting = Setting(
@@ -84,6 +86,7 @@ def test_every_run_is_sound(
     keeps_time(outcome)
     counts(outcome)
     shares_sessions(outcome, agents.platform.instances)
+    assert asyncio.run(difference(outcome)) is None
     again = Execution(setting, 1).go()
     assert (again.path, again.events) == (outcome.path, outcome.events)
 
