@@ -156,7 +156,8 @@ class Client:
             try:
                 self._bus = await Bus.connect(url, name="client", timeout_s=self._timeout_s)
             except NoServer as error:
-                raise Unreachable(str(error), hint="`parallax up` starts one.") from error
+                hint = "Is the address right? `parallax up` starts a server where the settings name none."
+                raise Unreachable(str(error), hint=hint) from error
             self._inbox = self._bus.new_inbox()
             await self._bus.serve(f"{self._inbox}.*", CommandReply, self._replied)
         return self

@@ -43,10 +43,28 @@ class Refused(ParallaxError):
     """An engine said no. `errors` are its reasons, each with where, what and a hint."""
 
     def __init__(self, execution_id: str, errors: Sequence[Problem], *, what: str) -> None:
-        reasons = "; ".join(f"{problem.where}: {problem.what}" if problem.where else problem.what for problem in errors)
+        reasons = "; ".join(_reason(problem) for problem in errors)
         super().__init__(f"{what}: {reasons}" if reasons else what, hint=" ".join(p.hint for p in errors if p.hint))
         self.execution_id = execution_id
         self.errors = list(errors)
+        self.what = what
+
+    @property
+    def lines(self) -> list[str]:
+        """What was said no to, and each reason on a line of its own, with what to do about it under it."""
+        found = [f"{self.what}:"]
+        for problem in self.errors:
+            found.append(f"  {_reason(problem)}")
+            if problem.hint:
+                found.append(f"    {problem.hint}")
+        return found
+
+
+def _reason(problem: Problem) -> str:
+    """The place and what is wrong there, without the place where the sentence names it by itself."""
+    if not problem.where or problem.where == "execution_id" or problem.what.startswith(f"{problem.where} "):
+        return problem.what
+    return f"{problem.where}: {problem.what}"
 
 
 class RequestRejected(Refused):

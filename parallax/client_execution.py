@@ -141,9 +141,12 @@ class Execution:
     async def retry(self, *, id: str | None = None) -> Execution:  # noqa: A002 - as in `Client.request`
         """Requests the same work again as an execution of its own, `id` its idempotency key.
 
-        Raises CommandRejected while this one has not ended, UnknownExecution where the log has nothing under its id,
-        and what `Client.request` raises.
+        Raises CommandRejected while this one has not ended and where `id` is its own, UnknownExecution where the log
+        has nothing under its id, and what `Client.request` raises.
         """
+        if id == self.id:
+            what = f"The id {id} is this execution's own; the same request under the same id is the same execution."
+            raise CommandRejected(self.id, "retry", [Problem(where="id", what=what, hint="Give another, or none.")])
         events = await self.history(types={"execution.accepted", *ENDINGS})
         if not events:
             raise UnknownExecution(self.id)

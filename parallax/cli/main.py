@@ -64,6 +64,7 @@ _CODES_BY_NAME = {
     "ParallaxError": EXIT_FAILED,
     "UnknownPartError": EXIT_USAGE,
     "UnusableDataError": EXIT_USAGE,
+    "UnreachableServerError": EXIT_UNREACHABLE,
     "StackError": EXIT_FAILED,
 }
 """Exit codes of our own errors, by class name so that no command pays for importing the others' modules."""
@@ -180,6 +181,15 @@ def _say_in_json(error: BaseException) -> None:
         emit_json({"error": describe(error)})
 
 
+def _told(error: BaseException) -> list[str]:
+    """An error of ours as lines: what is wrong, and what to do about it; several reasons a line each."""
+    lines: list[str] = getattr(error, "lines", [])
+    if len(getattr(error, "errors", [])) > 1 and lines:
+        return [f"Error: {lines[0]}", *lines[1:]]
+    hint: str = getattr(error, "hint", "")
+    return [f"Error: {error}", *([f"  {hint}"] if hint else [])]
+
+
 def _explain(error: BaseException, *, as_json: bool) -> int:
     error = _innermost(error)
     if as_json:
@@ -189,9 +199,7 @@ def _explain(error: BaseException, *, as_json: bool) -> int:
         return error.exit_code
     for kind in type(error).__mro__:
         if kind.__name__ in _CODES_BY_NAME:
-            click.echo(f"Error: {error}", err=True)
-            if hint := getattr(error, "hint", ""):
-                click.echo(f"  {hint}", err=True)
+            click.echo("\n".join(_told(error)), err=True)
             return _CODES_BY_NAME[kind.__name__]
     if isinstance(error, ConnectionError):
         click.echo(f"Error: a server is unreachable: {error}", err=True)

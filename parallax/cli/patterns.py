@@ -167,10 +167,11 @@ def _find(name: str, directory: Path | None, *, strict: bool = False) -> Compile
     found = PatternLibrary(_directory(directory)).find(name)
     if isinstance(found, CompiledPattern):
         return found
-    lines = [
-        f"{one.where}: {one.what} {one.hint}" if one.where != "pattern" else f"{one.what} {one.hint}" for one in found
-    ]
-    raise BadInputError("\n".join(line.strip() for line in lines))
+    lines: list[str] = []
+    for one in found:
+        lines.append(one.what if one.where == "pattern" else f"{one.where}: {one.what}")
+        lines += [f"  {one.hint}"] if one.hint else []
+    raise BadInputError("\n".join(lines))
 
 
 def _load(path: Path) -> PatternResult | None:

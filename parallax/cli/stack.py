@@ -68,7 +68,7 @@ async def _run(
     import msgspec
 
     from parallax.stack.control import Report, run_stack
-    from parallax.stack.errors import StackError, UnknownPartError, UnusableDataError
+    from parallax.stack.errors import StackError, UnknownPartError, UnreachableServerError, UnusableDataError
     from shared.config import BadSettings
 
     waiting = [] if report_fd is None else [report_fd]
@@ -94,7 +94,11 @@ async def _run(
         )
     except (StackError, BadSettings) as error:
         report(
-            Report(error=str(error), bad_input=isinstance(error, UnknownPartError | UnusableDataError | BadSettings))
+            Report(
+                error=str(error),
+                bad_input=isinstance(error, UnknownPartError | UnusableDataError | BadSettings),
+                unreachable=isinstance(error, UnreachableServerError),
+            )
         )
         raise
 

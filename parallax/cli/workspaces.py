@@ -23,7 +23,7 @@ class WorkspaceRefused(Refused):
     """The workspace service said no."""
 
     def __init__(self, execution_id: str, answer: WorkspaceAnswer) -> None:
-        super().__init__(execution_id, answer.errors, what="The workspace service said no")
+        super().__init__(execution_id, answer.errors, what="The workspace service says no")
 
 
 async def ask(client: Client, query: WorkspaceQuery) -> WorkspaceAnswer:

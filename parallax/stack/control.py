@@ -15,15 +15,24 @@ from pathlib import Path
 
 import msgspec
 
-from parallax.stack.errors import NotReadyError, StackError, UnknownPartError, UnusableDataError
+from parallax.stack.errors import (
+    NotReadyError,
+    StackError,
+    UnknownPartError,
+    UnreachableServerError,
+    UnusableDataError,
+)
 from parallax.stack.lock import end_orphans, held
 from parallax.stack.plan import Plan, make_plan
+from parallax.stack.reaching import reach
 from parallax.stack.supervisor import Supervisor
 from schemas.base import Model
 from shared.paths import StackRecord, read_record, running_stack
 from shared.processes import is_same_process
 
 READY_WITHIN_S = 60.0
+REACHED_WITHIN_S = 10.0
+"""So long servers that the settings name may take to answer."""
 
 
 class Report(Model, frozen=True, kw_only=True):
@@ -33,6 +42,8 @@ class Report(Model, frozen=True, kw_only=True):
     error: str = ""
     bad_input: bool = False
     """Whether it was what was asked for that is wrong, rather than the machine."""
+    unreachable: bool = False
+    """Whether a server that the settings name does not answer."""
 
 
 async def run_stack(
@@ -47,12 +58,13 @@ async def run_stack(
 ) -> bool:
     """Runs the stack of `data` in this process until a signal, or until `lifeline` (a pipe's end) is closed.
 
-    Returns whether it was Ctrl-C that ended it. Raises StackError when it cannot be started (AlreadyRunningError among
-    them).
+    Returns whether it was Ctrl-C that ended it. Raises StackError when it cannot be started (AlreadyRunningError and
+    UnreachableServerError among them).
     """
     _make_private(data)
     with held(data):
         plan = await asyncio.to_thread(_plan, data, environ, only, ports, say)
+        await reach(plan.external, within_s=REACHED_WITHIN_S, say=say)
         supervisor = Supervisor(plan, say=say, on_ready=on_ready)
         if lifeline is not None:
             asyncio.get_running_loop().add_reader(lifeline, _cut, lifeline, supervisor)
@@ -84,6 +96,17 @@ def _make_private(data: Path) -> None:
         raise UnusableDataError(f"the data directory {data} cannot be made: {error.strerror}") from None
     if not os.access(data, os.W_OK | os.X_OK):
         raise UnusableDataError(f"the data directory {data} cannot be written to; choose another with --data")
+
+
+def _first_line(process: subprocess.Popen[bytes], reading: int, within_s: float) -> bytes:
+    """What the supervisor says first on its pipe; nothing when it says nothing in time."""
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            return pipe.readline() if select.select([pipe], [], [], within_s)[0] else b""
+    except KeyboardInterrupt:  # whoever does not want to wait does not want the stack either
+        process.terminate()
+        process.wait()
+        raise
 
 
 def start_detached(
@@ -119,8 +142,7 @@ def start_detached(
             env=ours,
         )
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        line = pipe.readline() if select.select([pipe], [], [], within_s)[0] else b""
+    line = _first_line(process, reading, within_s)
     if not line:
         why = _why_not_ready(data)
         if process.poll() is None:
@@ -133,6 +155,8 @@ def start_detached(
         process.wait()
         if report.bad_input:
             raise UnknownPartError(report.error)
+        if report.unreachable:
+            raise UnreachableServerError(report.error)
         raise StackError(report.error or "the stack wrote no record")
     process.returncode = 0  # it is on its own from here; the collector must not warn about it
     return record, report.seconds

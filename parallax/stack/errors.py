@@ -31,5 +31,9 @@ class AlreadyRunningError(StackError):
         self.pid = pid
 
 
+class UnreachableServerError(StackError):
+    """A server that the settings name does not answer."""
+
+
 class NotReadyError(StackError):
     """The stack did not come up in time."""

@@ -180,6 +180,8 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if isinstance(error, OSError) and error.errno:
+            text = os.strerror(error.errno).lower()
         if isinstance(error, nats.errors.SlowConsumerError):
             _log.error("bus_messages_dropped", subject=error.subject)
             await self._tell()

@@ -10,6 +10,7 @@ import pytest
 
 import parallax
 from parallax.client import Client
+from schemas.base import Problem
 from shared.ids import new_id
 from tests.parallax.scripted import ASKS, BAD, DONE, FAILS, OPEN, SILENT, ScriptedEngine, scripted_engine
 
@@ -110,6 +111,27 @@ async def test_a_rejected_request_raises_every_reason(px: Client) -> None:
     """Where and what, as the engine said it."""
     with pytest.raises(parallax.RequestRejected, match=r"input\.task: It is missing"):
         await px.request(BAD)
+
+
+def test_several_reasons_are_a_line_each_with_what_to_do() -> None:
+    """A place is not said twice, and each hint stands under its own reason."""
+    problems = [
+        Problem(where="input.task", what="'task' is missing", hint="Give a value of type string."),
+        Problem(where="input.level", what="input.level is more than 3"),
+    ]
+    assert parallax.RequestRejected("x", problems).lines == [
+        "The request was rejected:",
+        "  input.task: 'task' is missing",
+        "    Give a value of type string.",
+        "  input.level is more than 3",
+    ]
+
+
+async def test_an_execution_is_not_retried_under_its_own_id(px: Client) -> None:
+    """That would be the same execution again, and look like a new one that ended at once."""
+    execution = await px.request(DONE)
+    with pytest.raises(parallax.CommandRejected, match="this execution's own"):
+        await execution.retry(id=execution.id)
 
 
 async def test_a_rejected_command_raises_with_the_hint(px: Client) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +62,19 @@ async def stack(place: Path) -> AsyncGenerator[Stack]:
         yield running
 
 
-def parallax(*arguments: str, data: Path, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def parallax(
+    *arguments: str, data: Path, timeout_s: float = 60.0, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs the command line as a user does."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
-    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
+    ours["PYTHONPATH"] = str(Path(__file__).parents[2])
     return subprocess.run(
         [sys.executable, "-P", "-m", "parallax", *arguments, "--data", str(data)],
         capture_output=True,
         text=True,
         check=False,
         timeout=timeout_s,
-        env=environ,
+        env=ours | dict(environ or {}),
     )
 
 
@@ -205,10 +207,10 @@ def test_a_taken_port_is_replaced(place: Path) -> None:
 
 def test_ctrl_c_stops_services_before_servers(place: Path) -> None:
     """Ctrl-C on `parallax up` ends everything, services first, and the exit code is that of an interruption."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
-    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
+    ours["PYTHONPATH"] = str(Path(__file__).parents[2])
     command = [sys.executable, "-P", "-m", "parallax", "up", "--data", str(place), "--only", "registry"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ours) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert "nats://127.0.0.1:" in line
@@ -239,15 +241,31 @@ def _log_rows(log: Path) -> list[dict[str, Any]]:
 def test_what_is_not_ready_in_time_is_named(place: Path) -> None:
     """A start in the background that takes too long ends with the names of those that are late, and leaves nothing."""
     began = time.monotonic()
-    with pytest.raises(StackError, match="registry is starting"):
-        start_detached(
-            place,
-            options=["--only", "registry"],
-            environ=os.environ | {"PARALLAX_NATS_URL": "nats://127.0.0.1:1", "PARALLAX_ETCD_ENDPOINTS": "127.0.0.1:1"},
-            within_s=3.0,
-        )
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(StackError, match="registry is starting"):
+            start_detached(
+                place,
+                options=["--only", "registry"],
+                environ=os.environ | {"PARALLAX_NATS_URL": f"nats://{address}", "PARALLAX_ETCD_ENDPOINTS": address},
+                within_s=3.0,
+            )
     assert time.monotonic() - began < 25
     assert parallax("status", data=place).returncode == 3
+
+
+def test_a_server_of_the_settings_that_does_not_answer_is_said(place: Path) -> None:
+    """Nothing is started that would wait for it: the setting is named, without its password, and the exit code is 3."""
+    for options in ([], ["--detach"]):
+        ended = parallax(
+            *("up", *options, "--only", "registry"),
+            data=place,
+            environ={"PARALLAX_NATS_URL": "nats://me:secret@127.0.0.1:1", "PARALLAX_ETCD_ENDPOINTS": "127.0.0.1:1"},
+        )
+        assert ended.returncode == 3
+        assert "nats does not answer at nats://127.0.0.1:1, which PARALLAX_NATS_URL names" in ended.stderr
+        assert "secret" not in ended.stderr
+        assert parallax("status", data=place).returncode == 3
 
 
 async def test_what_keeps_dying_is_tried_again_and_named() -> None:
