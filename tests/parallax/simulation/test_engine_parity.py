@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parallax.simulation import requests, tasks
 from parallax.simulation.agents_file import agents_from
@@ -14,10 +16,13 @@ from parallax.simulation.inputs import sample_input
 from parallax.simulation.model import Agents, Cast
 from parallax.simulation.records import LoggedEvent, Outcome
 from parallax.simulation.setting import Setting
+from parallax.simulation.surroundings import combined
+from schemas.agents import Oracle, OracleResult
 from schemas.commands import Budget
-from schemas.events import ExecutionFailed, TaskRequested
+from schemas.effects import Verify
+from schemas.events import ExecutionFailed, TaskRequested, VerificationRequested
 from schemas.patterns import CompiledPattern
-from services.executor import machine, turns
+from services.executor import machine, turns, verifying
 from services.executor.machine import TaskState
 from services.pattern_engine import decisions
 from services.pattern_engine.history import OUTSIDE
@@ -195,3 +200,19 @@ def test_what_the_platform_says_of_itself_is_what_the_simulation_says() -> None:
     assert tasks.MAX_INTERRUPTIONS == machine.MAX_INTERRUPTIONS
     assert turns.STOPPING_S * 1000 == tasks.STOPPING_MS
     assert requests.IMMEDIATE == decisions.IMMEDIATE
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1) | st.none(), st.floats(0, 3))),
+    st.sampled_from(["min", "weighted", "product"]),
+)
+def test_scores_of_checks_are_combined_as_the_executor_does_it(
+    pairs: list[tuple[float | None, float]], combine: Any
+) -> None:
+    """The lowest, the product, the weighted mean; what is missing leaves no score."""
+    oracles = [Oracle(run="x", weight=weight) for _, weight in pairs]
+    results = [OracleResult(type="command", score=score) for score, _ in pairs]
+    request = Verify(oracles=oracles, combine=combine)
+    asked = requests.requested("e", "1", request, workspace=True, now_ms=0, signature="")
+    assert isinstance(asked, VerificationRequested)
+    assert combined(request, oracles, results) == verifying.combine(asked, results)
