@@ -159,8 +159,7 @@ class Life(Interruptible):
                 )
                 self._start(agent.agent_id)
             return
-        session = await self._claim(desk.sessions.most(request))
-        self.state = machine.seated(self.state, session)
+        self.state = machine.seated(self.state, await self._claim(desk.sessions.most(request)))
         if request.workspace:
             await self._append(machine.prepare_requested(self.state))
         else:
@@ -320,7 +319,7 @@ class Life(Interruptible):
             events = machine.owed(self.state, jitter=desk.jitter(), at_ms=desk.clock.now_ms())
             if events:
                 for event in events:
-                    await self._append(event)
+                    await self._append_if_it_fits(event)
                 return
             if self.withdrawn:
                 raise Withdrawn
@@ -338,6 +337,15 @@ class Life(Interruptible):
         self._desk.spawn_short(self._desk.bus.append(event, cause=self._delivery), name=f"waiting-{event.task_id}")
 
     # -- small things -----------------------------------------------------------------------------------------------
+
+    async def _append_if_it_fits(self, event: Event) -> None:
+        """Appends the end of an attempt; one that is larger than the log takes ends the task with that word."""
+        try:
+            await self._append(event)
+        except EventTooLarge as error:
+            why, finished = Failure(code="result_too_large", message=str(error)), self.state.finished
+            usage = None if finished is None else finished.usage
+            await self._append(machine.failed(self.state, why, interrupted=False, jitter=0.0, usage=usage))
 
     async def _append(self, event: Event) -> None:
         await self._desk.bus.append(event, cause=self._delivery)

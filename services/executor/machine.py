@@ -39,6 +39,7 @@ FINAL = frozenset(
         "unsupported_agent",
         "result_too_large",
         "too_many_questions",
+        "question_too_large",
     }
 )
 """Failures that another attempt cannot mend."""

@@ -20,6 +20,7 @@ import random
 import structlog
 
 from schemas.agents import AgentMessage, TaskControl, TaskOffer, TaskQuestion
+from schemas.base import Failure
 from schemas.events import (
     AgentLost,
     AgentStopped,
@@ -35,13 +36,14 @@ from services.executor.claims import Claims
 from services.executor.delays import Delays
 from services.executor.fleet import Fleet
 from services.executor.life import Life
+from services.executor.machine import Faulted
 from services.executor.picture import watch_registry
 from services.executor.sessions import Sessions
 from services.executor.turns import Turn, Turns
 from services.executor.verifying import Verifier
 from services.executor.views import FOLLOWED, Views
 from shared import subjects
-from shared.bus import Bus, Delivery, Recorded, Retry
+from shared.bus import Bus, Delivery, EventTooLarge, Recorded, Retry
 from shared.config import Settings
 from shared.service import Service
 
@@ -186,17 +188,21 @@ class Executor(Service):
         """Puts an agent's question into the log, or gives the answer that the log has already."""
         offer = turn.offer
         life = self._lives.get(offer.task_id)
-        await self.bus.append(
-            QuestionAsked(
-                execution_id=offer.execution_id,
-                question_id=question.question_id,
-                question=question.question,
-                options=question.options,
-                task_id=offer.task_id,
-                role=offer.role,
-                effect=life.state.request.effect if life else "",
-            )
+        asked = QuestionAsked(
+            execution_id=offer.execution_id,
+            question_id=question.question_id,
+            question=question.question,
+            options=question.options,
+            task_id=offer.task_id,
+            role=offer.role,
+            effect=life.state.request.effect if life else "",
         )
+        try:
+            await self.bus.append(asked)
+        except EventTooLarge as error:
+            fault = Faulted(error=Failure(code="question_too_large", message=str(error)))
+            await self.turns.stop(turn, fault, asyncio.get_running_loop().time())
+            return
         async for record in self.bus.read(offer.execution_id, types=(QuestionAnswered.TYPE,)):
             if isinstance(record.data, QuestionAnswered) and record.data.question_id == question.question_id:
                 await self._answer(record.data)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from parallax.agent import Agent, Result, Task
 from schemas.agents import AgentSpec
 from schemas.events import (
     TaskCompleted,
     TaskFailed,
+    TaskFinished,
     TaskRetrying,
+    WorkspaceCommitted,
+    WorkspacePrepareRequested,
 )
 from tests.services.executor.rooms import command, house
 
@@ -66,3 +70,45 @@ async def test_a_program_that_fails_is_tried_again_and_then_fails_the_task(
         retrying = await rooms.wait_for(request, TaskRetrying)
         assert (retrying.attempt, retrying.interrupted) == (1, False)
         await asyncio.sleep(0)
+
+
+async def test_a_result_that_fits_no_event_ends_the_task_with_a_word(
+    nats_url: str, etcd_url: str, tmp_path: Path
+) -> None:
+    """The end of the turn just fitted into the log; the end of the task, which says more, does not."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("executor")
+        request = await rooms.request(workspace=True)
+        await rooms.wait_for(request, WorkspacePrepareRequested)
+        turn: dict[str, Any] = {
+            "execution_id": request.execution_id,
+            "task_id": request.task_id,
+            "attempt": 1,
+            "role": "worker",
+            "session": "worker-1",
+        }
+        largest = "x" * (rooms.bus.connection.max_payload - 10_000)
+        await rooms.bus.append(TaskFinished(**turn, agent_id="a", outcome="ok", result=largest))
+        await rooms.bus.append(WorkspaceCommitted(**turn, files=[f"{number:050}.py" for number in range(1000)]))
+        failed = await rooms.wait_for(request, TaskFailed)
+        assert failed.error.code == "result_too_large"
+
+
+async def test_a_question_that_fits_no_event_ends_the_task_with_a_word(
+    nats_url: str, etcd_url: str, tmp_path: Path
+) -> None:
+    """Nobody could ever be asked it, so nobody waits for the answer."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        agent = Agent("asker", ["asking"], url=nats_url)
+
+        @agent.task
+        async def ask(task: Task) -> Result:
+            # as it stands in the log the question is longer than as it came
+            size = rooms.bus.connection.max_payload - 700
+            return Result(await task.ask("x" * size))
+
+        await rooms.open("registry", "executor")
+        await rooms.agent(agent)
+        request = await rooms.request(agent=AgentSpec(capabilities=["asking"]))
+        failed = await rooms.wait_for(request, TaskFailed)
+        assert failed.error.code == "question_too_large"
