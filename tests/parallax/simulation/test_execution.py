@@ -161,6 +161,8 @@ boss: {name: Boss, agentType: custom, capabilities: [a]}
     handed = played(pattern, {"roles": {"writer": {"confidence": 0.1, "quality": 0.2}}})
     assert (handed.path, handed.escalations) == ("one > one (escalated to boss)", 1)
     assert [task.quality for task in handed.tasks] == [0.2, 0.9]
+    poorer = played(pattern, {"roles": {"writer": {"confidence": 0.1, "quality": 0.8}, "boss": {"quality": 0.4}}})
+    assert [task.quality for task in poorer.tasks] == [0.8, 0.8], "the boss has the writer's work at hand"
 
 
 REVIEWED = """\
@@ -276,6 +278,13 @@ def test_a_question_is_answered_with_one_of_its_options() -> None:
     assert {played(pattern, run=run).result for run in range(20)} == {"red", "green"}
     (answer,) = [entry.event for entry in outcomes[0].events if isinstance(entry.event, QuestionAnswered)]
     assert answer.by == "person"
+
+
+def test_a_question_that_is_not_answered_in_time_has_its_default() -> None:
+    """And whoever asked can tell."""
+    pattern = prism('const said = ask("Which?", {default: "red", deadlineMs: 5000})\n[said.value, said.by]')
+    outcome = played(pattern, {"people": {"answers": 0}})
+    assert (outcome.result, outcome.seconds) == (["red", "deadline"], 5)
 
 
 def test_a_signal_that_is_sent_is_received_and_one_that_comes_early_waits() -> None:
@@ -402,6 +411,13 @@ def test_an_agents_question_goes_up_and_its_time_is_not_the_tasks() -> None:
     assert (outcome.seconds, outcome.agents_asked, outcome.hops) == (120, 1, 1)
     answer = outcome.tasks[1]
     assert (answer.kind, answer.role, answer.text) == ("answer", "boss", "writer asks: Why?")
+
+
+def test_a_time_limit_stands_still_while_an_agent_waits_for_an_answer() -> None:
+    """A minute of work and a minute of waiting are within seventy seconds."""
+    step = "- {type: assign, id: one, role: writer, task: do, timeoutMs: 70000}\n"
+    outcome = played(compiled(chart(step)), {"default": {"asks": 1}})
+    assert (outcome.path, outcome.seconds) == ("one > asks: a person", 120)
 
 
 def test_a_person_may_answer_an_agents_question_first() -> None:
