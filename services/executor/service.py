@@ -54,6 +54,7 @@ _CONCURRENCY = 1_000
 
 _ACK_WAIT_S = 2.5
 """So soon the tasks of an executor that was killed come to another one. Two at one task at a time harm nothing."""
+_LONGEST_REASON = 2_000
 _ENDS = ("task.completed", "task.failed", "task.cancelled")
 
 
@@ -100,6 +101,7 @@ class Executor(Service):
             handler=self._task,
             concurrency=_CONCURRENCY,
             ack_wait_s=_ACK_WAIT_S,
+            parked=self.task_parked,
         )
         self._verifications = await self.bus.work(
             durable="executor-verifications",
@@ -107,6 +109,7 @@ class Executor(Service):
             filters=[subjects.event("*", "verification", "requested")],
             handler=self.verifier.verify,
             concurrency=64,
+            parked=self.verifier.parked,
         )
 
     async def stop(self) -> None:
@@ -148,6 +151,14 @@ class Executor(Service):
         finally:
             del self._lives[request.task_id]
             life.over.set()
+
+    async def task_parked(self, delivery: Delivery, reason: str) -> None:
+        """A task that could not be handled again and again ends with a word: its execution waits for it."""
+        request = delivery.data
+        if isinstance(request, TaskRequested):
+            error = Failure(code="not_handled", message=f"The task could not be handled: {reason[:_LONGEST_REASON]}")
+            state = machine.opened(request, 0)
+            await self.bus.append(machine.failed(state, error, interrupted=False, jitter=0.0), cause=delivery)
 
     async def _catch_up(self, life: Life, request: TaskRequested) -> None:
         """Brings a task that was delivered before to where the log says it stands."""

@@ -25,6 +25,7 @@ from shared.bus import Bus, Delivery, NoResponder, RequestFailed, Retry
 
 _log = structlog.get_logger(__name__)
 
+_LONGEST_REASON = 2_000
 _ASK_FOR_S = 10.0
 """A runtime that is at a verification already joins whoever asks again: asking again is how its death is noticed."""
 
@@ -79,6 +80,12 @@ class Verifier:
         self._without_runtime.pop(request.verification_id, None)
         error = _failure(reply.error) if reply.error else None
         await self._bus.append(_completed(request, reply.results, error), cause=delivery)
+
+    async def parked(self, delivery: Delivery, reason: str) -> None:
+        """A verification that could not be handled again and again ends without evidence: a program waits for it."""
+        if isinstance(delivery.data, VerificationRequested):
+            error = _failure(f"The verification could not be made: {reason[:_LONGEST_REASON]}")
+            await self._bus.append(_completed(delivery.data, [], error), cause=delivery)
 
     async def _ask(self, offer: VerifyOffer) -> VerifyReply:
         subject = subjects.runtime_verify(RUNTIME)

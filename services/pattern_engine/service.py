@@ -86,6 +86,7 @@ class PatternEngine(Service):
             filters=[subjects.REQUEST],
             handler=self._request,
             concurrency=128,
+            parked=self.parked,
         )
         self._commands = await self.bus.work(
             durable="engine-commands",
@@ -93,6 +94,7 @@ class PatternEngine(Service):
             filters=[subjects.command("*", verb) for verb in _COMMAND_VERBS],
             handler=self._command,
             concurrency=64,
+            parked=self.parked,
         )
 
     async def stop(self) -> None:
@@ -131,6 +133,12 @@ class PatternEngine(Service):
 
     async def _request(self, delivery: Delivery) -> None:
         await take_request(self, delivery)
+
+    async def parked(self, delivery: Delivery, reason: str) -> None:
+        """What could not be handled again and again is answered all the same."""
+        what = f"The engine cannot handle it: {reason[:500]}"
+        hint = "`parallax dead-letters list` shows it. Mend the cause, then have it handled again."
+        await reply(self.bus, delivery, rejected("", "", what, hint))
 
     async def _command(self, delivery: Delivery) -> None:
         execution_id, verb = subjects.command_parts(delivery.subject)

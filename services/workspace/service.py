@@ -64,6 +64,7 @@ _HEARD = (
     WorkspaceFinalizeRequested,
 )
 
+_LONGEST_REASON = 2_000
 _ORIGIN_ATTEMPTS = 6
 _DISK_ATTEMPTS = 8
 _LIST_LIMIT = 100
@@ -90,6 +91,7 @@ class WorkspaceService(Service):
             filters=[subjects.event_of_type("*", kind.TYPE) for kind in _HEARD],
             handler=self._work,
             concurrency=64,
+            parked=self.parked,
         )
 
     async def stop(self) -> None:
@@ -106,6 +108,12 @@ class WorkspaceService(Service):
         answer = await self._answer(request, delivery)
         if answer is not None:
             await self.bus.append(answer, cause=delivery)
+
+    async def parked(self, delivery: Delivery, reason: str) -> None:
+        """A request that could not be handled again and again is refused: somebody waits for the answer."""
+        if isinstance(delivery.data, _HEARD):
+            message = f"The workspace service cannot do it: {reason[:_LONGEST_REASON]}"
+            await self.bus.append(refusal(delivery.data, Failure(code="not_handled", message=message)), cause=delivery)
 
     async def _answer(self, request: Request, delivery: Delivery) -> Event | None:
         """The answer to a request, after trying again what trying again may mend."""

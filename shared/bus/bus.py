@@ -29,7 +29,7 @@ from shared.bus.raw import RawMessage
 from shared.bus.reader import first_message, read_execution
 from shared.bus.served import Served, takes_two
 from shared.bus.streams import BY_SHORT_NAME, DEDUP_WINDOW_S, STREAMS, api, ensure_all, last_sequence
-from shared.bus.worker import Handler, Worker
+from shared.bus.worker import Handler, Parked, Worker
 from shared.bus.writer import Writer
 from shared.clock import SYSTEM_CLOCK, Clock
 from shared.config import Settings
@@ -194,12 +194,14 @@ class Bus:
         ack_wait_s: float = 5.0,
         max_deliver: int = 8,
         undecodable: bool | None = None,
+        parked: Parked | None = None,
     ) -> Worker:
         """Handles messages of a stream, shared with everybody who works under the same durable name.
 
         `max_deliver` is how often the handler may fail before the message is parked. `undecodable` lets the handler
         have messages whose body cannot be read (`data` None, `error` set): the default for requests, which are
-        answered whatever they hold.
+        answered whatever they hold. `parked` is told of a message that was put aside, and why, so that nobody waits
+        for an answer to it.
         """
         name = BY_SHORT_NAME[stream]
 
@@ -219,6 +221,7 @@ class Bus:
             ack_wait_s=ack_wait_s,
             max_deliver=max_deliver,
             undecodable=name == subjects.STREAM_REQUESTS if undecodable is None else undecodable,
+            parked=parked,
         )
 
     async def submit(

@@ -29,6 +29,8 @@ from shared.bus.raw import RawMessage
 _log = structlog.get_logger(__name__)
 
 Handler = Callable[[Delivery], Awaitable[object]]
+Parked = Callable[[Delivery, str], Awaitable[object]]
+"""Says to whoever waits that a message was put aside, and why."""
 
 _LONGEST_BACK_OFF_S = 30.0
 _REQUEUED_AT_ONCE = 8
@@ -50,6 +52,7 @@ class Worker:
         ack_wait_s: float,
         max_deliver: int,
         undecodable: bool,
+        parked: Parked | None = None,
     ) -> None:
         self._connection = connection
         self._service = service
@@ -60,6 +63,7 @@ class Worker:
         self._ack_wait_s = ack_wait_s
         self._max_deliver = max_deliver
         self._undecodable = undecodable
+        self._parked = parked
         self._running: dict[str, tuple[asyncio.Task[None], float]] = {}
         self._failures: dict[tuple[str, int], int] = {}
         self._stopping = False
@@ -197,6 +201,13 @@ class Worker:
 
     async def _park(self, reply: str, delivery: Delivery, reason: str) -> None:
         await dead_letters.bury(self._connection, self._service, self._durable, delivery, reason, place_of(reply))
+        if self._parked is not None:
+            try:
+                await self._parked(delivery, reason)
+            except BusClosed:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is parked all the same
+                _log.exception("parked_untold", durable=self._durable, seq=delivery.seq, exc_info=error)
         self._failures.pop((delivery.stream, delivery.seq), None)
         await self._say(reply, b"+TERM")
         _log.error("dead_letter", durable=self._durable, subject=delivery.subject, seq=delivery.seq, reason=reason)

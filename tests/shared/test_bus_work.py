@@ -267,6 +267,26 @@ async def test_a_parked_message_that_fails_again_is_parked_again(bus: Bus, key: 
     await worker.stop()
 
 
+async def test_whoever_waits_is_told_that_a_message_was_parked(bus: Bus, key: str) -> None:
+    """Once it is safely among the dead letters; a word that fails changes nothing for the message."""
+    told: list[tuple[str, int]] = []
+
+    async def handle(_: Delivery) -> None:
+        raise ValueError("no good")
+
+    async def parked(delivery: Delivery, reason: str) -> None:
+        told.append((reason, len(await letters(bus, f"work-{key}"))))
+        raise RuntimeError(delivery.id)
+
+    worker = await work(bus, key, handle, max_deliver=1, parked=parked)
+    await bus.append(fact(key, 1))
+    await eventually(lambda: told)
+    assert told[0][0].startswith("ValueError: no good")
+    assert told[0][1] == 1
+    await worker.stop()
+    assert len(told) == 1
+
+
 async def test_a_message_has_one_number_at_every_delivery(bus: Bus, key: str) -> None:
     """Delivered again, and handed back from the dead letters: what is done by number is done once."""
     found: list[Delivery] = []

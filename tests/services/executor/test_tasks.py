@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from parallax.agent import Agent, Result, Task
-from schemas.agents import AgentSpec
+from schemas.agents import AgentSpec, Oracle
 from schemas.events import (
     TaskCompleted,
     TaskFailed,
     TaskFinished,
     TaskRetrying,
+    VerificationCompleted,
+    VerificationRequested,
     WorkspaceCommitted,
     WorkspacePrepareRequested,
 )
+from services.executor import verifying
+from services.executor.life import Life
 from tests.services.executor.rooms import command, house
 
 
@@ -112,3 +119,48 @@ async def test_a_question_that_fits_no_event_ends_the_task_with_a_word(
         request = await rooms.request(agent=AgentSpec(capabilities=["asking"]))
         failed = await rooms.wait_for(request, TaskFailed)
         assert failed.error.code == "question_too_large"
+
+
+async def test_a_task_that_cannot_be_handled_ends_with_a_word(
+    nats_url: str, etcd_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with it or with us, its execution does not wait for ever; the message is a dead letter."""
+
+    async def broken(_: Life) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(Life, "run", broken)
+    monkeypatch.setattr(random, "uniform", lambda *_: 0.01)  # the worker's back-off
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("executor")
+        request = await rooms.request()
+        failed = await rooms.wait_for(request, TaskFailed)
+        assert failed.error.code == "not_handled"
+        assert "a mistake of ours" in failed.error.message
+
+
+async def test_a_verification_that_cannot_be_handled_ends_without_evidence(
+    nats_url: str, etcd_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no pass."""
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(verifying, "_worktree", broken)
+    monkeypatch.setattr(random, "uniform", lambda *_: 0.01)  # the worker's back-off
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("executor")
+        request = await rooms.request(agent=AgentSpec(capabilities=["nobody"]))
+        asked = VerificationRequested(
+            execution_id=request.execution_id,
+            verification_id=f"{request.execution_id}-2",
+            effect="2",
+            digest="d",
+            task_id=request.task_id,
+            oracles=[Oracle(type="command", run="true")],
+        )
+        await rooms.bus.append(asked)
+        done = await rooms.wait_for(request, VerificationCompleted)
+        assert (done.passed, done.score) == (False, None)
+        assert "a mistake of ours" in done.error.message
