@@ -100,41 +100,29 @@ def failure_of(data: dict[str, Any]) -> Failure:
 
 
 def status_of(events: Iterable[Event]) -> Status:
-    """The status of an execution after `events`: `waiting` while it does nothing but wait for somebody or a time."""
+    """The status of an execution after `events`: `waiting` while one of its questions is open."""
     status: Status = "pending"
     paused = False
-    open_things: dict[str, set[str]] = {"task_id": set(), "question_id": set(), "timer": set()}
+    asked: set[str] = set()
     for event in events:
         if event.type in _ENDED:
             return _ENDED[event.type]
-        if event.type == "execution.started":
-            status = "running"
-        elif event.type in ("execution.paused", "execution.resumed"):
-            paused = event.type == "execution.paused"
-        elif event.type in _OPENS:
-            key, name = _OPENS[event.type]
-            open_things[key].add(str(event.data[name]))
-        elif event.type in _CLOSES:
-            key, name = _CLOSES[event.type]
-            open_things[key].discard(str(event.data[name]))
+        match event.type:
+            case "execution.started":
+                status = "running"
+            case "execution.paused" | "execution.resumed":
+                paused = event.type == "execution.paused"
+            case "question.asked":
+                asked.add(event.data["question_id"])
+            case "question.answered":
+                asked.discard(event.data["question_id"])
+            case _:
+                pass
     if paused:
         return "paused"
-    waits = open_things["question_id"] or open_things["timer"]
-    return "waiting" if waits and not open_things["task_id"] else status
+    return "waiting" if asked and status == "running" else status
 
 
-_OPENS = {
-    "task.requested": ("task_id", "task_id"),
-    "question.asked": ("question_id", "question_id"),
-    "timer.set": ("timer", "effect"),
-}
-_CLOSES = {
-    "task.completed": ("task_id", "task_id"),
-    "task.failed": ("task_id", "task_id"),
-    "task.cancelled": ("task_id", "task_id"),
-    "question.answered": ("question_id", "question_id"),
-    "timer.fired": ("timer", "effect"),
-}
 _ENDED: dict[str, Status] = {
     "execution.completed": "completed",
     "execution.failed": "failed",

@@ -190,7 +190,8 @@ def _scalar(value: object) -> str:
 def _where(data: Data, progress: Progress) -> list[tuple[str, RenderableType]]:
     found: list[tuple[str, RenderableType]] = []
     if data.get("branch"):
-        found.append(("branch", f"{data['branch']}  {str(data.get('commit', ''))[:10]}".rstrip()))
+        pushed = "  pushed" if progress.pushed else ""
+        found.append(("branch", f"{data['branch']}  {str(data.get('commit', ''))[:10]}".rstrip() + pushed))
     if progress.files:
         found.append(("files", shorten(", ".join(progress.files), 120)))
     if data.get("pr_url"):

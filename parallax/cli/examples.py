@@ -52,6 +52,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "parallax bench fanout --executions 1000 --in-flight 16 --json",
     ),
     "bench log": ("parallax bench log", "parallax bench log --json"),
+    "bench prism": ("parallax bench prism", "parallax bench prism --json"),
     "agents list": ("parallax agents list",),
     "agents show": ("parallax agents show reviewer-1",),
     "agents stop": ("parallax agents stop reviewer-1",),

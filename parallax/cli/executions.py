@@ -34,7 +34,7 @@ from parallax.client_execution import Execution, outcome_of
 @click.command()
 @click.argument("pattern")
 @click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a JSON file of inputs.")
-@click.option("--repo", metavar="PATH|URL", help="The git repository to work on.")
+@click.option("--repo", metavar="PATH|URL", help="The git repository to work on (default: an empty one).")
 @click.option("--base", default="", metavar="BRANCH", help="The branch to start from (default: the repository's own).")
 @click.option("--id", "key", metavar="KEY", help="The idempotency key: the same request is the same execution.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Fails when over.")

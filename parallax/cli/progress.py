@@ -71,6 +71,8 @@ class Progress:
     ended: datetime | None = None
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     files: list[str] = field(default_factory=list[str])
+    pushed: bool = False
+    """Whether the result is in the repository that it came from."""
     events: int = 0
     last_seq: int = 0
 
@@ -94,6 +96,12 @@ class Progress:
     def seconds(self, now: datetime) -> float:
         """How long the execution took, or has taken until `now`."""
         return 0.0 if self.began is None else max(0.0, ((self.ended or now) - self.began).total_seconds())
+
+    @property
+    def standing(self) -> str:
+        """The status, which is `waiting` while somebody has to answer."""
+        asks = self.status == "running" and any(row.state == "asking" for row in self.rows.values())
+        return "waiting" if asks else self.status
 
     @property
     def open_rows(self) -> list[Row]:
@@ -164,7 +172,7 @@ class Progress:
         if verb == "rejected":
             errors = "; ".join(str(error.get("what", "")) for error in event.data.get("errors", []))
             return self._line(event, "engine", f"rejected: {errors}", "failed")
-        return self._line(event, "engine", f"failed: {failure_of(event.data).message}", "failed")
+        return self._line(event, "engine", f"failed: {gist(failure_of(event.data).message)}", "failed")
 
     def _task(self, event: Event) -> list[Line]:
         data = event.data
@@ -190,7 +198,7 @@ class Progress:
             case "task.retrying":
                 row = self._start(event, key, data.get("role", ""), "", "waiting")
                 row.note = failure_of(data).message
-                return self._line(event, row.who, f"will be tried again: {shorten(row.note, 90)}", "waiting")
+                return self._line(event, row.who, f"will be tried again: {gist(row.note, 120)}", "waiting")
             case "task.completed":
                 verdict, critique = verdict_of(data.get("result"))
                 note = f"{verdict}: {critique}".rstrip(": ") if verdict else summary(data.get("result"))
@@ -200,7 +208,7 @@ class Progress:
                 return self._line(event, row.who, f"did {row.what}{sure}: {row.note}".rstrip(": "), "done")
             case "task.failed":
                 row = self._finish(event, key, "failed", failure_of(data).message)
-                return self._line(event, row.who, f"failed at {row.what}: {shorten(row.note, 120)}", "failed")
+                return self._line(event, row.who, f"failed at {row.what}: {gist(row.note)}", "failed")
             case "task.cancelled":
                 row = self._finish(event, key, "stopped", str(data.get("reason", "")))
                 return self._line(event, row.who, f"was stopped: {row.note}".rstrip(": "), "stopped")
@@ -214,7 +222,10 @@ class Progress:
                 self._start(event, "workspace", "workspace", "clone")
                 return []
             case "workspace.ready":
-                note = f"{data.get('base_branch') or 'a new branch'} at {str(data.get('base_commit', ''))[:8]}"
+                origin = data.get("base_branch") or "a new branch"
+                if not self.repo:
+                    origin = "an empty repository of its own"
+                note = f"{origin} at {str(data.get('base_commit', ''))[:8]}"
                 self._finish(event, "workspace", "done", note)
                 return self._line(event, "workspace", f"ready, from {note}", "done")
             case "workspace.failed":
@@ -228,6 +239,9 @@ class Progress:
                 self.files = sorted({*self.files, *files})
                 row = self._finish(event, f"integrate {data['effect']}", "done", _files(files))
                 return self._line(event, "workspace", f"integrated {row.note}", "done")
+            case "workspace.finalized":
+                self.pushed = bool(data.get("pushed"))
+                return []
             case "workspace.conflicted":
                 note = f"conflict in {', '.join(data.get('paths', []))}"
                 self._finish(event, f"integrate {data['effect']}", "failed", note)
@@ -273,6 +287,14 @@ def shorten(text: str, width: int = 60) -> str:
     """The first line of a text, cut to `width` characters, with nothing in it that a terminal would obey."""
     line = visible(next((line.strip() for line in text.splitlines() if line.strip()), ""))
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def gist(text: str, width: int = 160) -> str:
+    """The first line of an error and its last one: what failed, and what the program said at its end."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return shorten(text, width)
+    return f"{shorten(lines[0], width // 2)} … {shorten(lines[-1], width // 2)}"
 
 
 def visible(text: str) -> str:

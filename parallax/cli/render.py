@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from parallax.cli.progress import Line, Progress, Row, State, visible
+from parallax.cli.progress import Line, Progress, Row, State, gist, visible
 from parallax.client_events import Event
 from shared.clock import SYSTEM_CLOCK
 
@@ -26,6 +26,9 @@ _MARKS: dict[State, tuple[str, str]] = {
     "stopped": ("■", "yellow"),
     "asking": ("?", "magenta"),
 }
+_NARROW, _NARROW_NAME = 100, 20
+"""Below so many columns a step's name has only so many."""
+
 STATUS_STYLES = {
     "completed": "green",
     "failed": "red",
@@ -66,7 +69,7 @@ class LiveView:
             self._live = None
 
     def __rich__(self) -> RenderableType:
-        return progress_table(self.progress, SYSTEM_CLOCK.now(), self._title)
+        return progress_table(self.progress, SYSTEM_CLOCK.now(), self._title, width=self._out.width)
 
     def show(self, event: Event) -> None:
         """Takes one event."""
@@ -85,18 +88,23 @@ def plain_line(line: Line) -> Text:
     return Text.assemble(f"{line.at:7.2f}s  ", (mark, style), f" {line.who:<12} {line.what}")
 
 
-def progress_table(progress: Progress, now: datetime, title: str = "", *, expand: bool = True) -> RenderableType:
-    """Who does what, for how long, with what confidence; over the whole width with `expand`."""
+def progress_table(
+    progress: Progress, now: datetime, title: str = "", *, expand: bool = True, width: int = 0
+) -> RenderableType:
+    """Who does what, for how long, with what confidence; over the whole width with `expand`.
+
+    `width` is that of the terminal: in a narrow one what was said needs the room more than what it is called.
+    """
     head = Text.assemble(
         (title or progress.pattern or "waiting for an engine", "bold"),
         ("  " + progress.execution_id, "dim"),
-        ("  " + progress.status, STATUS_STYLES.get(progress.status, "")),
+        ("  " + progress.standing, STATUS_STYLES.get(progress.standing, "")),
         (f"  {progress.seconds(now):.1f} s", "dim"),
     )
     table = Table(box=None, show_header=False, padding=(0, 1), expand=expand)
     table.add_column(width=1)
     table.add_column(no_wrap=True, style="bold")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=_NARROW_NAME if 0 < width < _NARROW else None)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -116,7 +124,7 @@ def _cells(row: Row, now: datetime, *, paused: bool) -> tuple[RenderableType, ..
         lead,
         Text(row.who),
         Text(what),
-        Text(row.note),
+        Text(gist(row.note) if "\n" in row.note else row.note),
         "" if row.confidence is None else confidence_text(row.confidence),
         "" if taken is None else Text(f"{taken:.1f} s", style="dim"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -9,16 +10,16 @@ import click
 from rich.text import Text
 
 from parallax.cli.card import confidence_words, print_card, result_lines
-from parallax.cli.clients import known, talk
+from parallax.cli.clients import known, say, talk
 from parallax.cli.columns import Column, print_list
 from parallax.cli.common import data_option, emit_json, json_option, settings_for
 from parallax.cli.executions import event_document
 from parallax.cli.listing import list_executions
-from parallax.cli.progress import Progress, shorten, summary, visible
+from parallax.cli.progress import Progress, gist, shorten, summary, visible
 from parallax.cli.render import STATUS_STYLES, console, progress_table, put
 from parallax.client import Client
 from parallax.client_events import Data, Event, Status, status_of
-from schemas.events import ENDINGS
+from schemas.events import ENDINGS, EVENT_TYPES
 from shared.clock import SYSTEM_CLOCK
 from shared.ids import session_of
 
@@ -75,7 +76,7 @@ def _result_words(entry: dict[str, Any]) -> str:
         error = cast("dict[str, Any]", found)
         problems: list[dict[str, Any]] = error.get("errors") or []
         said = error.get("message") or "; ".join(str(problem.get("what", "")) for problem in problems)
-        return shorten(str(said), 60)
+        return gist(str(said), 72)
     if entry.get("result") is None:
         return ""
     return shorten("; ".join(line.strip() for line in result_lines(entry["result"])), 60)
@@ -98,7 +99,8 @@ def show(execution_id: str, as_json: bool, data: Path | None) -> int:
             emit_json(show_document(progress, events))
             return 0
         out = console()
-        put(out, progress_table(progress, SYSTEM_CLOCK.now(), expand=out.is_terminal))
+        width = out.width if out.is_terminal else 0
+        put(out, progress_table(progress, SYSTEM_CLOCK.now(), expand=out.is_terminal, width=width))
         ending = next((event for event in events if event.type in ENDINGS), None)
         if ending is not None:
             print_card(out, progress, ending)
@@ -152,11 +154,28 @@ def show_document(progress: Progress, events: list[Event]) -> dict[str, Any]:
     }
 
 
+def known_types(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The types as they were given. Raises BadParameter for one that no event has."""
+    for name in given:
+        if name not in EVENT_TYPES:
+            near = difflib.get_close_matches(name, EVENT_TYPES, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]}?" if near else "Such as task.completed."
+            raise click.BadParameter(f"there are no events of the type {name!r}. {hint}")
+    return given
+
+
 @click.command()
 @click.argument("execution_id", metavar="ID")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until the execution ends.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only events after this position.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type (task.completed, …).")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    callback=known_types,
+    help="Only events of this type (task.completed, …).",
+)
 @json_option
 @data_option
 def events(
@@ -201,15 +220,22 @@ def logs(execution_id: str, agent: str | None, follow: bool, as_json: bool, data
     async def work(client: Client) -> int:
         execution = await known(client, execution_id)
         out = console()
+        heard: set[str] = set()
+        chosen = False
         async for line in execution.output(follow=follow):
             session = session_of(execution_id, line.agent_id)
+            heard.add(session)
             if agent and agent not in (line.agent_id, session, session.rpartition("-")[0]):
                 continue
+            chosen = True
             if as_json:
                 emit_json(line)
             else:
                 style = "red" if line.stream == "stderr" else ""
                 out.print(Text.assemble((f"{session:<16} ", "bold"), (visible(line.text.rstrip("\n")), style)))
+        if not chosen:
+            who = f"{agent} printed nothing. {', '.join(sorted(heard))} did." if heard else "No agent printed anything."
+            say(f"{who} Output is kept for a while only; `parallax events {execution_id}` has what is kept for good.")
         return 0
 
     return talk(data, work)

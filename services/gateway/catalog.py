@@ -178,6 +178,17 @@ async def diff(
 # -- questions ------------------------------------------------------------------------------------------------------
 
 
+_QUESTIONS = """
+SELECT q.id, q.execution_id, task_id, kind, question, options, who, $1::text AS status, value, answered_by, q.reason,
+  deadline_at, asked_at, answered_at
+FROM questions q LEFT JOIN executions e ON e.id = q.execution_id
+WHERE q.status IN ('open', $1)
+  AND CASE WHEN q.status = 'open' AND e.ended_at IS NOT NULL THEN 'withdrawn' ELSE q.status END = $1
+ORDER BY asked_at, q.id LIMIT $2
+"""
+"""Nobody waits for what an execution asked that has ended since."""
+
+
 @get("/questions", summary="List questions")
 async def questions(
     state: State,
@@ -188,8 +199,7 @@ async def questions(
     if status not in QUESTION_STATUSES:
         problem = Problem(where="status", what=f"{status[:40]!r} is no status.", hint="open, answered or withdrawn")
         raise Trouble(422, problem.what, [problem])
-    query = "SELECT * FROM questions WHERE status = $1 ORDER BY asked_at, id LIMIT $2"
-    return await rows(context_of(state).database, query, status, limit)
+    return await rows(context_of(state).database, _QUESTIONS, status, limit)
 
 
 async def _asked_by(context: Context, question_id: str) -> str:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 
-from parallax.cli.progress import Progress, shorten, summary
+from parallax.cli.progress import Progress, gist, shorten, summary
 from parallax.client_errors import ExecutionCancelled, ExecutionFailed, RequestRejected
 from parallax.client_events import Data, Event, status_of
 from parallax.client_execution import outcome_of
-from tests.parallax.lives import BEGIN, ID, cancelled_life, completed_life, failed_life, rejected_life
+from schemas.events import ExecutionPaused, QuestionAnswered, QuestionAsked
+from tests.parallax.lives import (
+    BEGIN,
+    ID,
+    as_events,
+    cancelled_life,
+    completed_life,
+    failed_life,
+    opening,
+    rejected_life,
+)
 
 
 def folded(events: list[Event]) -> tuple[Progress, list[str]]:
@@ -57,7 +68,7 @@ def test_a_task_that_waits_says_for_what() -> None:
     begun = {"task_id": "t", "attempt": 1, "role": "reviewer", "step": "review", "agent_id": "a"}
     done = {"task_id": "t", "role": "reviewer", "result": "fine"}
 
-    def at(number: int, kind: str, data: dict[str, object]) -> Event:
+    def at(number: int, kind: str, data: Mapping[str, object]) -> Event:
         return Event(seq=number, type=kind, execution_id=ID, time=BEGIN, id=str(number), source="test", data=Data(data))
 
     asked = at(3, "task.requested", {"task_id": "t", "role": "reviewer", "step": "review", "text": "look"})
@@ -94,6 +105,25 @@ def test_a_failed_task_says_why() -> None:
 def test_the_status_follows_from_the_log(life, status: str) -> None:
     """Each prefix of a life has one status."""
     assert status_of(life()) == status
+
+
+def test_an_open_question_is_what_waiting_means() -> None:
+    """Whoever asks, an agent in its task too; an answer ends it, and a pause counts for more."""
+    events = completed_life()[:3]
+    asked = as_events([*opening(), QuestionAsked(execution_id=ID, question_id="q", question="Ship it?")])
+    answered = as_events([*opening(), QuestionAsked(execution_id=ID, question_id="q", question="Ship it?")])
+    answered += as_events([QuestionAnswered(execution_id=ID, question_id="q", value="yes")])
+    assert (status_of(events), status_of(asked), status_of(answered)) == ("running", "waiting", "running")
+    assert (folded(asked)[0].standing, folded(answered)[0].standing) == ("waiting", "running")
+    paused = as_events([ExecutionPaused(execution_id=ID, number=1)])
+    assert status_of([*asked, *paused]) == "paused"
+
+
+def test_an_error_of_many_lines_is_told_by_its_first_and_its_last() -> None:
+    """What failed, and what the program said at its end; the middle is for whoever looks further."""
+    message = "it ended with exit code 1: Traceback\n  File x\n    y\nValueError: no such parcel"
+    assert gist(message) == "it ended with exit code 1: Traceback … ValueError: no such parcel"
+    assert gist("one line") == "one line"
 
 
 def test_a_good_ending_becomes_an_outcome() -> None:

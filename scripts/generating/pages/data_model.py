@@ -90,7 +90,8 @@ def render(root: Path) -> str:
         "The projector folds the log into these tables of Postgres. They hold nothing that the log does not say, so"
         " that `parallax projections rebuild` gives the same rows. Read them as you like; write to none.",
         "",
-        "An execution is `pending`, `running`, `waiting`, `paused`, `completed`, `failed`, `cancelled` or `rejected`.",
+        "An execution is `pending`, `running`, `waiting`, `paused`, `completed`, `failed`, `cancelled` or `rejected`;"
+        " `waiting` means that a question of it is open.",
     ]
     for name, made in sorted(current(root).items()):
         lines += ["", f"## {name}", "", MEANINGS[name], ""]
