@@ -54,9 +54,7 @@ async def test_what_an_ended_execution_asked_waits_for_nobody(house: House) -> N
         async def listed() -> bool:
             for status, name in expected.items():
                 found = (await client.get("/api/questions", params={"status": status})).json()
-                ours = [
-                    (one["execution_id"], one["status"]) for one in found if one["execution_id"] in expected.values()
-                ]
+                mine = [one for one in found if one["execution_id"] in expected.values()]
                 if [(one["execution_id"], one["status"]) for one in mine] != [(name, status)]:
                     return False
             return True
