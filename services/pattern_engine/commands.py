@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from compiler.orchestration.questions import ROLE_PREFIX
 from schemas.base import Problem
 from schemas.commands import Answer, Cancel, CommandReply, Pause, Resume, Signal
 from schemas.engines import ForwardedCommand
@@ -22,6 +23,7 @@ from schemas.events import (
     QuestionAsked,
     SignalReceived,
 )
+from services.pattern_engine.decisions import WITHDRAWN
 from services.pattern_engine.run import Run
 from shared.bus import Bus, Retry
 
@@ -32,6 +34,9 @@ _BODIES: dict[str, type[Any]] = {
     "signal": Signal,
     "answer": Answer,
 }
+
+_NOBODY = frozenset({"deadline", WITHDRAWN})
+"""Words of the engine for whoever answered; from a client they would be taken for the engine's own."""
 
 MAX_COMMAND_BYTES = 256 * 1024
 
@@ -108,7 +113,7 @@ async def _once(run: Run, event: Event) -> bool:
 
 
 async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
-    asked = await _question(bus, run, body.question_id)
+    asked, answered = await _question(bus, run, body.question_id)
     if asked is None:
         return rejected(
             run.id,
@@ -116,6 +121,11 @@ async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
             f"The execution asks no question {body.question_id}.",
             "`parallax inbox` lists the open ones.",
         )
+    if body.by in _NOBODY or body.by.startswith(ROLE_PREFIX):
+        return rejected(run.id, "by", f"{body.by!r} is what the log calls an answer that nobody gave.")
+    if asked.who and body.by not in asked.who:
+        hint = f"It is for {', '.join(asked.who)} to answer."
+        return rejected(run.id, "by", f"{body.by or 'Somebody without a name'} may not answer this question.", hint)
     value = body.value
     if asked.kind == "approval" and isinstance(value, bool):
         word = "approve" if value else "deny"
@@ -134,25 +144,26 @@ async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
         effect=asked.effect,
         task_id=asked.task_id,
     )
-    if event.event_id in run.handled:
-        return rejected(run.id, "question_id", f"The question {body.question_id} is answered already.")
+    if answered is not None and (answered.value, answered.by) == (event.value, event.by):
+        return CommandReply(execution_id=run.id, status="accepted")  # the same word, delivered again
+    if answered is not None:
+        over = "no longer asked" if answered.by == WITHDRAWN else "answered already"
+        return rejected(run.id, "question_id", f"The question {body.question_id} is {over}.")
     if not await _once(run, event):
         raise Retry(0.05)
     return CommandReply(execution_id=run.id, status="accepted")
 
 
-async def _question(bus: Bus, run: Run, question_id: str) -> QuestionAsked | None:
-    """An open question of the program, or one that an agent asked, which only the log knows."""
-    for asked in run.conductor.asked.values():
-        if isinstance(asked, QuestionAsked) and asked.question_id == question_id:
-            return asked
+async def _question(bus: Bus, run: Run, question_id: str) -> tuple[QuestionAsked | None, QuestionAnswered | None]:
+    """A question of the program, or one that an agent asked; and its answer, if it has one. The log knows both."""
     found: QuestionAsked | None = None
+    answered: QuestionAnswered | None = None
     async for record in bus.read(run.id, types=("question.asked", "question.answered")):
         match record.data:
             case QuestionAsked(question_id=known) if known == question_id:
                 found = record.data
             case QuestionAnswered(question_id=known) if known == question_id:
-                run.handled.add(record.data.event_id)
+                answered = answered or record.data
             case _:
                 continue
-    return found
+    return found, answered

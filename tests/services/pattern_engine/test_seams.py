@@ -187,6 +187,37 @@ async def test_of_two_answers_at_once_one_is_refused(house: House) -> None:
     assert end.result["value"] == accepted
 
 
+async def test_only_who_may_answer_answers_and_nobody_in_the_engines_name(house: House) -> None:
+    """A question names who may answer it; the engine's own words for who answered are no client's."""
+    prism(house, "private", 'ask("Well?", {who: ["ada", "bo"]})\n')
+    await house.engine()
+    name = house.id("private")
+    await house.request(name, "private")
+    (asked,) = await recorded(house, name, QuestionAsked)
+    answer: dict[str, Any] = {"question_id": asked.question_id, "value": "well"}
+    for by in ("", "eve", "withdrawn", "deadline", "role:ada"):
+        reply = await house.command(name, "answer", {**answer, "by": by})
+        assert (reply.status, reply.errors[0].where) == ("rejected", "by"), by
+    assert (await house.command(name, "answer", {**answer, "by": "bo"})).status == "accepted"
+    end = await house.ended(name)
+    assert isinstance(end, ExecutionCompleted)
+    assert end.result["by"] == "bo"
+
+
+async def test_an_answer_delivered_again_is_accepted_again(house: House) -> None:
+    """Whose reply was lost is not told that somebody else was first."""
+    prism(house, "patient", 'ask("Well?")\nwait("never")\n')
+    await house.engine()
+    name = house.id("patient")
+    await house.request(name, "patient")
+    (asked,) = await recorded(house, name, QuestionAsked)
+    answer = {"question_id": asked.question_id, "value": "well", "by": "ada"}
+    assert [(await house.command(name, "answer", answer)).status for _ in range(2)] == ["accepted", "accepted"]
+    other = await house.command(name, "answer", {**answer, "value": "ill"})
+    assert (other.status, other.errors[0].where) == ("rejected", "question_id")
+    assert len(await recorded(house, name, QuestionAnswered)) == 1
+
+
 @pytest.mark.parametrize("branches", [1000])
 async def test_a_thousand_branches_at_once(house: House, branches: int) -> None:
     """All are asked for, all are answered, and the replay agrees."""
