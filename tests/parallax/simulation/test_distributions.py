@@ -92,3 +92,10 @@ def test_what_is_due_at_once_happens_in_the_order_in_which_it_was_set() -> None:
     while clock.next_ms() is not None:
         clock.step()
     assert (seen, clock.now_ms) == (["a", "b", "c"], 5)
+
+
+def test_ranks_are_values_that_occurred() -> None:
+    """The nearest rank: half of four values is the second, 95 of 100 the last; of nothing there is nothing."""
+    assert spread([4, 1, 3, 2]) == {"mean": 2.5, "p50": 2, "p95": 4, "min": 1, "max": 4}
+    assert spread([7]) == {"mean": 7, "p50": 7, "p95": 7, "min": 7, "max": 7}
+    assert spread([]) is None
