@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,8 @@ _HIDDEN = frozenset(
 """What a line of a log leaves out; the JSON form has it."""
 
 _SHOWN, _PATH = 48, 240
+_TEXT = (2,)
+"""The column of a count, a share and a text that begins on the left."""
 
 
 def report_lines(found: dict[str, Any], *, paths: int = 10) -> list[str]:
@@ -27,19 +29,19 @@ def report_lines(found: dict[str, Any], *, paths: int = 10) -> list[str]:
     lines = [f"{found['pattern']} {found['version']}: {_count(runs, 'run')}, seed {found['seed']}"]
     if not runs:
         return lines
-    lines += ["", "Ended", *_table(_endings(found))]
-    lines += ["", "Paths", *_table(_paths(found, paths))]
+    lines += ["", "Ended", *_table(_endings(found), _TEXT)]
+    lines += ["", "Paths", *_table(_paths(found, paths), _TEXT)]
     hidden = found["distinct_paths"] - min(paths, len(found["paths"]))
     if hidden > 0:
         lines.append(f"  and {_count(hidden, 'other path')}")
     lines += ["", *_table(_numbers(found))]
     if found["roles"]:
         lines += ["", *_table(_roles(found))]
-        lines += ["", *_table(_steps(found))]
+        lines += ["", *_table(_steps(found), (0, 5))]
     if found["calibration"]:
         lines += ["", _calibration_title(found["overconfidence"]), *_table(_calibration(found))]
     if 0 < found["distinct_results"] <= 10:
-        lines += ["", "Results", *_table(_results(found))]
+        lines += ["", "Results", *_table(_results(found), _TEXT)]
     return lines
 
 
@@ -204,15 +206,10 @@ def _results(found: dict[str, Any]) -> Iterable[Sequence[str]]:
         yield str(one["count"]), _percent(one["share"]), _short(one["result"], 120)
 
 
-def _table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns side by side: the last one to the left, numbers to the right, the first as its head says."""
+def _table(rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Columns side by side: those in `left` begin together, the others, which are numbers, end together."""
     cells = [list(row) for row in rows]
-    if not cells:
-        return []
-    width = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    left = {0} if not cells[0][0].isdigit() else set[int]()
-    if not any(character.isdigit() for character in cells[-1][-1][:1]) or len(cells[0]) == 3:
-        left.add(len(width) - 1)
+    width = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
     return [
         "  "
         + "  ".join(
