@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from schemas.agents import TaskOffer, TaskQuestion
-from schemas.base import Usage
+from schemas.base import MOST_LEVELS, Usage, too_deep
 
 
 class AgentError(Exception):
@@ -156,6 +156,8 @@ def json_of(value: Any) -> Any:
     try:
         plain = msgspec.to_builtins(value)
         msgspec.json.encode(plain)  # a lone surrogate is found only here
+        if too_deep(plain):
+            raise ValueError(f"it is nested in more than {MOST_LEVELS} levels")
         return plain
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise AgentError(f"The result cannot be written as JSON: {error}.") from error

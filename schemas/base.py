@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
@@ -34,6 +34,27 @@ Millis = Annotated[int, Meta(ge=0)]
 
 Json = Any
 """Any JSON value."""
+
+
+MOST_LEVELS = 100
+"""So deeply a JSON value may be nested that becomes part of an event. Whoever reads an event has less room on its stack
+than whoever wrote it, so that without a bound there would be events that can be written and not read."""
+
+
+def too_deep(value: Json) -> bool:
+    """Whether a JSON value is nested in more than `MOST_LEVELS` levels."""
+    level: list[Json] = [value]
+    for _ in range(MOST_LEVELS + 1):
+        inner: list[Json] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += cast("dict[str, Json]", one).values()
+            elif isinstance(one, list):
+                inner += cast("list[Json]", one)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from schemas.agents import (
     TaskRefused,
     TaskResult,
 )
-from schemas.base import Failure
+from schemas.base import MOST_LEVELS, Failure, too_deep
 from services.executor.machine import Answered, Faulted, Outcome
 from shared.ids import agent_id as id_of_session
 
@@ -128,6 +128,9 @@ class Turns:
         turn.heard = now
         turn.accepted = turn.accepted or not isinstance(message, TaskRefused)
         match message:
+            case TaskResult() if too_deep(message.result):
+                why = f"The result is nested in more than {MOST_LEVELS} levels."
+                turn.settle(Faulted(error=Failure(code="result_too_large", message=why), usage=message.usage))
             case TaskResult():
                 turn.settle(Answered(result=message.result, confidence=message.confidence, usage=message.usage))
             case TaskFault():

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from compiler.patterns import validate_input
-from schemas.base import EXECUTION_ID_PATTERN, Problem
+from schemas.base import EXECUTION_ID_PATTERN, MOST_LEVELS, Problem, too_deep
 from schemas.commands import ExecutionRequest, Repository
 from schemas.events import ExecutionAccepted, ExecutionRejected, ExecutionStarted
 from schemas.patterns import CompiledPattern, PatternFormat, WorkspaceSpec
@@ -106,6 +106,10 @@ def admit(payload: bytes, number: int, lookup: Lookup) -> Admitted | Refused:
     found = lookup(request.pattern)
     if isinstance(found, list):
         return refuse([*problems, *found])
+    if too_deep(request.input):
+        return refuse(
+            [*problems, Problem(where="input", what=f"The input is nested in more than {MOST_LEVELS} levels.")]
+        )
     problems += validate_input(found.input, request.input)
     if problems:
         return refuse(problems)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from compiler.orchestration.questions import ROLE_PREFIX
-from schemas.base import Problem
+from schemas.base import MOST_LEVELS, Problem, too_deep
 from schemas.commands import Answer, Cancel, CommandReply, Pause, Resume, Signal
 from schemas.engines import ForwardedCommand
 from schemas.events import (
@@ -55,7 +55,11 @@ def body_of(command: ForwardedCommand) -> Any:
         what = f"The command has {len(raw)} bytes; {MAX_COMMAND_BYTES} is the limit."
         return rejected(command.execution_id, "", what)
     try:
-        return msgspec.json.decode(raw or b"{}", type=_BODIES[command.verb])
+        body = msgspec.json.decode(raw or b"{}", type=_BODIES[command.verb])
+        if too_deep(getattr(body, "data", None)) or too_deep(getattr(body, "value", None)):
+            what = f"What {command.verb} brings is nested in more than {MOST_LEVELS} levels."
+            return rejected(command.execution_id, "body", what)
+        return body
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         hint = {"signal": 'Send {"name": …, "data": …}.', "answer": 'Send {"question_id": …, "value": …}.'}
         what = f"The body of {command.verb} cannot be read: {str(error) or type(error).__name__}."

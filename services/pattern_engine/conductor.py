@@ -189,7 +189,7 @@ class Conductor:
         context = {"executionId": self.execution_id, "pattern": self.pattern.name}
         try:
             self._machine = open_machine(self.pattern, input=self._input, workspace=workspace, context=context)
-        except PrismError as error:
+        except (PrismError, EffectFailed) as error:
             self._fail(_failure(error, self.pattern))
             return
         self._absorb(self._machine.start())

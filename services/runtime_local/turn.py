@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from schemas.agents import TaskFault, TaskOffer, TaskProgress, TaskQuestion, TaskResult
-from schemas.base import Failure, Json
+from schemas.base import MOST_LEVELS, Failure, Json, too_deep
 from services.runtime_local.output import Output
 from services.runtime_local.program import Program, start_program
 from services.runtime_local.reading import wants_end_of_input
@@ -207,6 +207,8 @@ class Turn:
             return TaskResult(
                 task_id=offer.task_id, attempt=offer.attempt, agent_id=offer.agent_id, result=self._said.text
             )
+        if too_deep(result.result):
+            return self._fault("result_too_large", f"The result is nested in more than {MOST_LEVELS} levels.")
         size = len(msgspec.json.encode(result.result))
         if size > MAX_RESULT:
             return self._fault("result_too_large", f"The result has {size} bytes; {MAX_RESULT} is the limit.")

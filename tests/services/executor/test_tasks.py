@@ -164,3 +164,30 @@ async def test_a_verification_that_cannot_be_handled_ends_without_evidence(
         done = await rooms.wait_for(request, VerificationCompleted)
         assert (done.passed, done.score) == (False, None)
         assert "a mistake of ours" in done.error.message
+
+
+@pytest.mark.parametrize("levels", [90, 500, 970])
+async def test_a_result_that_nobody_could_read_is_none(
+    nats_url: str, etcd_url: str, tmp_path: Path, levels: int
+) -> None:
+    """An event with it might be written and not be read; the task fails with a word instead."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        agent, client = Agent("deep", ["deep"], url=nats_url), AgentSpec(capabilities=["deep"])
+
+        @agent.task
+        async def dig(task: Task) -> Result:
+            del task
+            value: Any = "ground"
+            for _ in range(levels):
+                value = [value]
+            return Result(value)
+
+        await rooms.open("registry", "runtime_local", "executor")
+        await rooms.agent(agent)
+        spec = command(f"print('{{\"type\": \"result\", \"result\": ' + '[' * {levels} + ']' * {levels} + '}}')")
+        for request in (await rooms.request(agent=client, attempts=1), await rooms.request(agent=spec, attempts=1)):
+            ended = (TaskCompleted, TaskFailed)
+            done = await rooms.wait_for(request, ended)  # type: ignore[arg-type] # isinstance takes either
+            # a line that cannot be read is text, as any other line
+            assert isinstance(done, TaskCompleted) == (levels < 100 or isinstance(getattr(done, "result", None), str))
+            assert isinstance(done, TaskCompleted) or done.error.code in {"result_too_large", "task_failed"}, done

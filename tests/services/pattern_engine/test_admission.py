@@ -135,3 +135,19 @@ def test_the_program_is_fixed_when_the_execution_starts() -> None:
 def test_no_payload_raises(payload: bytes) -> None:
     """Whatever a stranger sends, the answer is a verdict."""
     assert admit(payload, 1, lookup).execution_id
+
+
+@pytest.mark.parametrize("levels", [99, 101, 950])
+def test_an_input_is_nested_as_deeply_as_an_event_can_be_read(levels: int) -> None:
+    """What is nested deeper is refused with a sentence: it would be in the log, and nobody could read it."""
+
+    def anything(_: str) -> CompiledPattern:
+        return msgspec.structs.replace(PATTERN, input={})
+
+    nested = b"[" * levels + b"]" * levels
+    verdict = admit(b'{"pattern": "greet", "input": {"x": %s}}' % nested, 1, anything)
+    if levels < 100:
+        assert isinstance(verdict, Admitted)
+    else:
+        assert isinstance(verdict, Refused)
+        assert [(problem.where, "levels" in problem.what) for problem in verdict.errors] == [("input", True)]
