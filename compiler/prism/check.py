@@ -143,7 +143,7 @@ def _link(
     """What only the modules and the code generator can tell."""
     try:
         program = compile_program(
-            findings.source.text, name=name, modules=modules, options=options, globals=sorted(known)
+            findings.source.text, name=name, modules=modules, options=options, globals=sorted(known), tree=tree
         )
     except PrismError as failure:
         findings.failure(failure)

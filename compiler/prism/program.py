@@ -97,11 +97,12 @@ def compile_program(
     modules: Loader | None = None,
     options: Options | None = None,
     globals: Iterable[str] = (),  # noqa: A002 - the word of the interface
+    tree: t.Program | None = None,
 ) -> Program:
     """Compile a program and every module it imports.
 
     `modules` maps paths to texts, or is a function that does; without it imports and exports are refused. `globals`
-    are the names the host will provide. Raises PrismError.
+    are the names the host will provide, `tree` what `source` was parsed to, where the caller has it. Raises PrismError.
     """
     options = options or Options()
     linker = _Linker(options, modules, frozenset(globals))
@@ -112,7 +113,7 @@ def compile_program(
         if known is not None:
             _cache.move_to_end(key)
             return known
-    program = linker.link(source, clean(name) or "program.prism", name)
+    program = linker.link(source, clean(name) or "program.prism", name, tree)
     if modules is None:
         _remember(key, program)
     return program
@@ -140,9 +141,9 @@ class _Linker:
         self.units: dict[str, Unit] = {}
         self.loading: set[str] = set()
 
-    def link(self, source: str, path: str, shown: str) -> Program:
+    def link(self, source: str, path: str, shown: str, tree: t.Program | None = None) -> Program:
         """The program and its modules."""
-        unit = self.load(source, path, shown)
+        unit = self.load(source, path, shown, tree)
         texts = [(key, one.source.text) for key, one in self.units.items()]
         effects = tuple(
             EffectUse(word, *one.source.locate(pos), file=one.source.name)
@@ -154,10 +155,11 @@ class _Linker:
             tuple(exported_names(unit)),
         )  # fmt: skip
 
-    def load(self, text: str, path: str, shown: str) -> Unit:
+    def load(self, text: str, path: str, shown: str, tree: t.Program | None = None) -> Unit:
         """One file, and what it imports."""
         source = Source(text, shown)
-        tree = parse_source(source, self.options.limits)
+        if tree is None:
+            tree = parse_source(source, self.options.limits)
         unit = Unit(path, source, _not_ready)
         self.units[path] = unit
         unit.tree = tree

@@ -117,7 +117,7 @@ def _compiled(source: str) -> Program:
 
 
 def _cold(pattern: str) -> Callable[[], object]:
-    """Parsed, checked (which reads it twice) and generated; each round another text, so that no cache knows it."""
+    """Parsed, checked and generated; each round another text, so that no cache knows it."""
     counter = iter(range(1_000_000))
 
     def work() -> None:
