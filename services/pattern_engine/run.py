@@ -37,6 +37,10 @@ _LONGEST_TIMER_S = 3600.0
 """Timers further off are looked at again after so long, so that a changed clock cannot lose them."""
 
 
+_CLOCK_PUT_BACK_MS = 1_000
+"""A timer that seems to go off so much too early did not: the clock was put back while it ran."""
+
+
 class Home(Protocol):
     """What a run needs of the engine it lives in."""
 
@@ -290,20 +294,27 @@ class Run:
         self._arm(event.event_id, due, fact)
 
     def _arm(self, key: str, due_ms: int, fact: Event) -> None:
-        wait = min(max(0.0, (due_ms - self._home.now_ms()) / 1000), _LONGEST_TIMER_S)
+        wait = max(0.0, (due_ms - self._home.now_ms()) / 1000)
         previous = self._timers.pop(key, None)
         if previous is not None:
             previous.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(wait, self._due, key, due_ms, fact)
+        whole = wait <= _LONGEST_TIMER_S
+        later = asyncio.get_running_loop().call_later
+        self._timers[key] = later(min(wait, _LONGEST_TIMER_S), self._due, key, due_ms, fact, whole)
 
-    def _due(self, key: str, due_ms: int, fact: Event) -> None:
+    def _due(self, key: str, due_ms: int, fact: Event, whole: bool) -> None:
         self._timers.pop(key, None)
         if self.closed or getattr(fact, "effect", "") not in self.conductor.asked:
             return
-        if self._home.now_ms() < due_ms:
+        if self._too_early(due_ms, whole=whole):
             self._arm(key, due_ms, fact)
             return
         self._home.spawn_short(self._fire(fact), name=f"timer-{self.id}")
+
+    def _too_early(self, due_ms: int, *, whole: bool) -> bool:
+        """Whether a timer went off before its time. When it was waited out whole, a clock put back says nothing."""
+        early_ms = due_ms - self._home.now_ms()
+        return early_ms > 0 and not (whole and early_ms > _CLOCK_PUT_BACK_MS)
 
     async def _fire(self, fact: Event) -> None:
         async with self.commanding:
@@ -316,13 +327,15 @@ class Run:
         previous = self._timers.pop("deadline", None)
         if previous is not None:
             previous.cancel()
-        wait = min(max(0.05, (self._deadline_ms - self._home.now_ms()) / 1000), _LONGEST_TIMER_S)
-        self._timers["deadline"] = asyncio.get_running_loop().call_later(wait, self._deadline)
+        wait = max(0.05, (self._deadline_ms - self._home.now_ms()) / 1000)
+        whole = wait <= _LONGEST_TIMER_S
+        later = asyncio.get_running_loop().call_later
+        self._timers["deadline"] = later(min(wait, _LONGEST_TIMER_S), self._deadline, whole)
 
-    def _deadline(self) -> None:
+    def _deadline(self, whole: bool) -> None:
         if self.closed or self.paused or self._deadline_ms is None:
             return
-        if self._home.now_ms() < self._deadline_ms or not self.ready:
+        if not self.ready or self._too_early(self._deadline_ms, whole=whole):
             self._watch_deadline()
             return
         self._home.spawn_short(self.fail(self._too_late), name=f"deadline-{self.id}")

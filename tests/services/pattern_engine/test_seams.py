@@ -218,6 +218,24 @@ async def test_an_answer_delivered_again_is_accepted_again(house: House) -> None
     assert len(await recorded(house, name, QuestionAnswered)) == 1
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_that_jumps_holds_nothing_up(house: House, hours: int) -> None:
+    """What sleeps wakes, and what has a time limit ends, when the time has passed, whatever the clock says by then."""
+    prism(house, "sleeper", "sleep(2000)\n1\n")
+    prism(house, "limited", "sleep(7200000)\n", ", timeoutMs: 2000")
+    engine = await house.engine()
+    names = [house.id("sleeper"), house.id("limited")]
+    for name, pattern in zip(names, ("sleeper", "limited"), strict=True):
+        await house.request(name, pattern)
+        await recorded(house, name, TimerSet)
+    right = engine.now_ms
+    engine.now_ms = lambda: right() + hours * 3_600_000
+    assert isinstance(await house.ended(names[0]), ExecutionCompleted)
+    end = await house.ended(names[1])
+    assert isinstance(end, ExecutionFailed)
+    assert end.error.code == "execution_timeout"
+
+
 @pytest.mark.parametrize("branches", [1000])
 async def test_a_thousand_branches_at_once(house: House, branches: int) -> None:
     """All are asked for, all are answered, and the replay agrees."""
