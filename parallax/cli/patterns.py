@@ -12,6 +12,7 @@ import click
 from compiler.patterns import PatternResult, load_pattern
 from compiler.patterns.diagrams import mermaid
 from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option
+from parallax.cli.outline import outline
 from parallax.cli.simulate import simulate
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 from shared.config import Settings
@@ -102,7 +103,7 @@ def show(name: str, directory: Path | None, as_json: bool) -> int:
         click.echo(pattern.description)
     _section("Input", [_input_line(field, rules) for field, rules in pattern.input.items()] or ["anything"])
     _section("Roles", [_role_line(role_id, role) for role_id, role in pattern.roles.items()])
-    _section("Steps", pattern.steps)
+    _section("Steps", outline(pattern))
     workspace = "works in a git workspace" if pattern.workspace.enabled else "needs no git workspace"
     _section("Workspace", [workspace + (", pushes its result" if pattern.workspace.push else "")])
     return 0
