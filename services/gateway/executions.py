@@ -262,7 +262,7 @@ resume = _command("resume", Resume, "Resume an execution", "A paused execution g
 signal = _command("signal", Signal, "Signal an execution", "Answers the oldest `wait` of that name, or waits for one.")
 
 
-# -- replay and counts ----------------------------------------------------------------------------------------------
+# -- replay ---------------------------------------------------------------------------------------------------------
 
 
 @get("/executions/{name:str}/replay", summary="Run an execution again against its log")
@@ -274,18 +274,3 @@ async def replay(state: State, name: Name) -> ReplayReport:
     if report.error and not report.effects:
         raise Trouble(409, report.error)
     return report
-
-
-@get("/stats", summary="Counts")
-async def stats(state: State) -> dict[str, Any]:
-    """How many executions there are in each status, and how far the projections are behind the log."""
-    context = context_of(state)
-    counted = await rows(context.database, "SELECT status, count(*) AS n FROM executions GROUP BY status")
-    position = await rows(context.database, "SELECT position FROM projection_positions WHERE name = 'log'")
-    async with asyncio.timeout(5.0):
-        last = await context.bus.last_seq()
-    reached = position[0]["position"] if position else 0
-    return {
-        "executions": {row["status"]: row["n"] for row in counted},
-        "log": {"last_seq": last, "projected": reached, "behind": max(0, last - reached)},
-    }

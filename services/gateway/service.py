@@ -25,7 +25,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
-from services.gateway import catalog, description, executions, health, patterns, streams
+from services.gateway import catalog, counts, description, executions, health, patterns, streams
 from services.gateway.access import LOCAL_HOSTS, Access
 from services.gateway.context import Context
 from services.gateway.http_server import HttpServer
@@ -52,7 +52,8 @@ _ROUTES: list[Any] = [
     executions.signal,
     executions.retry,
     executions.replay,
-    executions.stats,
+    counts.stats,
+    counts.execution_stats,
     streams.sse,
     streams.ws,
     streams.output,

@@ -6,7 +6,8 @@ import httpx
 
 from parallax.cli.listing import from_gateway, from_log
 from parallax.client import connect
-from schemas.events import ExecutionCancelled, QuestionAnswered, QuestionAsked
+from schemas.agents import AgentSpec
+from schemas.events import ExecutionCancelled, QuestionAnswered, QuestionAsked, TaskRequested, TaskStarted
 from shared.config import load
 from shared.testing import eventually
 from tests.services.gateway.house import House, fresh
@@ -60,3 +61,30 @@ async def test_what_an_ended_execution_asked_waits_for_nobody(house: House) -> N
             return True
 
         await eventually(listed, timeout_s=20)
+
+
+async def test_an_execution_is_counted(house: House) -> None:
+    """What is in its log, by kind, whether the tables are there or not; an unknown one is not found."""
+    name = fresh()
+    await house.tell(name, ending=False)
+    await house.bus.append(
+        TaskRequested(execution_id=name, task_id="t", effect="1", role="r", digest="d", text="x", agent=AgentSpec())
+    )
+    await house.bus.append(
+        TaskStarted(execution_id=name, task_id="t", effect="1", role="r", attempt=1, session="r-1", agent_id="a")
+    )
+    await house.bus.append(QuestionAsked(execution_id=name, question_id=f"{name}-q", question="Ship it?"))
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        found = (await client.get(f"/api/executions/{name}/stats")).json()
+        missing = await client.get(f"/api/executions/{fresh()}/stats")
+    assert found.pop("seconds") >= 0
+    assert found == {
+        "execution_id": name,
+        "status": "waiting",
+        "events": 5,
+        "tasks": {"running": 1},
+        "attempts": 1,
+        "verifications": {},
+        "questions": {"asked": 1, "answered": 0},
+    }
+    assert missing.status_code == 404
