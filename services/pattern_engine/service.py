@@ -116,12 +116,18 @@ class PatternEngine(Service):
         """A pattern by name or `name@range`, or what is wrong with the name or the pattern."""
         return self._library.find(name)
 
+    @property
+    def unfollowed_ends(self) -> int:
+        """How many executions this engine has ended whose end it has not yet read in the log."""
+        return len(self._just_ended)
+
     def released(self, run: Run, reason: str) -> None:
         """A run is over for this engine."""
         if self.runs.get(run.id) is run:
             del self.runs[run.id]
         if reason == "ended":
-            self._just_ended.add(run.id)
+            if run.fence > self._open.position:  # until its end is followed; after that nothing would take it out again
+                self._just_ended.add(run.id)
         else:
             _log.warning("execution_released", execution_id=run.id, reason=reason)
 

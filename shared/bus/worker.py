@@ -3,9 +3,9 @@
 While a handler runs its message is kept alive by in-progress acks. An ack that the server loses with its life leads
 to a redelivery, so every handler tolerates one.
 
-What cannot be handled never blocks and never loops: a body that cannot be read, a handler that fails again and again,
-or a message whose handling has ended the process several times goes to the dead letters, with the reason, and only
-when it is safely there the original is put aside.
+What cannot be handled never blocks and never loops: a body that cannot be read, and what a handler fails at again and
+again, goes to the dead letters, with the reason. When it is safely there whoever waits is told, and only then the
+original is put aside.
 """
 
 from __future__ import annotations

@@ -236,6 +236,19 @@ async def test_a_clock_that_jumps_holds_nothing_up(house: House, hours: int) -> 
     assert end.error.code == "execution_timeout"
 
 
+async def test_nothing_is_kept_of_what_has_ended(house: House) -> None:
+    """Whichever comes first, the end or the word of the log about it: an engine that runs for long holds no more."""
+    prism(house, "quick", "1\n")
+    engine = await house.engine()
+    names = [house.id(f"quick-{number}") for number in range(50)]
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(house.request(name, "quick"))
+    for name in names:
+        await house.ended(name)
+    await eventually(lambda: not engine.runs and not engine.unfollowed_ends)
+
+
 @pytest.mark.parametrize("branches", [1000])
 async def test_a_thousand_branches_at_once(house: House, branches: int) -> None:
     """All are asked for, all are answered, and the replay agrees."""
