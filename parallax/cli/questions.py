@@ -19,11 +19,17 @@ from parallax.client_events import Event, event_of
 from schemas.events import ENDINGS
 from shared import subjects
 
-_KINDS = ("question.asked", "question.answered", *sorted(ENDINGS))
+_OVER = ("task.retrying", "task.completed", "task.failed", "task.cancelled")
+"""What an agent asked in an attempt that is over waits for nobody."""
+
+_KINDS = ("question.asked", "question.answered", *_OVER, *sorted(ENDINGS))
 
 
 async def open_questions(client: Client) -> dict[str, Event]:
-    """Every `question.asked` without an answer whose execution has not ended, by question id, the oldest first."""
+    """Every `question.asked` that somebody waits for, by question id, the oldest first.
+
+    It has no answer, its execution has not ended, and the attempt that asked is not over.
+    """
     found: dict[str, Event] = {}
     filters = [subjects.event_of_type("*", kind) for kind in _KINDS]
     async for record in client.bus.stored(filters):
@@ -33,8 +39,10 @@ async def open_questions(client: Client) -> dict[str, Event]:
         elif event.type == "question.answered":
             found.pop(event.data["question_id"], None)
         else:
-            for question_id in [key for key, asked in found.items() if asked.execution_id == event.execution_id]:
-                del found[question_id]
+            task_id = event.data.get("task_id") if event.type in _OVER else None
+            for question_id, asked in list(found.items()):
+                if asked.execution_id == event.execution_id and task_id in (None, asked.data.get("task_id")):
+                    del found[question_id]
     return found
 
 

@@ -179,14 +179,15 @@ async def diff(
 
 
 _QUESTIONS = """
-SELECT q.id, q.execution_id, task_id, kind, question, options, who, $1::text AS status, value, answered_by, q.reason,
-  deadline_at, asked_at, answered_at
-FROM questions q LEFT JOIN executions e ON e.id = q.execution_id
+SELECT q.id, q.execution_id, q.task_id, q.kind, q.question, q.options, q.who, $1::text AS status, q.value,
+  q.answered_by, q.reason, q.deadline_at, q.asked_at, q.answered_at
+FROM questions q LEFT JOIN executions e ON e.id = q.execution_id LEFT JOIN tasks t ON t.id = q.task_id
 WHERE q.status IN ('open', $1)
-  AND CASE WHEN q.status = 'open' AND e.ended_at IS NOT NULL THEN 'withdrawn' ELSE q.status END = $1
+  AND CASE WHEN q.status = 'open' AND (e.ended_at IS NOT NULL OR t.ended_at IS NOT NULL) THEN 'withdrawn'
+      ELSE q.status END = $1
 ORDER BY asked_at, q.id LIMIT $2
 """
-"""Nobody waits for what an execution asked that has ended since."""
+"""Nobody waits for what was asked by an execution that has ended since, or in a task that is over."""
 
 
 @get("/questions", summary="List questions")

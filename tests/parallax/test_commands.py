@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from parallax.client import connect
+from schemas.base import Failure
+from schemas.events import QuestionAsked, TaskRetrying
 from shared.ids import new_id
 from shared.testing import eventually
 from tests.parallax.scripted import ASKS, BAD, DONE, FAILS, OPEN, scripted_engine
@@ -153,6 +156,20 @@ async def test_questions_are_listed_and_answered_once(parallax: Shell) -> None:
     assert (await parallax("approve", f"{key}-q", "--json")).json["value"] is True
     again = await parallax("deny", f"{key}-q")
     assert (again.code, "is answered already: true (by ada)" in again.err) == (2, True)
+
+
+async def test_what_an_attempt_asked_that_is_over_waits_for_nobody(parallax: Shell) -> None:
+    """The agent that asked is gone; the next attempt asks anew if it wants to know. Other tasks' questions stay."""
+    key = f"k-{new_id()}"
+    await parallax("run", OPEN, "--id", key, "--detach")
+    async with connect(parallax.nats_url) as client:
+        for task in ("t1", "t2"):
+            asked = QuestionAsked(execution_id=key, question_id=f"{key}-{task}", question="Tabs?", task_id=task)
+            await client.bus.append(asked)
+        error = Failure(code="agent_lost", message="gone")
+        await client.bus.append(TaskRetrying(execution_id=key, task_id="t1", attempt=1, error=error, delay_ms=1))
+    found = [one["question_id"] for one in (await parallax("inbox", "--json")).json["questions"]]
+    assert [one for one in found if one.startswith(key)] == [f"{key}-t2"]
 
 
 @pytest.mark.parametrize("verb", ["approve", "deny"])
