@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from parallax.client_errors import (
@@ -24,6 +25,7 @@ from shared import subjects
 
 if TYPE_CHECKING:
     from parallax.client import Client
+    from shared.bus import Recorded
 
 
 class Execution:
@@ -107,13 +109,38 @@ class Execution:
         return "".join(text)
 
     async def output(self, *, follow: bool = False) -> AsyncIterator[OutputLine]:
-        """What its agents printed, as far as it is still kept; with `follow`, what they print from then on too."""
+        """What its agents printed, as far as it is still kept; with `follow`, what they print until it ends too."""
         filters = [subjects.agent_output("*")]  # an agent's id begins with its execution's, but tokens match whole
-        bus = self._client.bus
-        lines = bus.follow(filters, after=0, stream="output") if follow else bus.stored(filters, stream="output")
-        async for record in lines:
+        last = 0
+        if follow:
+            async with aclosing(self._until_the_end(filters)) as live:
+                async for record in live:
+                    last = record.seq
+                    if isinstance(record.data, OutputLine) and record.data.execution_id == self.id:
+                        yield record.data
+        async for record in self._client.bus.stored(filters, after=last, stream="output"):
             if isinstance(record.data, OutputLine) and record.data.execution_id == self.id:
                 yield record.data
+
+    async def _until_the_end(self, filters: list[str]) -> AsyncGenerator[Recorded]:
+        """Output as it comes, until the execution has ended. What is stored by then and was not seen is left."""
+        ending = asyncio.create_task(self._end())
+        reading: asyncio.Task[Recorded] | None = None
+        lines = self._client.bus.follow(filters, after=0, stream="output")
+        try:
+            while True:
+                reading = asyncio.create_task(_next_of(lines))
+                await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done():
+                    return
+                yield reading.result()
+        finally:
+            for task in (ending, reading):
+                if task is not None:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError, Exception):
+                        await task
+            await lines.aclose()
 
     # -- interrupting -----------------------------------------------------------------------------------------------
 
@@ -168,6 +195,10 @@ class Execution:
     async def replay(self, timeout_s: float = 60.0) -> ReplayReport:
         """Has an engine run the program again against the log; `identical` is its verdict."""
         return await self._client.replay(self.id, timeout_s=timeout_s)
+
+
+async def _next_of(lines: AsyncGenerator[Recorded]) -> Recorded:
+    return await anext(lines)
 
 
 def outcome_of(event: Event) -> Outcome:

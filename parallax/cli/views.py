@@ -211,7 +211,7 @@ def _event_line(event: Event) -> Text:
 @click.command()
 @click.argument("execution_id", metavar="ID")
 @click.option("--agent", metavar="A", help="Only of one agent: its id, its session or its role.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until the execution ends.")
 @json_option
 @data_option
 def logs(execution_id: str, agent: str | None, follow: bool, as_json: bool, data: Path | None) -> int:

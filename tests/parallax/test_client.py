@@ -10,7 +10,9 @@ import pytest
 
 import parallax
 from parallax.client import Client
+from schemas.agents import OutputLine
 from schemas.base import Problem
+from shared import subjects
 from shared.ids import new_id
 from tests.parallax.scripted import ASKS, BAD, DONE, FAILS, OPEN, SILENT, ScriptedEngine, scripted_engine
 
@@ -228,3 +230,26 @@ async def test_a_thousand_waiters_share_one_reader(px: Client) -> None:
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(execution.result(timeout_s=10)) for execution in executions]
     assert all(task.result().value == {"n": 1} for task in waiting)
+
+
+async def test_output_is_followed_until_the_execution_ends(px: Client) -> None:
+    """What was printed before and comes meanwhile is given once, in order; then it is over. Others' is left out."""
+    execution = await px.request(OPEN)
+    subject = subjects.agent_output(f"{execution.id}-a-1")
+
+    async def prints(text: str, of: str = execution.id) -> None:
+        line = OutputLine(agent_id=f"{of}-a-1", execution_id=of, task_id="t", stream="stdout", text=text)
+        await px.bus.submit(subject, line)
+
+    await prints("one")
+    await prints("a stranger's", of="somebody-else")
+    seen: list[str] = []
+    async for line in execution.output(follow=True):
+        seen.append(line.text)
+        if line.text == "one":
+            await prints("two")
+        elif line.text == "two":
+            await prints("three")
+            await execution.cancel()
+    assert seen == ["one", "two", "three"]
+    assert [line.text async for line in execution.output(follow=True)] == seen

@@ -34,7 +34,7 @@ def words(schema: Schema, link: str = "") -> str:
 def _bounds(schema: Schema) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and most is not None:
-        return f" from {least:g} to {most:g}" if most < 10**6 else f" from {least:g} to {most}"
+        return f" from {least:g} to {most:g}" if most < 10**6 else f" from {least:g} to {int(most)}"
     if least is not None:
         return f" from {least:g}"
     if "pattern" in schema:
