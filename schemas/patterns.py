@@ -19,8 +19,25 @@ class WorkspaceSpec(Model, frozen=True, kw_only=True):
     pr: dict[str, Json] = {}
 
 
+class CalledPattern(Model, frozen=True, kw_only=True):
+    """A pattern that another one calls, as it was when that one was compiled. `workspace`: whether it works in one."""
+
+    name: str
+    version: str
+    format: PatternFormat
+    program: str
+    modules: dict[str, str] = {}
+    input: dict[str, Json] = {}
+    roles: dict[str, Json] = {}
+    workspace: bool = True
+    timeout_ms: int | None = None
+
+
 class CompiledPattern(Model, frozen=True, kw_only=True):
-    """A pattern, compiled. `program` is Prism text; `digest` covers the source, the program and the modules."""
+    """A pattern, compiled. `program` is Prism text; `digest` covers it, the source, the modules and what is called.
+
+    `called` holds the patterns that its program calls, and those that they call, by the references to them.
+    """
 
     name: str
     version: str
@@ -33,6 +50,7 @@ class CompiledPattern(Model, frozen=True, kw_only=True):
     roles: dict[str, Json] = {}
     workspace: WorkspaceSpec = WorkspaceSpec()
     modules: dict[str, str] = {}
+    called: dict[str, CalledPattern] = {}
     metadata: dict[str, Json] = {}
     steps: list[str] = []
     timeout_ms: int | None = None

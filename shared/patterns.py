@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import structlog
+from msgspec.structs import replace
 
 from compiler.patterns import load_pattern
 from compiler.patterns.nesting import PatternSource, header_of
-from compiler.patterns.report import did_you_mean
+from compiler.patterns.prism_files import prism_header
+from compiler.patterns.report import did_you_mean, nearest
 from schemas.base import Model, Problem
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 
@@ -25,7 +27,7 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_FILES = 1000
 
 _RANGE = re.compile(r"(\*|x|latest|[0-9]+(?:\.(?:[0-9]+|x|\*)){0,2}(?:[-+][0-9A-Za-z.-]+)?)\Z")
-_CALL = re.compile(r"\btype[\"']?\s*:\s*[\"']?pattern\b")
+_CALL = re.compile(r"\bpattern[\"']?\s*:|\btype[\"']?\s*:\s*[\"']?pattern\b|\bcall\b")
 _log = structlog.get_logger(__name__)
 
 _Stamp = tuple[int, int, int]
@@ -75,11 +77,18 @@ class PatternLibrary:
         versions = [one for one in self._headers() if one.name == name]
         fitting = [one for one in versions if matches(one.version, wanted or "*")]
         if fitting:
-            return max(fitting, key=lambda one: version_key(one.version))
+            return self._with_modules(max(fitting, key=lambda one: version_key(one.version)))
         if versions:
             have = ", ".join(sorted((one.version for one in versions), key=version_key))
             return f"there is no version {wanted} of the pattern {name!r}; there is {have}"
-        return f"there is no pattern {name[:128]!r} in {self.directory}"
+        near = nearest(name[:128], {one.name for one in self._headers()})
+        return f"there is no pattern {name[:128]!r} in {self.directory}" + (f"; did you mean {near!r}?" if near else "")
+
+    def _with_modules(self, source: PatternSource) -> PatternSource:
+        if not source.file.endswith(".prism"):
+            return source
+        own = PurePosixPath(source.file).name
+        return replace(source, modules={path: text for path, text in self.modules().items() if path != own})
 
     def _headers(self) -> list[PatternSource]:
         found: list[PatternSource] = []
@@ -101,8 +110,7 @@ class PatternLibrary:
             return None
         if not name.endswith(".prism"):
             return header_of(text, str(self.directory / name))
-        stem = PurePosixPath(name).stem
-        return PatternSource(name=stem, version="1.0.0", file=str(self.directory / name), text=text)
+        return prism_header(text, str(self.directory / name))
 
     def get(self, reference: str) -> CompiledPattern | None:
         """As `find`, or None."""
@@ -145,7 +153,7 @@ class PatternLibrary:
         files: dict[str, Loaded] = {}
         for name in patterns:
             before = self._files.get(name)
-            stale = modules_changed if name.endswith(".prism") else _calls(before)
+            stale = (modules_changed and name.endswith(".prism")) or _calls(before)
             if before is not None and name not in changed and not stale:
                 files[name] = before
             else:
@@ -253,7 +261,8 @@ def _calls(loaded: Loaded | None) -> bool:
     """Whether a file may call other patterns, so that a change of another file concerns it too."""
     if loaded is None or loaded.pattern is None:
         return True
-    return _CALL.search(loaded.pattern.source) is not None
+    found = loaded.pattern
+    return bool(found.called) or any(_CALL.search(text) for text in (found.source, *found.modules.values()))
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:

@@ -142,7 +142,9 @@ def _settled(one: BranchResult) -> tuple[Value, list[WorkspaceContribution]] | E
     if isinstance(one.error, EffectFailed):
         return one.error
     if one.error is not None:
-        return EffectFailed(one.error.code, one.error.message)
+        failure = EffectFailed(one.error.code, one.error.message)
+        failure.place = one.error.place
+        return failure
     return EffectFailed(_CANCELLED, "the branch was stopped because others were first")
 
 

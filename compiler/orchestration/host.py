@@ -14,6 +14,7 @@ import msgspec
 from compiler.input_check import validate_input
 from compiler.orchestration import flat, flow, reviews
 from compiler.orchestration.aggregates import aggregate
+from compiler.orchestration.calling import Callees, call_name
 from compiler.orchestration.evidence import Evidence, critique_of, gather
 from compiler.orchestration.evidence import verify as run_oracles
 from compiler.orchestration.roles import Role, read_oracles
@@ -22,10 +23,10 @@ from compiler.orchestration.team import Assignment, Options, Team, read_options,
 from compiler.orchestration.values import (
     Value,
     bare,
-    confidence_of,
     plain,
     prism_value,
     readable,
+    replaced,
     whole,
     with_confidence,
 )
@@ -59,8 +60,9 @@ _ASK = frozenset({"id", "options", "default", "who", "deadlineMs", "timeoutMs"})
 class HostLibrary:
     """The functions of one program's host, over the state they share."""
 
-    def __init__(self, team: Team) -> None:
+    def __init__(self, team: Team, callees: Callees | None = None) -> None:
         self._team = team
+        self._callees = callees or Callees()
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """The functions by the names that a program calls them by."""
@@ -68,7 +70,7 @@ class HostLibrary:
 
     def assign(self, machine: Machine, role: Value, task: Value, options: Value = None) -> Value:
         """Sends a task to a session of a role and waits for that turn."""
-        who, given = self._team.role(role, "assign"), read_options(options, "assign", _TASK)
+        who, given = self._team.role(role, "assign"), self._team.options(options, "assign", _TASK)
         assignment = Assignment(role=who, text=read_text(task, "assign"), options=given)
 
         def run() -> Value:
@@ -80,7 +82,7 @@ class HostLibrary:
 
     def parallel(self, machine: Machine, branches: Value, options: Value = None) -> Value:
         """Runs functions at once."""
-        given = read_options(options, "parallel", _PARALLEL)
+        given = self._team.options(options, "parallel", _PARALLEL)
         thunks = _thunks(branches, "parallel")
         for name, number in (("max", given.max), ("minResults", given.min_results)):
             if number is not None and number < 1:
@@ -91,19 +93,19 @@ class HostLibrary:
 
     def sequential(self, machine: Machine, steps: Value, options: Value = None) -> Value:
         """Runs functions one after the other."""
-        given = read_options(options, "sequential", _STEP)
+        given = self._team.options(options, "sequential", _STEP)
         return flow.sequential(self._team, machine, _thunks(steps, "sequential"), given)
 
     def group(self, machine: Machine, body: Value, options: Value = None) -> Value:
         """Runs a function within a time, or so that it may fail; gives what it gives, or the record of its failure."""
-        given = read_options(options, "group", _STEP)
+        given = self._team.options(options, "group", _STEP)
         (thunk,) = _thunks([body], "group")
         return flow.guarded(given, lambda: flow.within(machine, given, thunk))
 
     def review(self, machine: Machine, reviewer: Value, subject: Value, options: Value = None) -> Value:
         """Asks a role for a verdict; on `revise` the reviewed work is done again."""
         of, rest = _without(options, "of")
-        given = read_options(rest, "review", _REVIEW)
+        given = self._team.options(rest, "review", _REVIEW)
         role = self._team.role(reviewer, "review")
         works = _listed(subject if of is None else of)
 
@@ -115,7 +117,7 @@ class HostLibrary:
 
     def approve(self, machine: Machine, approver: Value, subject: Value, options: Value = None) -> Value:
         """A gate that a role or a person (`"human"`) opens."""
-        given = read_options(options, "approve", _APPROVE)
+        given = self._team.options(options, "approve", _APPROVE)
         return flow.guarded(
             given,
             lambda: reviews.approve(self._team, machine, approver, subject, given),
@@ -125,12 +127,12 @@ class HostLibrary:
     def verify(self, machine: Machine, oracles: Value, options: Value = None) -> Value:
         """Gathers evidence about the work of the tasks in `of`; a gate unless the options say otherwise."""
         of, rest = _without(options, "of")
-        given = read_options(rest, "verify", _STEP | {"gate", "combine"})
+        given = self._team.options(rest, "verify", _STEP | {"gate", "combine"})
         try:
             wanted, combine = read_oracles({"oracles": plain(oracles), "combine": given.combine})
         except (ValueError, TypeError, msgspec.ValidationError) as error:
             raise EffectFailed("invalid_argument", f"verify: {error}") from error
-        tasks = reviews.tasks_in(_listed(of))
+        wanted, tasks = self._team.oracles(wanted), reviews.tasks_in(_listed(of))
         if not wanted or not tasks:
             raise EffectFailed("invalid_argument", "verify: oracles, and `of` with the work of a task")
 
@@ -181,16 +183,16 @@ class HostLibrary:
     def aggregate(self, machine: Machine, sources: Value, options: Value = None) -> Value:
         """One result out of several."""
         del machine
-        given = read_options(options, "aggregate", _STEP | {"method", "weights"})
+        given = self._team.options(options, "aggregate", _STEP | {"method", "weights"})
         return flow.guarded(given, lambda: aggregate(_listed(sources), given.method, given.weights))
 
     def integrate(self, machine: Machine, options: Value = None) -> Value:
         """Integrates what the running branch has committed so far, so that its next step sees it."""
-        self._team.flush(machine, read_options(options, "integrate", _STEP).id)
+        self._team.flush(machine, self._team.options(options, "integrate", _STEP).id)
 
     def select(self, machine: Machine, role: Value, options: Value = None) -> Value:
         """Chooses a session of a role for later steps."""
-        given = read_options(options, "select", _STEP | {"criteria", "topic"})
+        given = self._team.options(options, "select", _STEP | {"criteria", "topic"})
         who = self._team.role(role, "select")
         request = Select(role=who.id, criteria=given.criteria, max_instances=who.agent.max_instances, topic=given.topic)
 
@@ -200,9 +202,25 @@ class HostLibrary:
 
         return flow.guarded(given, run)
 
+    # -- other patterns ---------------------------------------------------------------------------------------------
+
+    def call(self, machine: Machine, pattern: Value, given: Value = None, options: Value = None) -> Value:
+        """Runs another pattern as a part of this one; gives what it gives."""
+        called = self._callees.find(pattern)
+        own, asked = read_options(options, "call", _STEP).id, self._team.options(options, "call", _STEP)
+        if asked.timeout_ms is None:
+            asked = msgspec.structs.replace(asked, timeout_ms=called.timeout_ms)
+        team = self._team.called(called.roles, call_name(own, called.name))
+
+        def run() -> Value:
+            host = HostLibrary(team, self._callees).functions()
+            return self._callees.run(machine, called, given, host)
+
+        return flow.guarded(asked, lambda: flow.within(machine, asked, run))
+
     def ask(self, machine: Machine, question: Value, options: Value = None) -> Value:
         """Asks a person; gives `{value, by, reason}`."""
-        given = read_options(options, "ask", _ASK)
+        given = self._team.options(options, "ask", _ASK)
         request = Ask(
             question=read_text(question, "ask"),
             options=given.options,
@@ -219,7 +237,7 @@ class HostLibrary:
 
     def wait(self, machine: Machine, signal: Value, options: Value = None) -> Value:
         """Waits for a signal; gives `{received, data}`."""
-        given = read_options(options, "wait", _STEP)
+        given = self._team.options(options, "wait", _STEP)
         name = read_text(signal, "wait")
         ended: Signalled = machine.perform(Wait(signal=name, timeout_ms=given.timeout_ms))
         if not ended.received and given.on_error == "fail" and given.timeout_ms is not None:
@@ -266,7 +284,7 @@ class HostLibrary:
     def replace_at(self, machine: Machine, array: Value, path: Value, value: Value) -> Value:
         """The array with the element at a path of indexes replaced."""
         del machine
-        return _replaced(array, [int(step) for step in cast("list[Any]", plain(path))], value)
+        return replaced(array, [int(step) for step in cast("list[Any]", plain(path))], value)
 
     def combine(self, machine: Machine, results: Value, rules: Value) -> Value:
         """One result out of those of equals, with the votes or the agreement behind it."""
@@ -320,6 +338,7 @@ HOST_FUNCTIONS: Mapping[str, str] = {
     "aggregate": "aggregate",
     "integrate": "integrate",
     "select": "select",
+    "call": "call",
     "ask": "ask",
     "sleep": "sleep",
     "wait": "wait",
@@ -368,14 +387,6 @@ def _without(options: Value, key: str) -> tuple[Value, Value]:
         return None, fields
     rest = dict(cast("dict[str, Value]", fields))
     return rest.pop(key, None), rest
-
-
-def _replaced(array: Value, path: list[int], value: Value) -> Value:
-    if not path:
-        return value
-    items = list(cast("list[Value]", bare(array)))
-    items[path[0]] = _replaced(items[path[0]], path[1:], value)
-    return with_confidence(items, confidence_of(array))
 
 
 def _millis(value: Value, function: str) -> int:

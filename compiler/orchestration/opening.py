@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast
 
+from compiler.orchestration.calling import Callees, shown_name
 from compiler.orchestration.host import HOST_FUNCTIONS, HostLibrary
 from compiler.orchestration.team import Team
 from compiler.orchestration.values import Value, bare, confidence_of, plain, prism_value
 from compiler.prism import Machine, Program, Step, compile_program
 from schemas.events import ConfidenceSource
-from schemas.patterns import CompiledPattern
+from schemas.patterns import CalledPattern, CompiledPattern
 
 PROGRAM_GLOBALS: tuple[str, ...] = ("input", "workspace", "context")
 """What every program is given: the request's input, the workspace or null, and who is running."""
@@ -38,11 +39,15 @@ def program_inputs(
 
 
 def host_functions(
-    pattern: CompiledPattern, *, workspace: dict[str, Any] | None = None
+    pattern: CompiledPattern,
+    *,
+    workspace: dict[str, Any] | None = None,
+    inputs: dict[str, Value] | None = None,
 ) -> dict[str, Callable[..., Any]]:
-    """Fresh host functions for one run of a pattern's program."""
-    team = Team(pattern, workspace=pattern.workspace.enabled and workspace is not None, context=workspace or {})
-    return HostLibrary(team).functions()
+    """Fresh host functions for one run of a pattern's program. `inputs` go to the patterns that it calls as well."""
+    works = pattern.workspace.enabled and workspace is not None
+    team = Team(pattern.roles, workspace=works, context=workspace or {})
+    return HostLibrary(team, Callees(patterns=pattern.called, inputs=inputs or {}, compile=_called)).functions()
 
 
 def open_machine(
@@ -54,16 +59,17 @@ def open_machine(
 ) -> Machine:
     """A machine for one run of a pattern. Raises `PrismError` when the program does not compile."""
     program = _program(pattern.name, pattern.program, tuple(sorted(pattern.modules.items())))
-    return Machine(
-        program,
-        inputs=program_inputs(input=input, workspace=workspace, context=context),
-        host=host_functions(pattern, workspace=workspace),
-    )
+    inputs = program_inputs(input=input, workspace=workspace, context=context)
+    return Machine(program, inputs=inputs, host=host_functions(pattern, workspace=workspace, inputs=inputs))
 
 
 @lru_cache(maxsize=_ENOUGH_PROGRAMS)
 def _program(name: str, text: str, modules: tuple[tuple[str, str], ...]) -> Program:
     return compile_program(text, name=name, modules=dict(modules), globals=(*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES))
+
+
+def _called(pattern: CalledPattern) -> Program:
+    return _program(shown_name(pattern), pattern.program, tuple(sorted(pattern.modules.items())))
 
 
 def result_of(step: Step) -> tuple[Any, float | None, ConfidenceSource]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import msgspec
@@ -77,6 +77,21 @@ def read_role(value: Value, function: str) -> Role:
         return _role(role_id, role, cast("dict[str, Value]", fields).get("reportsTo"))
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise EffectFailed("invalid_argument", f"{function}: role {role_id!r} cannot be used: {error}") from error
+
+
+def role_of_call(role: Role, prefix: str) -> Role:
+    """A role of a called pattern, under a name of its own."""
+    return msgspec.structs.replace(
+        role,
+        id=f"{prefix}-{role.id}",
+        reports_to=role.reports_to and f"{prefix}-{role.reports_to}",
+        oracles=oracles_of_call(role.oracles, prefix),
+    )
+
+
+def oracles_of_call(oracles: Sequence[Oracle], prefix: str) -> tuple[Oracle, ...]:
+    """Oracles of a called pattern, which ask the roles of that pattern."""
+    return tuple(msgspec.structs.replace(one, role=f"{prefix}-{one.role}") if one.role else one for one in oracles)
 
 
 def _role(role_id: str, role: dict[str, Any], reports_to: Value) -> Role:

@@ -6,16 +6,17 @@ arrives at the same state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
-from compiler.orchestration.roles import Role, read_role
+from compiler.orchestration.roles import Role, oracles_of_call, read_role, role_of_call
 from compiler.orchestration.values import Value, bare, plain
 from compiler.prism import EffectFailed
+from schemas.agents import Oracle
 from schemas.effects import Integrate, Integration, Task, TaskOutcome
 from schemas.events import WorkspaceContribution
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from compiler.prism import Machine
-    from schemas.patterns import CompiledPattern
 
 HostFunction = Callable[..., Any]
 
@@ -76,17 +76,37 @@ _TRACK: ContextVar[Track | None] = ContextVar("parallax_track", default=None)
 """The branch that is running. Each branch runs in a greenlet of its own, and each greenlet has its own context."""
 
 
-class Team:
-    """The state behind the host functions of one program."""
+class Works(msgspec.Struct):
+    """What was done in an execution, by whichever of its patterns."""
 
-    def __init__(self, pattern: CompiledPattern, *, workspace: bool, context: dict[str, Any]) -> None:
+    assignments: dict[str, Assignment] = {}
+    revisions: dict[str, list[Any]] = {}
+    result: str = ""
+
+
+class Team:
+    """The state behind the host functions of one program. `prefix` begins the names of a called pattern's roles."""
+
+    def __init__(
+        self,
+        roles: Mapping[str, Value],
+        *,
+        workspace: bool,
+        context: dict[str, Any],
+        prefix: str = "",
+        works: Works | None = None,
+    ) -> None:
         self.workspace = workspace
         self.context = context
-        self._roles: dict[str, Value] = dict(pattern.roles)
+        self.prefix = prefix
+        self._roles: dict[str, Value] = {f"{prefix}-{name}" if prefix else name: role for name, role in roles.items()}
         self._read: dict[int, tuple[Value, Role]] = {}
-        self._assignments: dict[str, Assignment] = {}
-        self._revisions: dict[str, list[Value]] = {}
-        self._result = ""
+        self._works = works or Works()
+
+    def called(self, roles: Mapping[str, Value], name: str) -> Team:
+        """The team of a called pattern: roles of its own, named after the call, and the same work."""
+        prefix = f"{self.prefix}-{name}" if self.prefix else name
+        return Team(roles, workspace=self.workspace, context=self.context, prefix=prefix, works=self._works)
 
     # -- roles ------------------------------------------------------------------------------------------------------
 
@@ -97,6 +117,8 @@ class Team:
         if known is not None and known[0] is value:
             return known[1]
         role = read_role(value, function)
+        if self.prefix:
+            role = role_of_call(role, self.prefix)
         self._roles.setdefault(role.id, plain(value))
         self._read[id(value)] = (value, role)
         return role
@@ -114,6 +136,17 @@ class Team:
         if role_id not in self._roles:
             raise EffectFailed("invalid_argument", f"there is no role {role_id!r}")
         return self.role(self._roles[role_id], "role")
+
+    def oracles(self, oracles: Sequence[Oracle]) -> list[Oracle]:
+        """Oracles as they are written, asking the roles of this team."""
+        return list(oracles_of_call(oracles, self.prefix) if self.prefix else oracles)
+
+    def options(self, value: Value, function: str, allowed: frozenset[str]) -> Options:
+        """As `read_options`; a step of a called pattern is named after the call as well."""
+        given = read_options(value, function, allowed)
+        if not self.prefix:
+            return given
+        return msgspec.structs.replace(given, id=f"{self.prefix}.{given.id}" if given.id else self.prefix)
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
@@ -138,14 +171,14 @@ class Team:
                 attempts=options.attempts,
             )
         )
-        self._assignments[outcome.task_id] = msgspec.structs.replace(
+        self._works.assignments[outcome.task_id] = msgspec.structs.replace(
             assignment, done_by=outcome.session, result=outcome.result, commit=outcome.commit
         )
         return outcome
 
     def assignment(self, task_id: str) -> Assignment | None:
         """How a task was assigned."""
-        return self._assignments.get(task_id)
+        return self._works.assignments.get(task_id)
 
     def works(self, task_ids: Sequence[str]) -> list[tuple[Role, TaskOutcome]]:
         """What the tasks that were assigned left behind, and whose work it is."""
@@ -161,22 +194,22 @@ class Team:
                 ),
             )
             for task_id in task_ids
-            if (known := self._assignments.get(task_id)) is not None
+            if (known := self._works.assignments.get(task_id)) is not None
         ]
 
     # -- reviews ----------------------------------------------------------------------------------------------------
 
     def keep_revisions(self, review_id: str, works: list[Value]) -> str:
         """Remembers what became of the reviewed works, apart from the review's record. Gives the review's id."""
-        key = review_id or f"review-{len(self._revisions) + 1}"
-        self._revisions[key] = works
+        key = review_id or f"review-{len(self._works.revisions) + 1}"
+        self._works.revisions[key] = works
         return key
 
     def revisions(self, review_id: str) -> list[Value]:
         """What became of the works of a review. Raises `EffectFailed` for an unknown one."""
-        if review_id not in self._revisions:
+        if review_id not in self._works.revisions:
             raise EffectFailed("invalid_argument", "revised: what `review` gave is expected")
-        return self._revisions[review_id]
+        return self._works.revisions[review_id]
 
     # -- commits ----------------------------------------------------------------------------------------------------
 
@@ -203,7 +236,7 @@ class Team:
             return
         try:
             integrated: Integration = machine.perform(Integrate(commits=entries, step=step))
-            self._result = integrated.commit
+            self._works.result = integrated.commit
         except EffectFailed as error:
             where = f"step {step!r}: " if step else ""
             raise EffectFailed(error.code, f"{where}{error.message}", error.data) from error
@@ -213,9 +246,9 @@ class Team:
 
         In a branch of a parallel step they are not: its commits are integrated when the step is over.
         """
-        if not self.workspace or not self._result or _TRACK.get() is not None:
+        if not self.workspace or not self._works.result or _TRACK.get() is not None:
             return False
-        return len(works) > 1 or any(one.commit != self._result for one in works)
+        return len(works) > 1 or any(one.commit != self._works.result for one in works)
 
     def flush(self, machine: Machine, step: str) -> None:
         """Integrates what the running branch has kept so far, so that its next step sees it."""

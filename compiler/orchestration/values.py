@@ -127,3 +127,12 @@ def _number(value: float) -> float:
     if not math.isfinite(number):
         raise EffectFailed("value_not_json", "a number is too large for a program, or not a number")
     return number
+
+
+def replaced(array: Value, path: list[int], value: Value) -> Value:
+    """An array with the element at a path of indexes replaced."""
+    if not path:
+        return value
+    items = list(cast("list[Value]", bare(array)))
+    items[path[0]] = replaced(items[path[0]], path[1:], value)
+    return with_confidence(items, confidence_of(array))

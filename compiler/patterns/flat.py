@@ -21,7 +21,7 @@ STEP_KEYS = (
     "id", "type", "description", "agents", "task", "input", "execution", "aggregation", "validation", "output", "steps",
     "on", "cases", "default", "sources", "pattern",
 )  # fmt: skip
-STEP_TYPES = ("switch", "parallel", "merge")
+STEP_TYPES = ("switch", "parallel", "merge", "pattern")
 STRATEGIES = ("parallel", "sequential", "race")
 AGGREGATIONS = ("voting", "consensus", "merge", "first", "best", "weighted")
 METHODS: dict[str, tuple[str, ...]] = {
@@ -126,12 +126,8 @@ class _Reader:
             return None
         step_id = view.text("id") or default_id
         step_id = self._own_id(step_id, default_id, view.get("id") or node)
-        if view.has("pattern"):
-            place = view.key("pattern")
-            message = "a flat pattern cannot call another pattern"
-            hint = "Write an org chart with a step of type pattern."
-            report.error("unsupported", place.line, place.column, message, hint)
-            return None
+        if view.has("pattern") and not view.has("type"):
+            return self._composite(view, node, "pattern", step_id)
         if not view.has("type"):
             return self.work(view, node, step_id)
         word = view.text("type")
@@ -150,6 +146,8 @@ class _Reader:
             base["steps"] = self.read_all(view.items("steps"))
             if not view.has("steps"):
                 view.missing("steps")
+        elif word == "pattern":
+            base |= {"kind": "call", "input": view.get("input"), "pattern": self._called(view)}
         elif word == "merge":
             base["sources"] = view.get("sources")
             base["aggregation"] = self._aggregation(view.get("aggregation")) or {"strategy": "merge"}
@@ -158,6 +156,14 @@ class _Reader:
         else:
             self._switch(view, base)
         return FlatStep(output=view.get("output"), **base)
+
+    def _called(self, view: View) -> Node | None:
+        node = view.get("pattern")
+        if node is None or not view.text("pattern"):
+            if node is None:
+                view.missing("pattern", "pattern: name@1.x")
+            return None
+        return node
 
     def _own_id(self, step_id: str, default_id: str, place: Node) -> str:
         if not _ID.match(step_id) or step_id in _NOT_IDS:
@@ -171,9 +177,10 @@ class _Reader:
         return step_id
 
     def _only(self, view: View, word: str) -> None:
-        taken = {"parallel": ("steps",), "merge": ("sources", "aggregation"), "switch": ("on", "cases", "default")}[
-            word
-        ]
+        taken = {
+            "parallel": ("steps",), "merge": ("sources", "aggregation"), "switch": ("on", "cases", "default"),
+            "pattern": ("pattern", "input"),
+        }[word]  # fmt: skip
         for key in STEP_KEYS:
             if view.has(key) and key not in {"id", "type", "description", "output", *taken}:
                 place = view.key(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.callees import Call, Callees, check_input
 from compiler.patterns.expressions import FUNCTIONS, ExpressionError, parse_expression
 from compiler.patterns.flat_model import FlatPattern, FlatStep
 from compiler.patterns.literals import RESERVED, comment, key, literal, quoted
@@ -28,8 +29,9 @@ _LIST = Shape("list")
 class FlatLowering(Writer):
     """Writes the program of one flat pattern."""
 
-    def __init__(self, pattern: FlatPattern, report: Report, source: str) -> None:
+    def __init__(self, pattern: FlatPattern, report: Report, source: str, callees: Callees | None = None) -> None:
         super().__init__(_TAKEN)
+        self._callees = callees
         self._pattern = pattern
         self._report = report
         self._source = source
@@ -62,7 +64,7 @@ class FlatLowering(Writer):
             self._emit("", f"// line {pattern.output.line}: output")
             self._emit("", f"graded({self._output(pattern.output, self._scope)}, {self._last})")
         elif made:
-            whole = made != self._last or pattern.steps[-1].kind == "parallel"
+            whole = made != self._last or pattern.steps[-1].kind in {"parallel", "call"}
             self._emit("", f"graded({made if whole else f'{made}.result'}, {self._last})")
         return "\n".join(self._lines) + "\n"
 
@@ -96,6 +98,8 @@ class FlatLowering(Writer):
             self._parallel(step, name, indent, scope)
         elif step.kind == "switch":
             self._switch(step, name, indent, scope)
+        elif step.kind == "call":
+            self._emit(indent, f"let {name} = {self._call(step, scope)}")
         else:
             sources = "[]" if step.sources is None else self._value(step.sources, scope)
             self._emit(indent, f"let {name} = combine({sources}, {literal({'id': step.id, **step.aggregation})})")
@@ -187,6 +191,23 @@ class FlatLowering(Writer):
         for position, inner in enumerate(step.steps):
             scope.later.pop(inner.id, None)
             scope.symbols[inner.id] = Symbol(f"{name}[{position}]", ANY)
+
+    def _call(self, step: FlatStep, scope: Scope) -> str:
+        node, pattern = step.pattern, self._pattern
+        if node is None or self._callees is None:
+            return "null"
+        call = Call(reference=node.raw, step=step.id, line=node.line, column=node.column)
+        callers = (*self._callees.around, f"{pattern.name}@{pattern.version}")
+        given = "{}" if step.input is None else self._value(step.input, scope)
+        source = self._callees.find(call, callers, self._report)
+        made = None
+        if source is not None:
+            works = pattern.workspace.enabled
+            made = self._callees.add(call, source, callers, self._report, workspace=works)
+        if made is None:
+            return "null"
+        check_input(made.name, made.input, step.input, call, self._report)
+        return f"call({quoted(call.reference)}, {given}, {{id: {quoted(step.id)}}})"
 
     def _switch(self, step: FlatStep, name: str, indent: str, scope: Scope) -> None:
         looked = "null" if step.on is None else self._value(step.on, scope)

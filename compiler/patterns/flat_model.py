@@ -10,9 +10,12 @@ from schemas.patterns import WorkspaceSpec
 
 
 class FlatStep(Model, frozen=True, kw_only=True):
-    """One step. `work` asks agents, `parallel` and `switch` hold steps, `merge` joins what earlier ones found."""
+    """One step. `work` asks agents, `parallel` and `switch` hold steps, `merge` joins what earlier ones found.
 
-    kind: Literal["work", "parallel", "switch", "merge"]
+    `call` runs another pattern.
+    """
+
+    kind: Literal["work", "parallel", "switch", "merge", "call"]
     id: str
     line: int
     column: int
@@ -30,6 +33,7 @@ class FlatStep(Model, frozen=True, kw_only=True):
     cases: dict[str, FlatStep] = {}
     default: FlatStep | None = None
     sources: Node | None = None
+    pattern: Node | None = None
 
 
 class FlatPattern(Model, frozen=True, kw_only=True):

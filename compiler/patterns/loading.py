@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.callees import Callees, first_error
 from compiler.patterns.digests import digest_of
 from compiler.patterns.flat_lower import FlatLowering, flat_steps
 from compiler.patterns.flat_model import FlatPattern
 from compiler.patterns.lower import Lowering
 from compiler.patterns.model import OrgChart
-from compiler.patterns.nesting import Lookup
+from compiler.patterns.nesting import Caller, Lookup, PatternSource
 from compiler.patterns.orgchart import every_step, is_flat, read_flat_pattern, read_org_chart
 from compiler.patterns.prism_files import load_prism
 from compiler.patterns.reader import read_yaml
@@ -18,6 +19,10 @@ from compiler.patterns.report import Report
 from compiler.prism import PrismError, compile_program
 from schemas.base import Model
 from schemas.patterns import CompiledPattern, PatternDiagnostic, PatternFormat
+
+_NOTHING = PatternDiagnostic(
+    file="", line=0, column=0, code="broken-pattern", severity="error", message="there is no pattern in it"
+)
 
 
 class PatternResult(Model, frozen=True, kw_only=True):
@@ -36,26 +41,45 @@ def load_pattern(
     patterns that a workflow may call. Never raises for what is in the file.
     """
     report = Report(filename, text)
-    if filename.endswith(".prism"):
-        pattern = load_prism(text, filename, modules or {}, report)
-    else:
-        pattern = _yaml(text, report, lookup)
+    pattern = _load(text, report, filename, modules or {}, _callees(lookup, ()))
     return PatternResult(pattern=None if report.failed else pattern, diagnostics=report.sorted())
 
 
-def _yaml(text: str, report: Report, lookup: Lookup | None) -> CompiledPattern | None:
+def _callees(lookup: Lookup | None, around: tuple[str, ...]) -> Callees:
+    def compile_called(source: PatternSource, callers: tuple[str, ...]) -> CompiledPattern | PatternDiagnostic:
+        report = Report(source.file, source.text)
+        pattern = _load(source.text, report, source.file, source.modules, _callees(lookup, callers))
+        if pattern is not None and not report.failed:
+            return pattern
+        return first_error(report) or _NOTHING
+
+    return Callees(lookup, compile_called, around)
+
+
+def _load(
+    text: str, report: Report, filename: str, modules: Mapping[str, str], callees: Callees
+) -> CompiledPattern | None:
+    if filename.endswith(".prism"):
+        return load_prism(text, filename, modules, report, callees)
+    return _yaml(text, report, callees)
+
+
+def _yaml(text: str, report: Report, callees: Callees) -> CompiledPattern | None:
     root = read_yaml(text, report)
     if root is None:
         return None
     if is_flat(root):
         flat = read_flat_pattern(root, report)
-        lowering = FlatLowering(flat, report, text)
-        return _compiled(flat, "flat", lowering, [step.id for step in flat_steps(flat.steps)], text, report)
+        lowering = FlatLowering(flat, report, text, callees)
+        return _compiled(flat, "flat", lowering, [step.id for step in flat_steps(flat.steps)], text, report, callees)
     chart = read_org_chart(root, report)
     if chart is None:
         return None
-    lowering = Lowering(chart, report, text, lookup)
-    return _compiled(chart, "org-chart", lowering, [step.id for step in every_step(chart.steps)], text, report)
+    # one that is called may run in a branch, where its steps have to see each other's commits
+    caller = Caller(callers=callees.around, in_branch=bool(callees.around))
+    lowering = Lowering(chart, report, text, callees, caller)
+    steps = [step.id for step in every_step(chart.steps)]
+    return _compiled(chart, "org-chart", lowering, steps, text, report, callees)
 
 
 def _compiled(
@@ -65,6 +89,7 @@ def _compiled(
     steps: list[str],
     text: str,
     report: Report,
+    callees: Callees,
 ) -> CompiledPattern | None:
     program = lowering.program()
     if report.failed:
@@ -78,12 +103,13 @@ def _compiled(
         name=read.name,
         version=read.version,
         format=written_as,
-        digest=digest_of(text, program, {}),
+        digest=digest_of(text, program, {}, callees.called),
         program=program,
         source=text,
         description=read.description,
         input=read.input,
-        roles=dict(lowering.roles),
+        roles={**callees.roles, **lowering.roles},
+        called=callees.called,
         workspace=read.workspace,
         metadata=read.metadata,
         steps=steps,

@@ -8,25 +8,23 @@ same file always gives the same program.
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Any
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.callees import Call, Callees, Inlined, first_error, refuse
 from compiler.patterns.calls import SIMPLE, WORKS, Calls
 from compiler.patterns.expressions import FUNCTIONS
-from compiler.patterns.literals import RESERVED, comment, key, literal
+from compiler.patterns.literals import RESERVED, comment, key, literal, quoted
 from compiler.patterns.model import OrgChart, Step
-from compiler.patterns.nesting import Caller, Lookup, check_input, find_called, refuse, renamed
+from compiler.patterns.nesting import Caller, renamed
 from compiler.patterns.orgchart import every_step
-from compiler.patterns.places import Place, Variable
+from compiler.patterns.places import Place, Variable, globals_of
 from compiler.patterns.references import Scope
 from compiler.patterns.report import Report
 from compiler.patterns.shapes import (
     ANY,
-    CONTEXT,
-    WORKSPACE,
     Shape,
-    Symbol,
-    of_schema,
     optional,
 )
 from compiler.patterns.templates import Templates, without_parentheses
@@ -39,10 +37,10 @@ class Lowering(Writer):
     """Writes the program of one org chart."""
 
     def __init__(
-        self, chart: OrgChart, report: Report, source: str, lookup: Lookup | None = None, caller: Caller | None = None
+        self, chart: OrgChart, report: Report, source: str, callees: Callees | None = None, caller: Caller | None = None
     ) -> None:
         super().__init__(_TAKEN)
-        self._lookup = lookup
+        self._callees = callees
         self._caller = caller or Caller()
         self._identity = f"{chart.name}@{chart.version}"
         self._chart = chart
@@ -65,7 +63,7 @@ class Lowering(Writer):
         self._agents()
         around = self._caller
         place = Place(
-            scope=Scope(self._globals()), variables={}, in_branch=around.in_branch, integrates=around.integrates
+            scope=Scope(globals_of(chart)), variables={}, in_branch=around.in_branch, integrates=around.integrates
         )
         self._announce(chart.steps, place.scope, "step {id!r} runs later", top=True)
         self._block(chart.steps, place, top=True)
@@ -73,18 +71,6 @@ class Lowering(Writer):
         return "\n".join(self._lines) + "\n"
 
     # -- names --------------------------------------------------------------------------------------------------------
-
-    def _globals(self) -> dict[str, Symbol]:
-        schema = self._chart.input
-        fields = {name: of_schema(rules) for name, rules in schema.items()} if schema else None
-        defaults = {name: rules["default"] for name, rules in schema.items() if "default" in rules}
-        given = Shape("record", fields=fields)
-        workspace = WORKSPACE if self._chart.workspace.enabled else Shape("null")
-        return {
-            "input": Symbol("input", given, defaults),
-            "workspace": Symbol("workspace", workspace),
-            "context": Symbol("context", CONTEXT),
-        }
 
     def _announce(self, steps: list[Step], scope: Scope, reason: str, *, top: bool = False) -> None:
         """Tells a scope of steps that cannot be referred to yet; also finds ids that are used twice."""
@@ -110,6 +96,10 @@ class Lowering(Writer):
             names += [f"step_{position}", f"step_{position}_result"]
         return list(dict.fromkeys(names))
 
+    def _line(self, line: int, what: str = "") -> str:
+        """The comment that leads back to the file; `origin` reads it."""
+        return f"// line {line}{f' of {comment(self._caller.file)}' if self._caller.file else ''}{what}"
+
     # -- structure ----------------------------------------------------------------------------------------------------
 
     def _agents(self) -> None:
@@ -118,7 +108,7 @@ class Lowering(Writer):
         for role in self._chart.roles.values():
             variable = self._allocate(role.id, "role")
             self._roles[role.id] = variable
-            self._emit("  ", f"// line {role.line}")
+            self._emit("  ", self._line(role.line))
             self._emit("  ", f"{variable}: Agent {{")
             fields = renamed(role.fields, self._caller.prefix)
             self.roles[str(fields["id"])] = fields
@@ -133,7 +123,7 @@ class Lowering(Writer):
         if node is not None:
             resolved = self._templates.expression(node, place.scope)
             if resolved is not None:
-                self._emit("", f"// line {node.line}: output")
+                self._emit("", self._line(node.line, ": output"))
                 self._emit("", without_parentheses(resolved.code))
         elif self._chart.steps:
             last = place.variables.get(self._chart.steps[-1].id)
@@ -152,7 +142,7 @@ class Lowering(Writer):
         return made
 
     def _step(self, step: Step, place: Place, names: list[str]) -> Variable:
-        self._emit(place.indent, f"// line {step.line}: {step.type}")
+        self._emit(place.indent, self._line(step.line, f": {step.type}"))
         if step.type in {"condition", "sequential"} and (step.on_error != "fail" or step.timeout_ms is not None):
             return self._group(step, place, names)
         if step.type == "condition":
@@ -216,38 +206,45 @@ class Lowering(Writer):
     # -- patterns that are called --------------------------------------------------------------------------------------
 
     def _pattern(self, step: Step, place: Place) -> str:
-        """The call of another pattern, behind the function that it becomes."""
-        callers = (*self._caller.callers, self._identity)
-        called = find_called(step, self._lookup, callers, self._report)
-        if called is None:
+        """The call of another pattern, or of the function that an org chart becomes."""
+        node, callers = step.pattern, (*self._caller.callers, self._identity)
+        if node is None or self._callees is None:
             return "null"
-        check_input(step, called, self._report)
-        source, chart = called.source, called.chart
-        if chart.workspace.enabled and not self._chart.workspace.enabled and step.pattern is not None:
-            message = f"the pattern {source.name} works in a workspace, and this one has none"
-            self._report.error(
-                "no-workspace", step.pattern.line, step.pattern.column, message, "Write workspace: {enabled: true}."
-            )
-        prefix = f"{self._caller.prefix}-{step.id}" if self._caller.prefix else step.id
+        around = f"{self._caller.prefix}." if self._caller.prefix else ""
+        call = Call(reference=node.raw, step=around + step.id, line=node.line, column=node.column)
+        workspace = self._chart.workspace.enabled
+        found = self._callees.for_workflow(call, callers, step.input, self._report, workspace=workspace)
+        if found is None:
+            return "null"
+        given = "{}" if step.input is None else self._templates.value(step.input, place.scope).code
+        if isinstance(found, Inlined):
+            return self._inline(step, call, found, given, place)
+        return f"call({quoted(call.reference)}, {given}, {self._calls.options(step)})"
+
+    def _inline(self, step: Step, call: Call, found: Inlined, given: str, place: Place) -> str:
+        source, chart = found.source, found.chart
         inner = Report(source.file, source.text)
-        around = Caller(prefix=prefix, callers=callers, in_branch=place.in_branch, integrates=place.integrates)
-        lowered = Lowering(chart, inner, source.text, self._lookup, around)
+        around = Caller(
+            prefix=f"{self._caller.prefix}-{step.id}" if self._caller.prefix else step.id,
+            callers=(*self._caller.callers, self._identity),
+            in_branch=place.in_branch,
+            integrates=place.integrates,
+            file=PurePath(source.file).name,
+        )
+        lowered = Lowering(chart, inner, source.text, self._callees, around)
         body = lowered.program().rstrip("\n").split("\n")
         self.roles.update(lowered.roles)
         if inner.failed:
-            refuse(step, source, inner, self._report)
+            refuse(call, source, first_error(inner), self._report)
             return "null"
         name = self._allocate(step.id, "pattern" if step.explicit else "step")
-        self._emit(
-            place.indent, f"// {comment(source.name)} {comment(source.version)}; lines inside are of its own file"
-        )
+        self._emit(place.indent, f"// {comment(source.name)} {comment(source.version)}")
         self._emit(place.indent, f"fn {name}(input) {{")
         if chart.input:
             self._emit(place.indent + "  ", f"checkInput(input, {literal(chart.input)})")
         for line in body:
             self._emit(place.indent + "  " if line else "", line)
         self._emit(place.indent, "}")
-        given = "{}" if step.input is None else self._templates.value(step.input, place.scope).code
         timeout = step.timeout_ms if step.timeout_ms is not None else chart.timeout_ms
         if timeout is None and step.on_error == "fail":
             return f"{name}({given})"
@@ -281,7 +278,7 @@ class Lowering(Writer):
 
     def _branch(self, step: Step, place: Place) -> Shape:
         if step.type in SIMPLE:
-            self._emit(place.indent, f"// line {step.line}: {step.type}")
+            self._emit(place.indent, self._line(step.line, f": {step.type}"))
             call = self._calls.write(step, place)
             self._emit(place.indent, f"() => {call.code},")
             return call.shape

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from compiler.patterns.model import OrgChart
 from compiler.patterns.references import Scope
-from compiler.patterns.shapes import Shape, Symbol
+from compiler.patterns.shapes import CONTEXT, WORKSPACE, Shape, Symbol, of_schema
 
 
 @dataclass(slots=True)
@@ -51,3 +52,17 @@ class Place:
             self.scope.symbols[name] = Symbol(variable.code, variable.shape)
             self.scope.later.pop(name, None)
             self.variables[name] = variable
+
+
+def globals_of(chart: OrgChart) -> dict[str, Symbol]:
+    """What every step of a workflow can refer to."""
+    schema = chart.input
+    fields = {name: of_schema(rules) for name, rules in schema.items()} if schema else None
+    defaults = {name: rules["default"] for name, rules in schema.items() if "default" in rules}
+    given = Shape("record", fields=fields)
+    workspace = WORKSPACE if chart.workspace.enabled else Shape("null")
+    return {
+        "input": Symbol("input", given, defaults),
+        "workspace": Symbol("workspace", workspace),
+        "context": Symbol("context", CONTEXT),
+    }

@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from msgspec.structs import replace
+
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.patterns.callees import Callees
 from compiler.patterns.digests import digest_of
 from compiler.patterns.inputs import read_schema
+from compiler.patterns.nesting import PatternSource
+from compiler.patterns.prism_calls import resolve_calls
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View, to_json
+from compiler.patterns.written_out import NotWrittenOut, written_out
 from compiler.prism import PrismError, Program, compile_program
 from compiler.prism import tree as t
 from compiler.prism.parser import parse
@@ -22,18 +28,11 @@ from schemas.patterns import CompiledPattern, WorkspaceSpec
 _KEYS = ("name", "version", "description", "input", "workspace", "metadata", "timeoutMs")
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
-_MAX_DEPTH = 40
 
 
-class _NotConstant(Exception):
-    """A value that is not written out. `pos` is where."""
-
-    def __init__(self, pos: int) -> None:
-        super().__init__("not a constant")
-        self.pos = pos
-
-
-def load_prism(text: str, filename: str, modules: Mapping[str, str], report: Report) -> CompiledPattern | None:
+def load_prism(
+    text: str, filename: str, modules: Mapping[str, str], report: Report, callees: Callees
+) -> CompiledPattern | None:
     """The pattern in a Prism file. What is wrong goes to the report."""
     names = (*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES)
     try:
@@ -53,16 +52,30 @@ def load_prism(text: str, filename: str, modules: Mapping[str, str], report: Rep
         report.error(
             "bad-name", 0, 0, f"{stem!r} cannot be a pattern's name", 'Add export const pattern = {name: "…"}.'
         )
+    pattern = CompiledPattern(format="prism", digest="", program=text, source=text, **made)
+    callers = (*callees.around, f"{pattern.name}@{pattern.version}")
+    resolve_calls(compiled, callees, callers, report, workspace=pattern.workspace.enabled)
     imported = {path: modules[path] for path in sorted(compiled.units) if path in modules}
-    return CompiledPattern(
-        format="prism",
-        digest=digest_of(text, text, imported),
-        program=text,
-        source=text,
-        roles=_roles(program, places),
+    return replace(
+        pattern,
+        digest=digest_of(text, text, imported, callees.called),
+        roles={**callees.roles, **_roles(program, places)},
         modules=imported,
-        **made,
+        called=callees.called,
     )
+
+
+def prism_header(text: str, file: str) -> PatternSource:
+    """What a Prism file says its pattern is called; its name where that cannot be read."""
+    report = Report(file, text)
+    stem = PurePosixPath(file).name.removesuffix(".prism")
+    try:
+        fields = _metadata(parse(text, file), Source(text, file), report)
+    except PrismError:
+        fields = None
+    made: dict[str, Any] = {} if fields is None else _pattern(fields, stem, report)
+    name, version = made.get("name", stem), made.get("version", "1.0.0")
+    return PatternSource(name=name, version=version, file=file, text=text)
 
 
 def _check_names(program: Program, names: tuple[str, ...], report: Report) -> None:
@@ -105,8 +118,8 @@ def _metadata(program: t.Program, places: Source, report: Report) -> Node | None
         target = statement.statement.target
         if isinstance(target, t.Bind) and target.name == "pattern":
             try:
-                return _node(statement.statement.value, places, 0)
-            except _NotConstant as error:
+                return written_out(statement.statement.value, places)
+            except NotWrittenOut as error:
                 line, column = places.locate(error.pos)
                 message = "what `pattern` says has to be written out: it is read without running the program"
                 report.error("not-constant", line, column, message, "Use literals only.")
@@ -124,48 +137,8 @@ def _roles(program: t.Program, places: Source) -> dict[str, Any]:
             made: dict[str, Any] = {"id": agent.name}
             for entry in agent.fields:
                 try:
-                    made[entry.key] = to_json(_node(entry.value, places, 0))
-                except _NotConstant:
+                    made[entry.key] = to_json(written_out(entry.value, places))
+                except NotWrittenOut:
                     continue
             roles[str(made["id"])] = made
     return roles
-
-
-def _node(value: Any, places: Source, depth: int) -> Node:
-    line, column = places.locate(value.pos)
-    if depth > _MAX_DEPTH:
-        raise _NotConstant(value.pos)
-    match value:
-        case t.String():
-            return Node(kind="text", value=value.value, raw=value.value, line=line, column=column)
-        case t.Number():
-            number = int(value.value) if value.value == int(value.value) else value.value
-            return Node(kind="number", value=number, raw=str(number), line=line, column=column)
-        case t.Unary(op="-", operand=t.Number(value=float() as number)):
-            whole = -int(number) if number == int(number) else -number
-            return Node(kind="number", value=whole, raw=str(whole), line=line, column=column)
-        case t.Constant(value=None):
-            return Node(kind="null", value=None, line=line, column=column)
-        case t.Constant():
-            raw = "true" if value.value else "false"
-            return Node(kind="boolean", value=value.value, raw=raw, line=line, column=column)
-        case t.Array():
-            if any(item is None for item in value.items):
-                raise _NotConstant(value.pos)
-            items = [_node(item, places, depth + 1) for item in value.items]
-            return Node(kind="list", value=items, line=line, column=column)
-        case t.Object():
-            return Node(kind="map", value=_pairs(value, places, depth), line=line, column=column)
-        case _:
-            raise _NotConstant(value.pos)
-
-
-def _pairs(value: t.Object, places: Source, depth: int) -> list[tuple[Node, Node]]:
-    pairs: list[tuple[Node, Node]] = []
-    for entry in value.entries:
-        if not isinstance(entry, t.Entry) or entry.shorthand:
-            raise _NotConstant(entry.pos)
-        line, column = places.locate(entry.pos)
-        key = Node(kind="text", value=entry.key, raw=entry.key, line=line, column=column)
-        pairs.append((key, _node(entry.value, places, depth + 1)))
-    return pairs

@@ -130,6 +130,10 @@ class CallChecker:
                 options = " or ".join(wanted.split("|"))
                 message = f"{name}() takes {_a(options)} as its argument {number}, not {_a(kind)}"
                 self.findings.error("wrong_arguments", message, arg.pos)
+        if signature.written_out and not isinstance(node.args[0], t.String):
+            message = f"{name}() takes a text that is written out as its argument 1"
+            hint = "what a program calls is found when it is compiled"
+            self.findings.error("not_written_out", message, node.args[0].pos, hint)
         if signature.options is not None and len(node.args) > len(signature.kinds):
             self._options(node.args[-1], name, signature.options)
 

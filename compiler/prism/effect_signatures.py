@@ -29,13 +29,14 @@ _VERIFY = {**_STEP, "gate": "boolean", "combine": "min|weighted|product", "of": 
 class Signature:
     """One effect. `kinds` are the kinds of its arguments ("" is any, "a|b" one of these).
 
-    `needed` is how many there must be; `options` are the keys of the object that may follow the arguments, and what
-    each takes: a value with bars lists the texts it may be.
+    `needed` is how many there must be, `written_out` asks for a text as the first; `options` are the keys of the object
+    that may follow the arguments, and what each takes: a value with bars lists the texts it may be.
     """
 
     kinds: tuple[str, ...] = ()
     needed: int = 0
     options: Mapping[str, str] | None = field(default=None)
+    written_out: bool = False
 
     @property
     def most(self) -> int:
@@ -54,6 +55,7 @@ EFFECTS: Mapping[str, Signature] = {
     "aggregate": Signature((ANY,), 1, _AGGREGATE),
     "integrate": Signature((), 0, _STEP),
     "select": Signature(("object",), 1, _SELECT),
+    "call": Signature(("string", ANY), 1, _STEP, written_out=True),
     "ask": Signature(("string",), 1, _ASK),
     "sleep": Signature(("number",), 1),
     "wait": Signature(("string",), 1, _STEP),

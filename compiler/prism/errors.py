@@ -15,7 +15,10 @@ Raised and Stop travel inside the generated code only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from compiler.prism.program import Unit
 
 Kind = Literal["LexError", "ParseError", "CheckError", "RuntimeError", "ModuleError", "LimitError"]
 
@@ -86,10 +89,11 @@ class Diagnostic:
 class Raised(Exception):
     """A failure inside a running program that its `catch` may bind. `value` is what `catch (e)` binds.
 
-    `module` is the module that was being loaded when nobody caught it.
+    `module` is the module that was being loaded when nobody caught it, `place` where it came from in a called program.
     """
 
     module = ""
+    place: tuple[Unit, int] | None = None
 
     def __init__(self, message: str, *, code: str = "runtime", hint: str = "", value: Any = None) -> None:
         super().__init__(message)
@@ -120,7 +124,9 @@ class Stop(BaseException):
 
 
 class LimitHit(Stop):
-    """A counter ran out."""
+    """A counter ran out; `place` is where, in a called program."""
+
+    place: tuple[Unit, int] | None = None
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)

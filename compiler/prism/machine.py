@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from greenlet import getcurrent, greenlet
 
 from compiler.prism.branches import STRATEGIES, BranchResult, Group, Strategy, Task
+from compiler.prism.called import run_called
 from compiler.prism.errors import EffectFailed, Killed, LimitHit, PrismError, Raised, Stop
 from compiler.prism.runtime import Runtime, wrap_failure
 
@@ -179,6 +180,11 @@ class Machine:
         self._switch_out(task)
         task.children = None
         return group.outcome()
+
+    def call_program(self, program: Program, inputs: Mapping[str, Any], host: Mapping[str, Callable[..., Any]]) -> Any:
+        """Run another program as a part of this one, with inputs and host functions of its own; gives its value."""
+        self._task()
+        return run_called(self._runtime, program, inputs, host)
 
     def greenlets(self) -> list[Any]:
         """The frames of the branches that wait, for the memory census."""

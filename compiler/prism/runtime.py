@@ -26,8 +26,8 @@ ITEM = 64
 class Runtime:
     """The state of one run."""
 
-    __slots__ = ("_base", "_chunk", "_exports", "_functions", "_limit", "_print", "_slice", "deepest", "depth",
-                 "globals", "left", "machine", "memory", "memory_limit", "program")  # fmt: skip
+    __slots__ = ("_base", "_chunk", "_exports", "_functions", "_limit", "_print", "_slice", "called", "deepest",
+                 "depth", "globals", "left", "machine", "memory", "memory_limit", "program")  # fmt: skip
 
     def __init__(
         self, machine: Machine | None, program: Program, slice_steps: int | None, on_print: Callable[[str], None] | None
@@ -48,6 +48,8 @@ class Runtime:
         self._base = 0
         self._chunk = min(slice_steps or limits.steps, limits.steps)
         self.left = self._chunk
+        self.called: list[Runtime] = []
+        """The programs that are being called."""
 
     def bind(self, inputs: Mapping[str, Any], host: Mapping[str, Callable[..., Any]]) -> None:
         """Give the program its globals."""
@@ -116,7 +118,7 @@ class Runtime:
         """Count memory about to be used, in estimated bytes; filling half a KiB costs a step."""
         self.memory -= size
         if self.memory < 0:
-            self._census(size)
+            self.measure(size)
         self.left -= size >> 9
         if self.left < 0:
             self.tick()
@@ -126,10 +128,13 @@ class Runtime:
         size = len(left) + len(right)
         self.charge(size + 48 if left.isascii() and right.isascii() else size * 4 + 48)
 
-    def _census(self, size: int) -> None:
+    def measure(self, size: int) -> None:
+        """The estimate is used up: what is still reachable, and `size` bytes more, have to fit the limit."""
         if size <= self.memory_limit:
             frames = self.machine.greenlets() if self.machine is not None else []
-            held, looks = live_size(frames, [*self.globals.values(), *self._exports.values()], self.memory_limit)
+            held, looks = live_size(
+                frames, [root for one in (self, *self.called) for root in one.roots()], self.memory_limit
+            )
             size += held
             self.left -= looks * 3
         if size > self.memory_limit:
@@ -137,6 +142,10 @@ class Runtime:
             message = f"The values of the program take more than {mib} MiB"
             raise LimitHit("memory_exceeded", message, "is there a text or an array that keeps growing?")
         self.memory = max(self.memory_limit - size, self.memory_limit // 4)
+
+    def roots(self) -> list[Any]:
+        """What the program holds beside the variables of its frames."""
+        return [*self.globals.values(), *self._exports.values()]
 
     def print(self, text: str) -> None:
         """A line the program prints."""
@@ -256,6 +265,8 @@ def wrap_failure(failure: BaseException, program: Program) -> PrismError:
     if isinstance(failure, PrismError):
         return failure
     unit, offset = program.place(failure.__traceback__)
+    if isinstance(failure, Raised | LimitHit) and failure.place is not None:
+        unit, offset = failure.place
     if isinstance(failure, LimitHit):
         return unit.source.error("LimitError", failure.message, offset, code=failure.code, hint=failure.hint)
     if isinstance(failure, RecursionError | MemoryError):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from compiler.orchestration.origin import step_at
+from compiler.orchestration.origin import place_of
 from compiler.prism import EffectFailed, PrismError
 from schemas.base import Failure
 from schemas.effects import (
@@ -200,10 +200,7 @@ def failure_of(error: Any, pattern: CompiledPattern) -> Failure:
         case EffectFailed():
             return Failure(code=error.code, message=error.message)
         case PrismError():
-            line = f":{error.line}:{error.column}" if error.line else ""
             code = {"LimitError": "limit_exceeded"}.get(error.kind, error.code or "program_error")
-            place = f"{error.file or 'program'}{line}"
-            step = step_at(pattern.program, error.line) if pattern.format != "prism" else ""
-            return Failure(code=code, message=error.message, where=f"{step} ({place})" if step else place)
+            return Failure(code=code, message=error.message, where=place_of(pattern, error))
         case _:
             return Failure(code="program_error", message=str(error))

@@ -117,10 +117,11 @@ class World:
             pattern_format=pattern.format,
             pattern_digest=pattern.digest,
             program=pattern.program,
-            program_digest=digest([pattern.program, pattern.modules]),
+            program_digest=digest([pattern.program, pattern.modules, *([pattern.called] if pattern.called else [])]),
             input=setting.input,
             pattern_source=pattern.source if pattern.source != pattern.program else "",
             modules=pattern.modules,
+            called=pattern.called,
             workspace=msgspec.to_builtins(pattern.workspace) if self.workspace else None,
             roles=pattern.roles,
         )

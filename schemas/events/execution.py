@@ -7,6 +7,7 @@ from typing import ClassVar
 from schemas.base import Failure, Json, Problem, Score, Usage
 from schemas.commands import Repository, RequestOptions
 from schemas.events.base import ConfidenceSource, Event
+from schemas.patterns import CalledPattern
 
 
 class ExecutionAccepted(Event, frozen=True, kw_only=True):
@@ -53,6 +54,7 @@ class ExecutionStarted(Event, frozen=True, kw_only=True):
     input: dict[str, Json] = {}
     pattern_source: str = ""
     modules: dict[str, str] = {}
+    called: dict[str, CalledPattern] = {}
     workspace: dict[str, Json] | None = None
     roles: dict[str, Json] = {}
     limits: dict[str, int] = {}

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from compiler.orchestration import open_machine, result_of
-from compiler.orchestration.origin import step_at
+from compiler.orchestration.origin import place_of
 from compiler.orchestration.questions import Questions
 from compiler.prism import EffectFailed, Machine, PrismError, Step
 from schemas.base import Failure
@@ -389,10 +389,7 @@ def _failure(error: Any, pattern: CompiledPattern) -> Failure:
         case EffectFailed():
             return Failure(code=error.code, message=error.message)
         case PrismError():
-            line = f":{error.line}:{error.column}" if error.line else ""
             code = {"LimitError": "limit_exceeded"}.get(error.kind, error.code or "program_error")
-            place = f"{error.file or 'program'}{line}"
-            step = step_at(pattern.program, error.line) if pattern.format != "prism" else ""
-            return Failure(code=code, message=error.message, where=f"{step} ({place})" if step else place)
+            return Failure(code=code, message=error.message, where=place_of(pattern, error))
         case _:
             return Failure(code="program_error", message=str(error))
