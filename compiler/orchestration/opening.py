@@ -14,7 +14,7 @@ from compiler.prism import Machine, Program, Step, compile_program
 from schemas.events import ConfidenceSource
 from schemas.patterns import CalledPattern, CompiledPattern
 
-PROGRAM_GLOBALS: tuple[str, ...] = ("input", "workspace", "context")
+PROGRAM_GLOBALS: tuple[str, ...] = ("input", "workspace", "execution")
 """What every program is given: the request's input, the workspace or null, and who is running."""
 
 HOST_FUNCTION_NAMES: tuple[str, ...] = tuple(HOST_FUNCTIONS)
@@ -34,7 +34,7 @@ def program_inputs(
     return {
         "input": prism_value(input),
         "workspace": prism_value(workspace),
-        "context": prism_value(context),
+        "execution": prism_value(context),
     }
 
 

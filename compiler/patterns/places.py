@@ -64,5 +64,5 @@ def globals_of(chart: OrgChart) -> dict[str, Symbol]:
     return {
         "input": Symbol("input", given, defaults),
         "workspace": Symbol("workspace", workspace),
-        "context": Symbol("context", CONTEXT),
+        "context": Symbol("execution", CONTEXT),
     }

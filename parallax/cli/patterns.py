@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+import msgspec
 
 from compiler.patterns import PatternResult, load_pattern
 from compiler.patterns.diagrams import mermaid
@@ -146,7 +147,8 @@ def compile_pattern(file: str, to: str, directory: Path | None, as_json: bool) -
     """Write what a pattern compiles to. FILE may also be the name of a pattern."""
     pattern = _find(file, directory, strict=True)
     if as_json or to == "json":
-        emit_json({**_summary(pattern), "program": pattern.program, "modules": pattern.modules})
+        called = {name: msgspec.to_builtins(one) for name, one in pattern.called.items()}
+        emit_json({**_summary(pattern), "program": pattern.program, "modules": pattern.modules, "called": called})
     else:
         sys.stdout.write(pattern.program if to == "prism" else mermaid(pattern))
     return 0

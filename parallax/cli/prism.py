@@ -78,7 +78,7 @@ def run_program(file: Path, inputs: tuple[str, ...], legacy: bool, as_json: bool
 
 def _value_of(program: Program, given: dict[str, Any], on_print: Callable[[str], None]) -> Any:
     """Run to the end. Raises PrismError, also when the program asks for an effect."""
-    inputs = {"input": given, "workspace": None, "context": {}}
+    inputs = {"input": given, "workspace": None, "execution": {}}
     machine = Machine(program, inputs, {name: _asks(name) for name in _EFFECTS}, slice_steps=None, on_print=on_print)
     step = machine.start()
     if step.error is not None:

@@ -408,3 +408,14 @@ def test_a_verify_step_takes_every_kind_of_evidence() -> None:
     bad = live(steps, dev=["made"], boss=[{"verdict": "revise", "critique": "thin"}])
     assert bad.error is not None
     assert (bad.error.code, "thin" in bad.error.message) == ("verification_failed", True)
+
+
+def test_a_workflow_knows_its_execution() -> None:
+    """`context` in a file is `execution` in programs, where `context` is a reserved word."""
+    text = (
+        "name: x\nstructure: {name: s, roles: {a: {capabilities: [b]}}}\nworkflow:\n  name: w\n"
+        '  steps: [{type: assign, role: a, task: "in ${context.executionId} of ${context.pattern}"}]\n'
+    )
+    result = load_pattern(text, filename="x.yaml")
+    assert result.pattern is not None, result.diagnostics
+    assert [task.text for task in run(result.pattern).tasks] == ["in e1 of x"]
