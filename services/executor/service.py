@@ -35,6 +35,7 @@ from services.executor import machine
 from services.executor.claims import Claims
 from services.executor.delays import Delays
 from services.executor.fleet import Fleet
+from services.executor.histories import Histories
 from services.executor.life import Life
 from services.executor.machine import Faulted
 from services.executor.picture import watch_registry
@@ -69,6 +70,7 @@ class Executor(Service):
         self.placing_s = settings.agent_timeout_ms / 1000
         self.slots = asyncio.Semaphore(settings.max_concurrency)
         self.views = Views(bus)
+        self.histories = Histories(bus)
         self.claims = Claims(bus)
         self.sessions = Sessions(bus, self.views, settings.max_concurrency)
         self.fleet = Fleet(self._agent_gone, self._agent_came)
@@ -163,9 +165,8 @@ class Executor(Service):
     async def _catch_up(self, life: Life, request: TaskRequested) -> None:
         """Brings a task that was delivered before to where the log says it stands."""
         await self.views.get(request.execution_id, asyncio.get_running_loop().time())
-        async for record in self.bus.read(request.execution_id):
-            if getattr(record.data, "task_id", "") == request.task_id:
-                life.hear(record)
+        for record in await self.histories.of_task(request.execution_id, request.task_id):
+            life.hear(record)
         if life.state.phase == "ended" and self.sessions.exclusive(request):
             session = life.state.session
             if session:
