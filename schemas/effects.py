@@ -112,7 +112,17 @@ class Call(Effect, frozen=True, kw_only=True, tag="call"):
     input: dict[str, Json] = {}
 
 
-AnyEffect = Task | Verify | Integrate | Ask | Select | Sleep | Wait | Now | Random | Log | Call
+class Http(Effect, frozen=True, kw_only=True, tag="http"):
+    """Ask a server over HTTP. Answered with `HttpAnswer`; fails where there is no answer."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = {}
+    body: Json = None
+    timeout_ms: Millis = 30_000
+
+
+AnyEffect = Task | Verify | Integrate | Ask | Select | Sleep | Wait | Now | Random | Log | Call | Http
 
 
 class TaskOutcome(Model, frozen=True, kw_only=True):
@@ -167,3 +177,11 @@ class Signalled(Model, frozen=True, kw_only=True):
 
     received: bool
     data: Json = None
+
+
+class HttpAnswer(Model, frozen=True, kw_only=True):
+    """What a server said."""
+
+    status: int
+    headers: dict[str, str] = {}
+    body: Json = None

@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent_timeout_ms: int = 30_000
     agent_retries: int = 2
     max_concurrency: int = 10
+    http_allow: tuple[str, ...] = ()
     cb_failure_threshold: int = 5
     cb_reset_timeout_ms: int = 30_000
     rate_limit_max: int = 100
@@ -135,6 +136,15 @@ def _endpoints(value: str) -> tuple[str, ...]:
     if not parts:
         raise ValueError
     return tuple(one(part if "://" in part else f"http://{part}").rstrip("/") for part in parts)
+
+
+def _hosts(value: str) -> tuple[str, ...]:
+    parts = [part.strip().lower() for part in value.split(",") if part.strip()]
+    for part in parts:
+        if part != "*" and (urlsplit(f"//{part}").netloc != part or "@" in part or "*" in part):
+            raise ValueError
+        _ = urlsplit(f"//{part}").port  # raises ValueError when it is no port
+    return tuple(parts)
 
 
 def _switch(value: str) -> bool:
@@ -250,6 +260,12 @@ FIELDS: dict[str, Field] = {
     ),
     "PARALLAX_MAX_CONCURRENCY": Field(
         "max_concurrency", _FROM_ONE, _whole(1), "How many tasks one execution may have at once."
+    ),
+    "PARALLAX_HTTP_ALLOW": Field(
+        "http_allow",
+        "hosts, each alone or with a port, separated by commas, or *",
+        _hosts,
+        "The hosts that programs may ask over HTTP; none, unless this names them. `*` is every host but this machine.",
     ),
     "PARALLAX_CB_FAILURE_THRESHOLD": Field(
         "cb_failure_threshold", _FROM_ONE, _whole(1), "How many failures in a row open an agent's circuit breaker."

@@ -17,23 +17,27 @@ from compiler.orchestration.aggregates import aggregate
 from compiler.orchestration.calling import Callees, call_name
 from compiler.orchestration.evidence import Evidence, critique_of, gather
 from compiler.orchestration.evidence import verify as run_oracles
+from compiler.orchestration.http_requests import read_request
 from compiler.orchestration.roles import Role, read_oracles
 from compiler.orchestration.tasks import accomplish, record
 from compiler.orchestration.team import Assignment, Options, Team, read_options, read_text
 from compiler.orchestration.values import (
     Value,
     bare,
+    listed,
     plain,
     prism_value,
     readable,
     replaced,
     whole,
     with_confidence,
+    without,
 )
 from compiler.prism import EffectFailed
 from schemas.effects import (
     Answered,
     Ask,
+    HttpAnswer,
     Log,
     Now,
     Random,
@@ -104,10 +108,10 @@ class HostLibrary:
 
     def review(self, machine: Machine, reviewer: Value, subject: Value, options: Value = None) -> Value:
         """Asks a role for a verdict; on `revise` the reviewed work is done again."""
-        of, rest = _without(options, "of")
+        of, rest = without(options, "of")
         given = self._team.options(rest, "review", _REVIEW)
         role = self._team.role(reviewer, "review")
-        works = _listed(subject if of is None else of)
+        works = listed(subject if of is None else of)
 
         def failed(error: EffectFailed) -> Value:
             record = reviews.failed_review(error, role.id)
@@ -126,13 +130,13 @@ class HostLibrary:
 
     def verify(self, machine: Machine, oracles: Value, options: Value = None) -> Value:
         """Gathers evidence about the work of the tasks in `of`; a gate unless the options say otherwise."""
-        of, rest = _without(options, "of")
+        of, rest = without(options, "of")
         given = self._team.options(rest, "verify", _STEP | {"gate", "combine"})
         try:
             wanted, combine = read_oracles({"oracles": plain(oracles), "combine": given.combine})
         except (ValueError, TypeError, msgspec.ValidationError) as error:
             raise EffectFailed("invalid_argument", f"verify: {error}") from error
-        wanted, tasks = self._team.oracles(wanted), reviews.tasks_in(_listed(of))
+        wanted, tasks = self._team.oracles(wanted), reviews.tasks_in(listed(of))
         if not wanted or not tasks:
             raise EffectFailed("invalid_argument", "verify: oracles, and `of` with the work of a task")
 
@@ -184,7 +188,7 @@ class HostLibrary:
         """One result out of several."""
         del machine
         given = self._team.options(options, "aggregate", _STEP | {"method", "weights"})
-        return flow.guarded(given, lambda: aggregate(_listed(sources), given.method, given.weights))
+        return flow.guarded(given, lambda: aggregate(listed(sources), given.method, given.weights))
 
     def integrate(self, machine: Machine, options: Value = None) -> Value:
         """Integrates what the running branch has committed so far, so that its next step sees it."""
@@ -234,6 +238,11 @@ class HostLibrary:
     def sleep(self, machine: Machine, ms: Value) -> Value:
         """Waits for so many milliseconds."""
         machine.perform(Sleep(ms=_millis(ms, "sleep")))
+
+    def http(self, machine: Machine, request: Value) -> Value:
+        """Asks a server; gives `{status, headers, body}`."""
+        answer: HttpAnswer = machine.perform(read_request(request))
+        return prism_value({"status": answer.status, "headers": answer.headers, "body": answer.body})
 
     def wait(self, machine: Machine, signal: Value, options: Value = None) -> Value:
         """Waits for a signal; gives `{received, data}`."""
@@ -340,6 +349,7 @@ HOST_FUNCTIONS: Mapping[str, str] = {
     "select": "select",
     "call": "call",
     "ask": "ask",
+    "http": "http",
     "sleep": "sleep",
     "wait": "wait",
     "now": "now",
@@ -374,19 +384,6 @@ def _rules(value: Value, kind: type[_R], function: str) -> _R:
         return msgspec.convert(plain(value), kind)
     except msgspec.ValidationError as error:
         raise EffectFailed("invalid_argument", f"{function}: {error}") from error
-
-
-def _listed(value: Value) -> list[Value]:
-    entries = bare(value)
-    return list(cast("list[Value]", entries)) if isinstance(entries, list) else [] if entries is None else [value]
-
-
-def _without(options: Value, key: str) -> tuple[Value, Value]:
-    fields = bare(options)
-    if not isinstance(fields, dict):
-        return None, fields
-    rest = dict(cast("dict[str, Value]", fields))
-    return rest.pop(key, None), rest
 
 
 def _millis(value: Value, function: str) -> int:

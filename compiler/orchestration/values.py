@@ -136,3 +136,18 @@ def replaced(array: Value, path: list[int], value: Value) -> Value:
     items = list(cast("list[Value]", bare(array)))
     items[path[0]] = replaced(items[path[0]], path[1:], value)
     return with_confidence(items, confidence_of(array))
+
+
+def listed(value: Value) -> list[Value]:
+    """The elements of an array; of anything else but null, that itself."""
+    entries = bare(value)
+    return list(cast("list[Value]", entries)) if isinstance(entries, list) else [] if entries is None else [value]
+
+
+def without(options: Value, key: str) -> tuple[Value, Value]:
+    """One option, and the other ones."""
+    fields = bare(options)
+    if not isinstance(fields, dict):
+        return None, fields
+    rest = dict(cast("dict[str, Value]", fields))
+    return rest.pop(key, None), rest

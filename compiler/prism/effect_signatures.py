@@ -24,6 +24,8 @@ _SELECT = {**_STEP, "criteria": "availability|expertise|round_robin|best", "topi
 _AGGREGATE = {**_STEP, "method": "string", "weights": "object", "strategy": "average|min|max|product", "combine": ANY}
 _VERIFY = {**_STEP, "gate": "boolean", "combine": "min|weighted|product", "of": ANY}
 
+_HTTP = {"method": "string", "url": "string", "headers": "object", "body": ANY, "timeoutMs": "number"}
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -57,6 +59,7 @@ EFFECTS: Mapping[str, Signature] = {
     "select": Signature(("object",), 1, _SELECT),
     "call": Signature(("string", ANY), 1, _STEP, written_out=True),
     "ask": Signature(("string",), 1, _ASK),
+    "http": Signature((), 1, _HTTP),
     "sleep": Signature(("number",), 1),
     "wait": Signature(("string",), 1, _STEP),
     "now": Signature(),

@@ -29,6 +29,7 @@ from schemas.events import (
     Event,
     ExecutionCompleted,
     ExecutionFailed,
+    HttpCompleted,
     QuestionAnswered,
     QuestionAsked,
     SignalReceived,
@@ -121,7 +122,7 @@ class Execution:
                 self._task_ended(fact)
             case QuestionAsked():
                 self._perform(self._questions.asked(fact))
-            case VerificationCompleted() | TimerFired() | WorkspaceConflicted():
+            case VerificationCompleted() | HttpCompleted() | TimerFired() | WorkspaceConflicted():
                 self._resume(fact.effect, fact)
             case WorkspaceIntegrated():
                 self._commit = fact.commit

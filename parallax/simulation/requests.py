@@ -17,6 +17,8 @@ from schemas.effects import (
     Answered,
     AnyEffect,
     Ask,
+    Http,
+    HttpAnswer,
     Integrate,
     Integration,
     Log,
@@ -34,6 +36,8 @@ from schemas.effects import (
 )
 from schemas.events import (
     Event,
+    HttpCompleted,
+    HttpRequested,
     QuestionAnswered,
     QuestionAsked,
     SignalReceived,
@@ -60,6 +64,7 @@ _ANSWERS: dict[type[Event], type[Event]] = {
     TaskCompleted: TaskRequested,
     TaskFailed: TaskRequested,
     VerificationCompleted: VerificationRequested,
+    HttpCompleted: HttpRequested,
     WorkspaceIntegrated: WorkspaceIntegrationRequested,
     WorkspaceConflicted: WorkspaceIntegrationRequested,
     TimerFired: TimerSet,
@@ -114,6 +119,15 @@ def requested(
             )
         case Integrate():
             return WorkspaceIntegrationRequested(**common, commits=request.commits, step=request.step)
+        case Http():
+            return HttpRequested(
+                **common,
+                method=request.method,
+                url=request.url,
+                headers=request.headers,
+                body=request.body,
+                timeout_ms=request.timeout_ms,
+            )
         case Sleep():
             return TimerSet(**common, due_at=now_ms + request.ms)
         case Wait():
@@ -172,6 +186,9 @@ def answer(fact: Event, asked: Event) -> Any:
             return Verification(
                 verification_id=fact.verification_id, score=fact.score, passed=fact.passed, oracles=fact.oracles
             )
+        case HttpCompleted(error=error):
+            said = HttpAnswer(status=fact.status, headers=fact.headers, body=fact.body)
+            return said if error is None else EffectFailed(error.code, error.message)
         case WorkspaceIntegrated():
             return Integration(commit=fact.commit, files=fact.files)
         case WorkspaceConflicted():

@@ -26,6 +26,8 @@ from schemas.events import (
     Event,
     ExecutionAccepted,
     ExecutionStarted,
+    HttpCompleted,
+    HttpRequested,
     QuestionAnswered,
     QuestionAsked,
     SignalReceived,
@@ -43,6 +45,9 @@ from schemas.events import (
 from shared.ids import digest, task_id
 
 WITHDRAWN = "no longer needed"
+
+_ANSWER_MS = 200
+"""So long a server takes to answer a request of a program: 200, and nothing in it."""
 
 
 class World:
@@ -167,6 +172,9 @@ class World:
                 draws = self.draws("verify", path)
                 ms, found = checked(self.setting.cast, self.works, request, event, draws, workspace=self.workspace)
                 self._alarm(path, ms, found)
+            case HttpRequested():
+                answered = HttpCompleted(execution_id=self.execution_id, effect=path, status=200)
+                self._alarm(path, min(_ANSWER_MS, event.timeout_ms), answered)
             case WorkspaceIntegrationRequested() if isinstance(request, Integrate):
                 self._alarm(path, self._git_ms(path), self._merged(path, request))
             case TimerSet(due_at=int(due)):

@@ -26,6 +26,7 @@ from schemas.events.execution import (
     ExecutionResumed,
     ExecutionStarted,
 )
+from schemas.events.http import HttpCompleted, HttpRequested
 from schemas.events.tasks import (
     TaskCancelled,
     TaskCancelRequested,
@@ -77,6 +78,8 @@ __all__ = [
     "ExecutionRejected",
     "ExecutionResumed",
     "ExecutionStarted",
+    "HttpCompleted",
+    "HttpRequested",
     "QuestionAnswered",
     "QuestionAsked",
     "SignalReceived",

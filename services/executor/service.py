@@ -1,11 +1,11 @@
 """The executor.
 
-Hears: `task.requested` and `verification.requested` (work, from the log); what becomes of agents, worktrees, questions
-and executions (following, from the log); the registry's keys in etcd (a watch); the answers of agents, at an inbox of
-its own.
+Hears: `task.requested`, `verification.requested` and `http.requested` (work, from the log); what becomes of agents,
+worktrees, questions and executions (following, from the log); the registry's keys in etcd (a watch); the answers of
+agents, at an inbox of its own.
 
 Says: `task.waiting|started|retrying|completed|failed|cancelled|finished`, `agent.spawn_requested`,
-`workspace.prepare_requested`, `question.asked`, `verification.completed`; offers and controls to
+`workspace.prepare_requested`, `question.asked`, `verification.completed`, `http.completed`; offers and controls to
 `parallax.agents.<id>.task` and `.control`; `parallax.runtimes.local.verify`.
 
 Owns: nothing that is not in the log, but for the claims of tasks to sessions, in a key-value bucket. Any number of
@@ -36,6 +36,7 @@ from services.executor.claims import Claims
 from services.executor.delays import Delays
 from services.executor.fleet import Fleet
 from services.executor.histories import Histories
+from services.executor.http_calls import HttpCalls
 from services.executor.life import Life
 from services.executor.machine import Faulted
 from services.executor.picture import watch_registry
@@ -81,6 +82,7 @@ class Executor(Service):
             silence_s=settings.agent_timeout_ms / 1000,
             paused=self.views.paused.__contains__,
         )
+        self.http = HttpCalls(bus, settings.http_allow)
         self.verifier = Verifier(bus, self.sessions, self.placing_s)
         self._lives: dict[str, Life] = {}
         self._resumed: dict[str, asyncio.Event] = {}
@@ -113,11 +115,21 @@ class Executor(Service):
             concurrency=64,
             parked=self.verifier.parked,
         )
+        self._requests = await self.bus.work(
+            durable="executor-http",
+            stream="events",
+            filters=[subjects.event("*", "http", "requested")],
+            handler=self.http.call,
+            concurrency=64,
+            ack_wait_s=_ACK_WAIT_S,
+            parked=self.http.parked,
+        )
 
     async def stop(self) -> None:
         """Takes no more. Turns that run go on, and are taken over by the next executor."""
         await self._tasks.stop(grace_s=0.5)
         await self._verifications.stop(grace_s=0.5)
+        await self._requests.stop(grace_s=0.5)
 
     def jitter(self) -> float:
         """A number in [0, 1)."""

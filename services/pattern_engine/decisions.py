@@ -16,6 +16,8 @@ from schemas.effects import (
     Answered,
     AnyEffect,
     Ask,
+    Http,
+    HttpAnswer,
     Integrate,
     Integration,
     Log,
@@ -33,6 +35,8 @@ from schemas.effects import (
 )
 from schemas.events import (
     Event,
+    HttpCompleted,
+    HttpRequested,
     QuestionAnswered,
     QuestionAsked,
     SignalReceived,
@@ -57,6 +61,7 @@ FACTS: tuple[str, ...] = (
     "task.completed",
     "task.failed",
     "verification.completed",
+    "http.completed",
     "workspace.ready",
     "workspace.failed",
     "workspace.integrated",
@@ -77,6 +82,7 @@ _ANSWERS: dict[type[Event], type[Event]] = {
     TaskCompleted: TaskRequested,
     TaskFailed: TaskRequested,
     VerificationCompleted: VerificationRequested,
+    HttpCompleted: HttpRequested,
     WorkspaceIntegrated: WorkspaceIntegrationRequested,
     WorkspaceConflicted: WorkspaceIntegrationRequested,
     TimerFired: TimerSet,
@@ -143,6 +149,8 @@ def decide(execution_id: str, path: str, request: AnyEffect, *, workspace: bool,
             return WorkspaceIntegrationRequested(
                 execution_id=execution_id, effect=path, digest=signature, commits=request.commits, step=request.step
             )
+        case Http():
+            return _http_requested(execution_id, path, request, signature)
         case Sleep():
             return TimerSet(execution_id=execution_id, effect=path, digest=signature, due_at=now_ms + request.ms)
         case Wait():
@@ -165,6 +173,19 @@ def decide(execution_id: str, path: str, request: AnyEffect, *, workspace: bool,
             )
         case _:
             raise TypeError(f"the effect {type(request).__name__} has no event of its own")
+
+
+def _http_requested(execution_id: str, path: str, request: Http, signature: str) -> HttpRequested:
+    return HttpRequested(
+        execution_id=execution_id,
+        effect=path,
+        digest=signature,
+        method=request.method,
+        url=request.url,
+        headers=request.headers,
+        body=request.body,
+        timeout_ms=request.timeout_ms,
+    )
 
 
 def withdraw(execution_id: str, path: str, asked: Event, reason: str) -> Event | None:
@@ -207,6 +228,9 @@ def answer(fact: Event, asked: Event) -> Any:
             return Verification(
                 verification_id=fact.verification_id, score=fact.score, passed=fact.passed, oracles=fact.oracles
             )
+        case HttpCompleted(error=error):
+            said = HttpAnswer(status=fact.status, headers=fact.headers, body=fact.body)
+            return said if error is None else EffectFailed(error.code, error.message)
         case WorkspaceIntegrated():
             return Integration(commit=fact.commit, files=fact.files)
         case WorkspaceConflicted():

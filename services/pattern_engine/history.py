@@ -20,6 +20,7 @@ from schemas.events import (
     ExecutionPaused,
     ExecutionResumed,
     ExecutionStarted,
+    HttpRequested,
     QuestionAnswered,
     QuestionAsked,
     TaskCancelRequested,
@@ -36,6 +37,7 @@ from shared.bus import Recorded
 
 _DECISIONS = (
     EffectRecorded,
+    HttpRequested,
     TaskCancelRequested,
     TaskRequested,
     TimerSet,

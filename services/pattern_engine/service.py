@@ -5,7 +5,7 @@ move programs on and all of `execution.*` (following, from the log); `parallax.e
 and `parallax.engines.<id>.command`, which they hand on; `parallax.queries.replay`.
 
 Says: `execution.*`, `effect.recorded`, `timer.*`, `signal.received`, `question.asked|answered`, and every request that
-a program makes of the world: `task.requested`, `task.cancel_requested`, `verification.requested`,
+a program makes of the world: `task.requested`, `task.cancel_requested`, `verification.requested`, `http.requested`,
 `workspace.requested|integration_requested|finalize_requested`. All of it fenced.
 
 Owns: the executions it has accepted or claimed, for as long as it lives. Nothing that it holds is kept anywhere but in

@@ -46,3 +46,18 @@ async def test_a_simulated_run_with_calls_replays_in_the_engine(tmp_path: Path) 
         outcome = played(pattern)
         assert outcome.status == "completed"
         assert types(outcome).count("task.completed") == 6
+
+
+async def test_requests_over_http_are_simulated(tmp_path: Path) -> None:
+    """A server answers 200 and nothing, after a while; the engine hears it the same way."""
+    text = """
+export const pattern = {name: "asks", workspace: {enabled: false}}
+const first = http({url: "https://x.example"})
+const won = parallel([() => http({url: "https://x.example", timeoutMs: 50}), () => sleep(100)], {strategy: "race"})
+[first.status, first.body, won[0].status]
+"""
+    (tmp_path / "asks.prism").write_text(text, "utf-8")
+    outcome = played(find_pattern("asks", tmp_path))
+    assert await difference(outcome) is None
+    assert outcome.status == "completed"
+    assert types(outcome).count("http.completed") == 2

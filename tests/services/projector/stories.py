@@ -18,6 +18,8 @@ from schemas.events import (
     ExecutionPaused,
     ExecutionResumed,
     ExecutionStarted,
+    HttpCompleted,
+    HttpRequested,
     QuestionAnswered,
     QuestionAsked,
     TaskCompleted,
@@ -98,6 +100,8 @@ def ending(name: str) -> list[Event]:
         VerificationCompleted(
             execution_id=name, verification_id=f"{name}-v", effect="3", score=1.0, passed=True, oracles=[oracle]
         ),
+        HttpRequested(execution_id=name, effect="5", digest="x", method="GET", url="https://x.example"),
+        HttpCompleted(execution_id=name, effect="5", status=200, body={"a": 1}),
         WorkspaceConflicted(execution_id=name, effect="4", paths=["a.py"]),
         ExecutionCompleted(execution_id=name, result=[1], confidence=0.5, effects=2, pr_url="https://forge/1"),
         AgentStopped(execution_id=name, agent_id=f"{name}-r-1"),
