@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from typing import Any
 
 import msgspec
 
@@ -64,3 +65,17 @@ def digest(value: object) -> str:
     Raises TypeError for what has no JSON.
     """
     return hashlib.sha256(_ENCODER.encode(value)).hexdigest()
+
+
+def digest_of_given(value: msgspec.Struct) -> str:
+    """The digest of a struct's type and of the fields that are not at their defaults.
+
+    A field that is added to the vocabulary later, with a default, leaves the digests of before as they are.
+    """
+    given: dict[str, Any] = {"": str(value.__struct_config__.tag or type(value).__name__)}
+    for field in msgspec.structs.fields(value):
+        held = getattr(value, field.name)
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        if default is msgspec.NODEFAULT or held != default:
+            given[field.name] = msgspec.to_builtins(held)
+    return digest(given)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from compiler.orchestration.origin import place_of
 from compiler.prism import EffectFailed, PrismError
 from schemas.base import Failure
@@ -54,7 +52,7 @@ from schemas.events import (
     WorkspaceIntegrationRequested,
 )
 from schemas.patterns import CompiledPattern
-from shared.ids import digest, task_id
+from shared.ids import digest_of_given, task_id
 
 IMMEDIATE = (Now, Random, Log, Select)
 """Effects that are answered at once."""
@@ -80,7 +78,7 @@ def answers(fact: Event, asked: Event) -> bool:
 
 def request_digest(request: AnyEffect) -> str:
     """The digest of an effect request."""
-    return digest(msgspec.to_builtins(request))
+    return digest_of_given(request)
 
 
 def requested(

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from compiler.prism import EffectFailed
 from schemas.effects import (
     Answered,
@@ -52,7 +50,7 @@ from schemas.events import (
     WorkspaceIntegrated,
     WorkspaceIntegrationRequested,
 )
-from shared.ids import digest, task_id
+from shared.ids import digest_of_given, task_id
 
 IMMEDIATE = (Now, Random, Log, Select)
 """Effects that the engine answers at once, at the very place where they are asked for."""
@@ -98,7 +96,7 @@ def answers(fact: Event, asked: Event) -> bool:
 
 def request_digest(request: AnyEffect) -> str:
     """The digest of an effect request: what a recorded request is compared with."""
-    return digest(msgspec.to_builtins(request))
+    return digest_of_given(request)
 
 
 def question_id(execution_id: str, path: str) -> str:
