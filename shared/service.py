@@ -81,9 +81,11 @@ class Service:
         return task
 
     async def begin(self) -> None:
-        """`start`, and from then on answers pings."""
+        """`start`. Who finds the service ready is heard by it."""
         await self.bus.serve(subjects.service_ping(self.name), dict[str, Any], self._ping)
         await self.start()
+        with contextlib.suppress(TimeoutError):  # a server that is away has us heard when it is back
+            await self.bus.flush()
         self.state = "ready"
 
     async def halt(self, grace_s: float = GRACE_S) -> None:

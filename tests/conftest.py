@@ -86,13 +86,19 @@ def running(server: Server, log: Path) -> Generator[str]:
             process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nats_url(server_dir: Path) -> Generator[str]:
-    """The URL of a real nats-server with JetStream, sync_interval always; shared by the run: use ids of your own."""
+    """The URL of a real nats-server with JetStream, sync_interval always; the module's own: use ids of your own.
+
+    A server costs some 50 ms. A log that all modules shared would hand each service the work that the tests of another
+    room left undone.
+    """
     port, monitor = free_ports(2)
-    server = Nats(server_dir / "nats", server_account(), port=port, monitor_port=monitor)
-    with running(server, server_dir / "nats.log") as url:
+    place = server_dir / f"nats-{uuid.uuid4().hex[:8]}"
+    server = Nats(place, server_account(), port=port, monitor_port=monitor)
+    with running(server, place.with_suffix(".log")) as url:
         yield url
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
