@@ -84,7 +84,7 @@ class Service:
         """`start`. Who finds the service ready is heard by it."""
         await self.bus.serve(subjects.service_ping(self.name), dict[str, Any], self._ping)
         await self.start()
-        with contextlib.suppress(TimeoutError):  # a server that is away has us heard when it is back
+        with suppress(TimeoutError):  # a server that is away has us heard when it is back
             await self.bus.flush()
         self.state = "ready"
 
