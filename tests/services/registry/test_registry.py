@@ -94,7 +94,7 @@ async def test_a_dead_agent_is_gone_when_its_lease_ends(nats_url: str, etcd_url:
         assert time.monotonic() - killed <= 10.0
         await eventually(lambda: fleet.about(name) == ["registered", "lost"])
         await eventually(lambda: fleet.about(mute) == ["registered", "lost"])
-        (lost,) = await rooms.events(execution_id)
+        (lost,) = await eventually(lambda: rooms.events(execution_id))
         assert isinstance(lost.data, AgentLost)
         assert (lost.data.agent_id, lost.data.role, lost.data.session) == (mute, "r", "r-1")
         assert living.id in await fleet.living()
