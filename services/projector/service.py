@@ -117,8 +117,8 @@ class Projector(Service):
         self._position = await self._store.position(connection)
         queries = await self.bus.serve(subjects.QUERY_PROJECTOR, ProjectorQuery, self._query)
         try:
-            if not await self._is_current(connection):
-                async with self._folding:
+            async with self._folding:  # queries are answered from here on, over the same connection
+                if not await self._is_current(connection):
                     await self._rebuild(connection, keep_former=True)
             _log.info("projector_leads", position=self._position)
             async with aclosing(self.bus.follow_batches([subjects.EVENTS_ALL], after=self._position)) as batches:
