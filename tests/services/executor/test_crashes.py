@@ -261,7 +261,6 @@ async def test_two_runtimes_never_have_the_same_session(nats_url: str, etcd_url:
         await eventually(lambda: not psutil.pid_exists(lost), timeout_s=20)
         (tmp_path / "go").touch()
         completed = await rooms.wait_for(request, TaskCompleted)
-        assert completed.result == taken
-        assert completed.attempt >= 2  # on a busy machine an attempt may end before its program has begun
+        assert (completed.attempt, completed.result) == (2, taken)
         await eventually(lambda: not running_for(request.execution_id))
         assert [int(pid) for pid in pids.read_text().split()] == [lost, taken]
