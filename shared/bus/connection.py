@@ -35,8 +35,6 @@ _CONNECT_TIMEOUT_S = 2
 _PING_EVERY_S = 5
 _PINGS_UNANSWERED = 2
 _RECONNECT_WAIT_S = 0.1
-_MOST_PENDING = 1_000_000
-_MOST_PENDING_BYTES = 512 << 20
 _MANY_WAITING = 20_000
 
 Watcher = Callable[[], Awaitable[None]]
@@ -51,6 +49,7 @@ class Connection:
         self._client = Client()
         self._ever = False
         self._up = asyncio.Event()
+        self._connecting = False
         self._renewing: asyncio.Task[None] | None = None
         self._subscriptions: list[Subscription] = []
         self._inbox = f"_INBOX.{os.urandom(11).hex()}"
@@ -141,6 +140,7 @@ class Connection:
 
     async def _renew(self, *, again: bool) -> None:
         """Connects a new client and subscribes to everything."""
+        self._connecting = True
         while True:
             client = Client()
             options: dict[str, Any] = {
@@ -162,7 +162,9 @@ class Connection:
                 await client.connect(**options)
                 self._client, self._ever = client, True
                 for subscription in self._subscriptions:
-                    await self._attach(subscription)
+                    await subscription.attach(client)
+                if not client.is_connected:
+                    raise nats.errors.ConnectionClosedError
             except (nats.errors.Error, OSError, TimeoutError) as error:
                 await self._on_error(error)
                 with suppress(nats.errors.Error, OSError):
@@ -173,6 +175,7 @@ class Connection:
                 await client.close()
                 raise
             break
+        self._connecting = False
         self._up.set()
         self._last_error = ""
         if again:
@@ -196,13 +199,18 @@ class Connection:
         self._fail_waiting(Disconnected("The connection to the bus was lost."))
 
     async def _on_reconnect(self) -> None:
+        for subscription in self._subscriptions:
+            if subscription.current is None:  # was asked for while there was no server: nats-py knows nothing of it
+                await subscription.attach(self._client)
+        if not self._client.is_connected:
+            return  # lost again already
         self._up.set()
         self._last_error = ""
         await self._tell()
 
     async def _on_closed(self) -> None:
         """nats-py has given up, which we do not."""
-        if self.closed or (self._renewing is not None and not self._renewing.done()):
+        if self.closed or self._connecting:
             return
         self._up.clear()
         self._fail_waiting(Disconnected("The server ended the connection."))
@@ -234,18 +242,8 @@ class Connection:
         subscription = Subscription(subject, queue, callback)
         self._subscriptions.append(subscription)
         if self._up.is_set() and not self.closed:
-            await self._attach(subscription)
+            await subscription.attach(self._client)
         return subscription
-
-    async def _attach(self, subscription: Subscription) -> None:
-        client: Any = self._client
-        subscription.current = await client.subscribe(
-            subscription.subject,
-            queue=subscription.queue,
-            cb=subscription.take,
-            pending_msgs_limit=_MOST_PENDING,
-            pending_bytes_limit=_MOST_PENDING_BYTES,
-        )
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """No more calls."""
@@ -265,6 +263,7 @@ class Connection:
         self._check_size(payload, headers)
         _check(subject)
         while not await self._send(subject, payload, headers, reply):
+            await asyncio.sleep(0)  # lets the loss be noticed
             await self.until_connected()
 
     async def publish_now(

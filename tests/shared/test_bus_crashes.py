@@ -152,6 +152,30 @@ async def test_an_append_waits_for_a_server_that_is_away(own_server: OwnServer, 
     assert [record.seq async for record in bus.read(key)] == seqs
 
 
+async def test_who_begins_to_listen_while_there_is_no_server_is_heard_when_it_is_back(
+    own_server: OwnServer, connect: Connect
+) -> None:
+    """A service that starts to answer in an outage answers after it, each question once."""
+    bus, asking = await connect(own_server.url), await connect(own_server.url, "asking")
+    heard: list[str] = []
+
+    async def hear(body: dict[str, str]) -> dict[str, str]:
+        heard.append(body["x"])
+        return body
+
+    own_server.kill()
+    await eventually(lambda: not bus.connected)
+    await bus.serve("tests.outage", dict[str, str], hear)
+    await own_server.start()
+    await eventually(lambda: bus.connected)
+    assert await asking.request("tests.outage", {"x": "there"}, dict[str, str], timeout_s=10) == {"x": "there"}
+    await own_server.kill_and_restart()
+    await eventually(lambda: bus.connected)
+    await bus.flush()
+    assert await asking.request("tests.outage", {"x": "again"}, dict[str, str], timeout_s=10) == {"x": "again"}
+    assert heard == ["there", "again"]
+
+
 async def test_a_client_that_the_server_throws_out_comes_back(
     own_server: OwnServer, connect: Connect, key: str
 ) -> None:
