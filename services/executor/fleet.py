@@ -29,15 +29,21 @@ def _fits(agent: AgentRegistration, key: _Key) -> bool:
 
 
 class Fleet:
-    """All registered agents. `gone` is called with an id and a reason when one is there no more, or not the same."""
+    """All registered agents.
 
-    def __init__(self, gone: Gone, came: Came) -> None:
+    `gone` is called with an id and a reason when one is there no more, `came` with an id when there is a new one, and
+    `replaced` when another process has taken the place of one. Of agents that were started for an execution the log
+    says which of their lives is the last: while one runtime takes over from another, both may register the same.
+    """
+
+    def __init__(self, gone: Gone, came: Came, replaced: Came) -> None:
         self.agents: dict[str, AgentRegistration] = {}
         self.known = False
         self.away = ""
         """Why the registry cannot be seen now: the picture is as it was last. Empty while it can."""
         self._gone = gone
         self._came = came
+        self._replaced = replaced
         self._load: dict[str, int] = {}
         self._shunned: dict[str, float] = {}
         self._candidates: dict[_Key, list[AgentRegistration]] = {}
@@ -50,10 +56,10 @@ class Fleet:
         before = self.agents.get(agent.agent_id)
         self.agents[agent.agent_id] = agent
         self._candidates.clear()
-        if before is not None and (before.host, before.pid) != (agent.host, agent.pid):
-            self._gone(agent.agent_id, "it was started anew")
         if before is None:
             self._came(agent.agent_id)
+        elif not agent.execution_id and (before.host, before.pid) != (agent.host, agent.pid):
+            self._replaced(agent.agent_id)
         self._serve()
 
     def remove(self, agent_id: str) -> None:

@@ -309,7 +309,7 @@ class Life(Interruptible):
             self._agent = desk.fleet.agents[agent_id]
             desk.fleet.hold(agent_id)
         elif desk.fleet.known:
-            turn.suspect = "it is not registered"
+            turn.doubt("it is not registered", self._now())
 
     async def _settle(self) -> None:
         """Waits for the workspace, and says what then is owed."""

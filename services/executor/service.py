@@ -74,7 +74,7 @@ class Executor(Service):
         self.histories = Histories(bus)
         self.claims = Claims(bus)
         self.sessions = Sessions(bus, self.views, settings.max_concurrency)
-        self.fleet = Fleet(self._agent_gone, self._agent_came)
+        self.fleet = Fleet(self._agent_gone, self._agent_came, self._agent_replaced)
         self.delays = Delays(self.views.paused.__contains__)
         self.turns = Turns(
             self._tell,
@@ -205,6 +205,10 @@ class Executor(Service):
                 self.turns.came(agent_id, asyncio.get_running_loop().time()), name=f"offer-again-{agent_id}"
             )
 
+    def _agent_replaced(self, agent_id: str) -> None:
+        self.turns.replaced(agent_id)
+        self._agent_came(agent_id)
+
     def _asked(self, turn: Turn, question: TaskQuestion) -> None:
         self.spawn_short(self._ask(turn, question), name=f"ask-{question.question_id}")
 
@@ -258,7 +262,8 @@ class Executor(Service):
             case AgentLost() as event:
                 self.turns.lost(event.agent_id, "its lease ended", now)
             case AgentStopped() as event:
-                self.turns.gone(event.agent_id, event.reason, by_itself=event.exit_code is not None)
+                by_itself = event.exit_code is not None
+                self.turns.gone(event.agent_id, event.reason, life=event.life, by_itself=by_itself)
             case QuestionAnswered() as event:
                 await self._answer(event)
             case _:

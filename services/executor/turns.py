@@ -35,6 +35,9 @@ ASK_AGAIN_S = 4.5
 SUSPECT_S = 3.0
 """An agent that the registry has lost, and that said nothing for so long, is gone."""
 
+SUSPECT_ASKED_S = 1.5
+"""It is asked first, and has so long to answer."""
+
 STOPPING_S = 6.0
 """So long an agent may take to stop before its turn is given up."""
 
@@ -62,6 +65,7 @@ class Turn:
         "stopping",
         "stopping_since",
         "suspect",
+        "suspect_since",
     )
 
     def __init__(self, offer: TaskOffer, now: float, deadline: float | None) -> None:
@@ -72,6 +76,7 @@ class Turn:
         self.offered = now
         self.accepted = False
         self.suspect = ""
+        self.suspect_since = 0.0
         self.stopping: Faulted | None = None
         self.stopping_since = 0.0
         self.questions: dict[str, float] = {}
@@ -82,6 +87,11 @@ class Turn:
             if self.stopping is not None and isinstance(outcome, Faulted):
                 outcome = self.stopping
             self.outcome.set_result(outcome)
+
+    def doubt(self, reason: str, now: float) -> None:
+        """The agent may be gone; its next word says that it is not."""
+        if not self.suspect:
+            self.suspect, self.suspect_since = reason, now
 
     def refuse(self, reason: str) -> None:
         """Ends the turn because the agent does not take it."""
@@ -126,6 +136,7 @@ class Turns:
         if message.agent_id and message.agent_id != turn.offer.agent_id:
             return
         turn.heard = now
+        turn.suspect = ""
         turn.accepted = turn.accepted or not isinstance(message, TaskRefused)
         match message:
             case TaskResult() if too_deep(message.result):
@@ -166,16 +177,21 @@ class Turns:
         await self._publish(word, turn.offer.agent_id)
 
     def lost(self, agent_id: str, reason: str, now: float) -> None:
-        """The registry has lost an agent: its turns are over unless they gave a sign of life just now."""
-        for turn in list(self._turns.values()):
+        """The registry has lost an agent: its turns are over unless they give a sign of life now."""
+        for turn in self._turns.values():
             if turn.offer.agent_id == agent_id:
-                turn.suspect = reason
-                self._doubt(turn, now)
+                turn.doubt(reason, now)
 
-    def gone(self, agent_id: str, reason: str, *, by_itself: bool = False) -> None:
-        """An agent is certainly gone. One that ended before it took the turn has failed at it."""
+    def replaced(self, agent_id: str) -> None:
+        """Another process has taken an agent's place: it knows nothing of what that one was at."""
         for turn in list(self._turns.values()):
-            if turn.offer.agent_id == agent_id:
+            if turn.offer.agent_id == agent_id and turn.accepted:
+                turn.settle(_gone(turn, "it was started anew"))
+
+    def gone(self, agent_id: str, reason: str, *, life: int, by_itself: bool = False) -> None:
+        """This life of an agent is certainly over. One that ended before it took the turn has failed at it."""
+        for turn in list(self._turns.values()):
+            if turn.offer.agent_id == agent_id and turn.offer.life <= life:
                 if by_itself and not turn.accepted:
                     turn.settle(Faulted(error=Failure(code="agent_failed", message=_sentence(turn, reason))))
                 else:
@@ -207,7 +223,7 @@ class Turns:
                 message = f"{turn.offer.role} did not finish within {turn.offer.timeout_ms} ms."
                 await self.stop(turn, Faulted(error=Failure(code="task_timeout", message=message)), now)
             elif turn.suspect:
-                self._doubt(turn, now)
+                await self._look_at_suspect(turn, now)
             else:
                 await self._look_at_silence(turn, now)
 
@@ -242,9 +258,12 @@ class Turns:
                 turn.offered = now
                 await self._publish(turn.offer, turn.offer.agent_id)
 
-    def _doubt(self, turn: Turn, now: float) -> None:
-        if now - turn.heard >= SUSPECT_S:
+    async def _look_at_suspect(self, turn: Turn, now: float) -> None:
+        if now - turn.heard >= SUSPECT_S and now - turn.suspect_since >= SUSPECT_ASKED_S:
             turn.settle(_gone(turn, turn.suspect))
+        elif turn.offered < turn.suspect_since:
+            turn.offered = now
+            await self._publish(turn.offer, turn.offer.agent_id)
 
     async def _cancel(self, turn: Turn) -> None:
         reason = turn.stopping.error.message if turn.stopping else "given up"

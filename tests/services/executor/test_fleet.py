@@ -22,7 +22,7 @@ def agent(name: str, *capabilities: str, room: int = 1, kind: str = "custom", **
 
 def fleet(*agents: AgentRegistration) -> Fleet:
     """A fleet of these agents."""
-    one = Fleet(lambda _agent, _reason: None, lambda _agent: None)
+    one = Fleet(lambda _agent, _reason: None, lambda _agent: None, lambda _agent: None)
     one.replace(agents)
     return one
 
@@ -88,17 +88,26 @@ async def test_losses_and_restarts_are_told() -> None:
     """An agent that is no longer registered, also after a gap; one that has another pid now; not one that says more."""
     told: list[tuple[str, str]] = []
     came: list[str] = []
-    one = Fleet(lambda name, reason: told.append((name, reason)), came.append)
+    replaced: list[str] = []
+    one = Fleet(lambda name, reason: told.append((name, reason)), came.append, replaced.append)
     one.replace([agent("a", "x"), agent("b"), agent("c")])
     one.put(agent("a", "x", "y"))
     one.put(AgentRegistration(agent_id="b", pid=2))
     one.remove("c")
     one.remove("c")
     one.replace([agent("a", "x", "y")])
-    assert told == [
-        ("b", "it was started anew"), ("c", "it is no longer registered"), ("b", "it is no longer registered")
-    ]  # fmt: skip
+    assert told == [("c", "it is no longer registered"), ("b", "it is no longer registered")]
     assert came == ["a", "b", "c"]
+    assert replaced == ["b"]
+
+
+async def test_two_runtimes_that_register_the_same_session_replace_nobody() -> None:
+    """While one takes over from another, the registration goes to and fro; the log says whose life it is."""
+    replaced: list[str] = []
+    one = Fleet(lambda _agent, _reason: None, lambda _agent: None, replaced.append)
+    for pid in (1, 2, 1, 2):
+        one.put(AgentRegistration(agent_id="a", execution_id="e", pid=pid))
+    assert replaced == []
 
 
 @pytest.mark.parametrize(
