@@ -22,12 +22,17 @@ from parallax.client_execution import Execution
 from schemas.base import Model, Problem
 from schemas.commands import CommandReply, ExecutionRequest, ReplayQuery, ReplayReport, Repository, RequestOptions
 from shared import subjects
-from shared.bus import Bus, EventTooLarge, Message, NoResponder
+from shared.bus import Bus, EventTooLarge, Message, NoResponder, RequestFailed
 from shared.bus import Unreachable as NoServer
 from shared.ids import new_id
 from shared.log import keep_quiet
 
 T = TypeVar("T")
+
+_RESTART_S = 5.0
+"""A service that died is back within so long."""
+
+_AGAIN_S = 0.2
 
 
 def connect(
@@ -143,11 +148,21 @@ class Client:
         return await self.ask(subjects.QUERY_REPLAY, query, ReplayReport, who="pattern engine", timeout_s=timeout_s)
 
     async def ask(self, subject: str, query: Model, answer: type[T], *, who: str, timeout_s: float = 30.0) -> T:
-        """Asks a service something that changes nothing. Raises Unanswered when none of them answers."""
-        try:
-            return await self.bus.request(subject, query, answer, timeout_s=timeout_s)
-        except (NoResponder, TimeoutError) as error:
-            raise Unanswered(f"No {who} answered.", hint="`parallax status` tells what runs.") from error
+        """Asks a service something that changes nothing; one that is being started again just now is waited for.
+
+        Raises Unanswered when none of them answers within `timeout_s`, or says that it cannot.
+        """
+        now = asyncio.get_running_loop().time
+        until, there_by = now() + timeout_s, now() + _RESTART_S
+        while True:
+            try:
+                return await self.bus.request(subject, query, answer, timeout_s=max(0.1, until - now()))
+            except RequestFailed as error:
+                raise Unanswered(f"The {who} could not answer: {error}", hint="Its log tells more.") from error
+            except (NoResponder, TimeoutError) as error:
+                if isinstance(error, TimeoutError) or now() > min(until, there_by):
+                    raise Unanswered(f"No {who} answered.", hint="`parallax status` tells what runs.") from error
+            await asyncio.sleep(_AGAIN_S)
 
     async def _open(self) -> Self:
         if self._bus is None:

@@ -12,6 +12,7 @@ import parallax
 from parallax.client import Client
 from schemas.agents import OutputLine
 from schemas.base import Problem
+from schemas.commands import ReplayQuery, ReplayReport
 from shared import subjects
 from shared.ids import new_id
 from tests.parallax.scripted import ASKS, BAD, DONE, FAILS, OPEN, SILENT, ScriptedEngine, scripted_engine
@@ -180,6 +181,32 @@ async def test_silence_of_the_engine_is_an_error_that_says_what_is_stored(px: Cl
     """An engine that is away is not waited for without end; the request is stored."""
     with pytest.raises(parallax.Unanswered, match="is stored"):
         await px.request(SILENT, answer_within_s=0.3)
+
+
+async def test_a_service_that_is_being_started_again_is_waited_for(px: Client) -> None:
+    """A question finds nobody at first, and is answered by who comes; one who says that it cannot is believed."""
+    asking = asyncio.create_task(px.ask("tests.restarting", ReplayQuery(execution_id="x"), ReplayReport, who="engine"))
+    await asyncio.sleep(0.5)  # the question has found nobody by now
+    assert not asking.done()
+
+    async def answer(query: ReplayQuery) -> ReplayReport:
+        return ReplayReport(execution=query.execution_id, effects=0, identical=True)
+
+    async def fail(_query: ReplayQuery) -> ReplayReport:
+        raise ValueError("no such thing")
+
+    await px.bus.serve("tests.restarting", ReplayQuery, answer)
+    assert (await asking).identical
+    await px.bus.serve("tests.failing", ReplayQuery, fail)
+    with pytest.raises(parallax.Unanswered, match="engine could not answer: "):
+        await px.ask("tests.failing", ReplayQuery(execution_id="x"), ReplayReport, who="engine")
+
+
+async def test_nobody_is_waited_for_only_as_long_as_was_said(px: Client) -> None:
+    """The error says who did not answer, and where to look."""
+    with pytest.raises(parallax.Unanswered, match="No engine answered") as nobody:
+        await px.ask("tests.nobody", ReplayQuery(execution_id="x"), ReplayReport, who="engine", timeout_s=0.3)
+    assert "parallax status" in nobody.value.hint
 
 
 async def test_a_server_that_is_not_there_is_unreachable() -> None:
