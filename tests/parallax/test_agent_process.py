@@ -10,23 +10,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from parallax.agent import Task
 from parallax.stack.binaries import server_account
 from parallax.stack.servers import Nats, free_ports, spawn
-from schemas.agents import (
-    TaskAccepted,
-)
+from schemas.agents import TaskAccepted
+from shared.ids import new_id
 from shared.testing import eventually
 from tests.parallax.agent_room import room, running
 
 
-async def test_an_agent_reconnects_after_a_server_was_killed(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_an_agent_reconnects_after_a_server_was_killed(server_dir: Path) -> None:
     """kill -9 of nats-server in the middle of a task: the task's end is heard on the next one, and further tasks."""
-    place = tmp_path_factory.mktemp("nats")
-    for directory in (place, place.parent, place.parent.parent):
-        directory.chmod(0o711)
+    place = server_dir / f"nats-{new_id()[-8:]}"
+    place.mkdir(mode=0o711)
     port, monitor = free_ports(2)
     server = Nats(place / "data", server_account(), port=port, monitor_port=monitor)
     server.prepare()
