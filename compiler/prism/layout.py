@@ -98,7 +98,7 @@ def render(doc: Doc) -> str:
     """The text of a document. Lines have no blanks at their end."""
     out: list[str] = []
     suffixes: list[str] = []
-    column = 0
+    column = inset = 0
     stack: list[tuple[int, bool, Doc]] = [(0, True, doc)]
     while stack:
         indent, breaks, item = stack.pop()
@@ -119,24 +119,28 @@ def render(doc: Doc) -> str:
             out.append(item.text if breaks else "")
             column += len(item.text) if breaks else 0
         elif breaks or item.hard:
-            _flush(out, suffixes)
+            _flush(out, suffixes, max(inset, indent))
             out.append("\n" + " " * indent)
-            column = indent
+            column = inset = indent
         else:
             out.append(item.flat)
             column += len(item.flat)
-    _flush(out, suffixes)
+    _flush(out, suffixes, inset)
     return "".join(out)
 
 
-def _flush(out: list[str], suffixes: list[str]) -> None:
-    """Write the comments that end this line, after its blanks."""
-    if suffixes:
-        out.append(" " + " ".join(suffixes))
-        suffixes.clear()
+def _flush(out: list[str], suffixes: list[str], indent: int) -> None:
+    """Write the comments that end this line. What follows a `//` goes to a line of its own: it would be part of it."""
     while out and out[-1].strip(" ") == "":
         out.pop()
-    if out and out[-1].startswith("\n") and out[-1].strip(" \n") == "":
+    empty = bool(out) and out[-1].startswith("\n") and out[-1].strip(" \n") == ""
+    if suffixes:
+        for text in suffixes:
+            apart = "\n" + " " * indent if out and out[-1].lstrip().startswith("//") else "" if empty else " "
+            out += [apart, text]
+            empty = False
+        suffixes.clear()
+    elif empty:
         out[-1] = "\n"
 
 

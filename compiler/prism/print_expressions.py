@@ -276,7 +276,8 @@ class ExpressionPrinter(ABC):
     def match(self, node: t.Match) -> Doc:
         subject = self.operand(node.subject)
         items = [(arm.pos, lambda arm=arm: self.arm(arm)) for arm in node.arms]
-        one_line = self.trivia is None or "\n" not in self.trivia.text[node.pos : self.end_of(node)]
+        behind = self.end_of(node.subject) or node.pos
+        one_line = self.trivia is None or "\n" not in self.trivia.text[behind : self.end_of(node)]
         body = self.listed("{", items, "}", end=self.end_of(node) - 1, pad=SPACE, broken=not one_line)
         return Concat(("match ", subject, " ", body))
 

@@ -20,6 +20,8 @@ from compiler.prism.print_expressions import ExpressionPrinter, binding, is_name
 from compiler.prism.source import Source
 
 RECURSION = 12_000
+_SETTLED = 4
+"""Passes after which every comment has come to rest."""
 _EXPRESSION_ENDS = (t.Expression, t.Let, t.Assign, t.Destructure, t.Return, t.Throw, t.DoWhile)
 
 
@@ -30,8 +32,18 @@ def print_program(tree: t.Program) -> str:
 
 def format_source(text: str, name: str = "program.prism", limits: Limits | None = None) -> str:
     """A program as everybody writes it. Raises PrismError when it is no program."""
-    source = Source(text, name)
-    parsed = parse_with_places(source, limits or Limits())
+    made = _format(Source(text, name), limits or Limits())
+    for _ in range(_SETTLED if "//" in made or "/*" in made else 0):
+        again = _format(Source(made, name), limits or Limits())
+        if again == made:
+            break
+        made = again
+    return made
+
+
+def _format(source: Source, limits: Limits) -> str:
+    """One pass. A comment that moved may have to move once more from where it came to stand."""
+    parsed = parse_with_places(source, limits)
     return _within(source, lambda: _text(Printer(Trivia(source, parsed.tokens), parsed.ends), parsed.tree))
 
 
@@ -96,9 +108,11 @@ class Printer(ExpressionPrinter):
 
     def block(self, node: t.Block) -> Doc:
         """A block. One that holds only a semicolon keeps it: without it a statement `{}` would be an object."""
-        if not any(not isinstance(one, t.Empty) for one in node.body) and not self.pending(node.end):
+        hollow = all(isinstance(one, t.Empty) for one in node.body)
+        if hollow and not self.pending(node.end):
             return "{ ; }" if node.body else "{}"
-        return Concat(("{", Indent(HARD, self.body(node.body, node.end)), HARD, "}"))
+        kept: list[Doc] = [HARD, ";"] if hollow and node.body else []
+        return Concat(("{", Indent(HARD, self.body(node.body, node.end), *kept), HARD, "}"))
 
     def inner(self, node: Any) -> Doc:
         """A body behind its head: a block on the same line, anything else set in on the next."""

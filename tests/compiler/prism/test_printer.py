@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from compiler.prism import Limits, Options, PrismError, compile_program, run
-from compiler.prism.parser import parse
+from compiler.prism.parser import parse, parse_with_places
 from compiler.prism.printer import format_source, print_program
+from compiler.prism.source import Source
 from compiler.prism.tree_equality import same_tree
 from tests.compiler.prism.corpus import cases
 from tests.compiler.prism.programs import PROGRAMS, outcome
@@ -153,6 +156,66 @@ agents {
 """
     # the spaces in front of a comment that ends a line are one
     assert format_source(source) == source
+
+
+COMMENTS = (" /* note {} */ ", " /* note\n {} */ ", " // note {}\n", "\n// note {}\n")
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def commented(source: str, kind: int) -> str:
+    """A program with a comment between each two tokens, the forms of comments taking turns from `kind` on."""
+    places: list[int] = []
+    depth = 0
+    for token in parse_with_places(Source(source, "x"), Limits()).tokens:
+        depth -= token.type == "IEND"
+        if depth == 0 and token.type != "$END":
+            places += [token.end] if token.type == "IEND" else [token.pos]
+        depth += token.type == "ISTART"
+    made, last = "", 0
+    for number, place in enumerate(places):
+        # a new line before ( or [ would begin a new statement
+        form = COMMENTS[0 if source[place : place + 1] in ("(", "[") else (number + kind) % len(COMMENTS)]
+        made += source[last:place] + form.format(number)
+        last = place
+    return made + source[last:]
+
+
+@pytest.mark.parametrize("kind", range(len(COMMENTS)))
+def test_comments_between_all_tokens_are_kept(kind: int) -> None:
+    """A comment in any place stays one comment of its own, changes nothing, and stands still when formatted again."""
+    count = 0
+    for source in SOURCES[kind::8]:
+        try:
+            tree = parse(source)
+        except PrismError:
+            continue
+        if "//" in source or "/*" in source or not tree.body:
+            continue
+        count += 1
+        written = commented(source, kind)
+        formatted = format_source(written)
+        assert same_tree(tree, parse(written)), written
+        assert same_tree(tree, parse(formatted)), written
+        assert format_source(formatted) == formatted, written
+        kept = [sorted(" ".join(one.split()) for one in COMMENT.findall(text)) for text in (written, formatted)]
+        assert kept[0] == kept[1], written
+    assert count > 150
+
+
+@pytest.mark.parametrize(
+    ("source", "formatted"),
+    [
+        ("let x = 1 + // plus\n  2 * /* times */ 3", "let x = 1 + 2 * 3 // plus\n/* times */\n"),
+        ("let x = 1 + // plus\n  2 // two", "let x = 1 + 2 // plus\n// two\n"),
+        ("if (a) { 1 } // yes\nelse { // no\n2 }", "if (a) {\n  1\n} else {\n  // yes\n  // no\n  2\n}\n"),
+        ("{ /* why */ ; }", "{\n  /* why */\n  ;\n}\n"),
+        ("match [1 /* one */] { [a] => a }", "match [\n  1, /* one */\n] { [a] => a }\n"),
+    ],
+)
+def test_comments_that_meet_stay_apart(source: str, formatted: str) -> None:
+    """What would come to stand behind a `//` goes to the next line; comments change neither blocks nor arms."""
+    assert format_source(source) == formatted
+    assert format_source(formatted) == formatted
 
 
 def test_long_lines_break() -> None:
