@@ -109,19 +109,21 @@ class CallChecker:
     def _own_function(self, node: t.Call, var: Var) -> None:
         """A call of a function that is declared once and never assigned."""
         if var.kind == "function" and var.declared == 1 and not var.assigned and var.params >= 0:
-            self._count(node, var.name, var.params, var.params)
+            line = self.findings.source.locate(var.pos)[0]
+            self._count(node, var.name, var.params, var.params, f"it is declared in line {line}")
 
-    def _count(self, node: t.Call, name: str, least: int, most: int | None) -> bool:
+    def _count(self, node: t.Call, name: str, least: int, most: int | None, hint: str = "") -> bool:
         count = len(node.args)
         if any(isinstance(arg, t.Spread) for arg in node.args) or (count >= least and (most is None or count <= most)):
             return True
         wanted = str(least) if least == most else f"{least} to {most}" if most is not None else f"at least {least}"
         message = f"{name}() takes {wanted} argument{'' if wanted == '1' else 's'}, not {count}"
-        self.findings.error("wrong_arguments", message, node.pos)
+        self.findings.error("wrong_arguments", message, node.pos, hint)
         return False
 
     def _effect(self, node: t.Call, name: str, signature: Signature) -> None:
-        fits = self._count(node, name, signature.needed, signature.most)
+        shown = f"write {signature.shown(name)}"
+        fits = self._count(node, name, signature.needed, signature.most, shown)
         if not fits or any(isinstance(arg, t.Spread) for arg in node.args):
             return
         for number, (arg, wanted) in enumerate(zip(node.args, signature.kinds, strict=False), 1):
@@ -129,7 +131,7 @@ class CallChecker:
             if wanted and kind and kind not in wanted.split("|"):
                 options = " or ".join(wanted.split("|"))
                 message = f"{name}() takes {_a(options)} as its argument {number}, not {_a(kind)}"
-                self.findings.error("wrong_arguments", message, arg.pos)
+                self.findings.error("wrong_arguments", message, arg.pos, shown)
         if signature.written_out and not isinstance(node.args[0], t.String):
             message = f"{name}() takes a text that is written out as its argument 1"
             hint = "what a program calls is found when it is compiled"
@@ -140,7 +142,8 @@ class CallChecker:
     def _options(self, node: Any, name: str, known: Mapping[str, str]) -> None:
         kind = kind_of_literal(node)
         if kind not in ("", "object", "null"):
-            self.findings.error("wrong_arguments", f"The options of {name}() are an object, not {_a(kind)}", node.pos)
+            message = f"The options of {name}() are an object, not {_a(kind)}"
+            self.findings.error("wrong_arguments", message, node.pos, f"its options are {', '.join(sorted(known))}")
         if not isinstance(node, t.Object):
             return
         for entry in node.entries:
@@ -161,7 +164,7 @@ class CallChecker:
                 self.findings.error("wrong_arguments", message, entry.value.pos, did_you_mean(written or "", choices))
         elif wanted and kind not in ("", "null", wanted):
             message = f"The option '{entry.key}' of {name}() is {_a(wanted)}, not {_a(kind)}"
-            self.findings.error("wrong_arguments", message, entry.value.pos)
+            self.findings.error("wrong_arguments", message, entry.value.pos, f"give {_a(wanted)}")
 
 
 def _a(kind: str) -> str:

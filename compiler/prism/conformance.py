@@ -70,7 +70,7 @@ def _options(fields: dict[str, Any]) -> Options:
 def check_case(case: Case) -> str:
     """What is wrong with the outcome of a case, or "" when it passes."""
     try:
-        outcome = encode(_outcome(case))
+        outcome = encode(outcome_of(case))
     except PrismError as failure:
         return "" if "error" in case.expect else f"expected {_shown(case.expect)}, got {failure}"
     if "error" in case.expect:
@@ -79,7 +79,8 @@ def check_case(case: Case) -> str:
     return "" if equal(wanted, outcome) else f"expected {_shown(wanted)}, got {_shown(outcome)}"
 
 
-def _outcome(case: Case) -> Any:
+def outcome_of(case: Case) -> Any:
+    """What the program of a case ends with. Raises PrismError when it is refused or fails."""
     if case.files is None:
         return run(compile_program(case.source, options=case.options), case.inputs)
     program = compile_program(case.files[case.entry], name=case.entry, modules=case.files, options=case.options)

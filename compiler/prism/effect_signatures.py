@@ -45,6 +45,14 @@ class Signature:
         """How many arguments there may be, options included."""
         return len(self.kinds) + (1 if self.options is not None else 0)
 
+    def shown(self, name: str) -> str:
+        """How a call is written: the kinds of its arguments, those that may be left out in brackets."""
+        kinds = [kind.replace("|", " or ") or "value" for kind in self.kinds]
+        words = [kind if number < self.needed else f"[{kind}]" for number, kind in enumerate(kinds)]
+        if self.options is not None:
+            words.append("[{...}]")
+        return f"{name}({', '.join(words)})"
+
 
 EFFECTS: Mapping[str, Signature] = {
     "assign": Signature(("object", "string"), 2, _TASK),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from compiler.prism.errors import Diagnostic, PrismError
+from compiler.prism.hints import hint_for
 from compiler.prism.source import Source
 
 MOST = 200
@@ -37,6 +38,7 @@ class Findings:
         if len(self.found) >= MOST:
             return
         line, column = self.source.locate(pos)
+        hint = hint or hint_for(code, message)
         self.found.setdefault(
             (pos, code, message),
             Diagnostic(code, message, line, column, severity, hint, self.source.name, self.source.line_text(line)),

@@ -21,12 +21,12 @@ def find_unreachable(tree: t.Program, findings: Findings, high: float, medium: f
                 _after_leaving(node.body, findings)
             case t.If():
                 _constant_if(node, findings)
-            case t.While() if node.branches is None:
-                _constant_while(node, findings)
+            case t.While() | t.For():
+                _loop(node, findings, high, medium)
             case t.Ternary() if node.op == "?":
                 _constant_choice(node, findings)
             case t.UncertainIf():
-                _bands(node, findings, high, medium)
+                _bands(node.test, node.branches, findings, high, medium)
             case t.Match():
                 _arms(node, findings)
             case _:
@@ -76,9 +76,12 @@ def _constant_if(node: t.If, findings: Findings) -> None:
         findings.warning(_CODE, "The else branch never runs: the test is always true", node.no.pos)
 
 
-def _constant_while(node: t.While, findings: Findings) -> None:
-    if _constant(node.test) is False:
-        findings.warning(_CODE, "This loop never runs: its test is always false", node.body.pos)
+def _loop(node: t.While | t.For, findings: Findings, high: float, medium: float) -> None:
+    if node.test is not None and _constant(node.test) is False:
+        inside = node.body if node.branches is None else next(iter(node.branches.values()), node)
+        findings.warning(_CODE, "This loop never runs: its test is always false", inside.pos)
+    elif node.branches is not None:
+        _bands(node.test, node.branches, findings, high, medium)
 
 
 def _constant_choice(node: t.Ternary, findings: Findings) -> None:
@@ -88,16 +91,16 @@ def _constant_choice(node: t.Ternary, findings: Findings) -> None:
         findings.warning(_CODE, f"This is never chosen: the test is always {str(truth).lower()}", dead.pos)
 
 
-def _bands(node: t.UncertainIf, findings: Findings, high: float, medium: float) -> None:
-    if "default" in node.branches and {"high", "medium", "low"} <= node.branches.keys():
-        pos = node.branches["default"].pos
+def _bands(test: Any, branches: dict[str, t.Block], findings: Findings, high: float, medium: float) -> None:
+    if "default" in branches and {"high", "medium", "low"} <= branches.keys():
+        pos = branches["default"].pos
         findings.warning(_CODE, "The default branch never runs: high, medium and low are all there", pos)
-    level = literal_number(node.test.confidence) if isinstance(node.test, t.Attach) else None
+    level = literal_number(test.confidence) if isinstance(test, t.Attach) else None
     if level is None:
         return
     band = "high" if level >= high else "medium" if level >= medium else "low"
-    taken = band if band in node.branches else "default"
-    for name, block in node.branches.items():
+    taken = band if band in branches else "default"
+    for name, block in branches.items():
         if name != taken:
             findings.warning(_CODE, f"The {name} branch never runs: the confidence is always {band}", block.pos)
 

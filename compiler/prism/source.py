@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from compiler.prism.errors import Kind, PrismError
+from compiler.prism.hints import hint_for
 
 
 class Source:
@@ -42,7 +43,7 @@ class Source:
     def error(self, kind: Kind, message: str, offset: int, *, code: str = "", hint: str = "") -> PrismError:
         """An error at an offset, with everything a person needs to find it."""
         line, column = self.locate(min(offset, len(self.text)))
-        return PrismError(
+        error = PrismError(
             kind,
             message,
             line=line,
@@ -52,3 +53,5 @@ class Source:
             file=self.name,
             source_line=self.line_text(line),
         )
+        error.hint = hint or hint_for(error.code, message)
+        return error

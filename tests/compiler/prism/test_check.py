@@ -8,6 +8,7 @@ from compiler.orchestration import HOST_FUNCTION_NAMES, host
 from compiler.prism import Options
 from compiler.prism.check import check_program
 from compiler.prism.effect_signatures import EFFECTS
+from tests.compiler.prism.corpus import cases
 
 
 def found(source: str, **more: object) -> list[tuple[str, int, int]]:
@@ -43,6 +44,14 @@ def found(source: str, **more: object) -> list[tuple[str, int, int]]:
         ("true ? 1 : 2", [("unreachable", 1, 12)]),
         ("uncertain if (1 ~> 0.9) { high { 1 } low { 2 } }", [("unreachable", 1, 42)]),
         ("let x = 1 ~> 0.2\nuncertain if (x) { high {} medium {} low {} default {} }", [("unreachable", 2, 53)]),
+        ("for let i = 0; false; i = i + 1 { i }", [("unreachable", 1, 33)]),
+        ("for ;; { break }", []),
+        ("uncertain while (1 ~> 0.9) { low { 1 } high { break } }", [("unreachable", 1, 34)]),
+        ("uncertain while false { high { 1 } }", [("unreachable", 1, 30)]),
+        (
+            "let x = 1 ~> 0.2\nuncertain for ; x; { high {} medium {} low { break } default {} }",
+            [("unreachable", 2, 62)],
+        ),
         ("match 1 { _ => 1, 2 => 3 }", [("unreachable", 1, 19)]),
         ("match 1 { 1 => 1, 1 => 2 }", [("unreachable", 1, 19)]),
         ("match 1 { 1 if true => 1, 1 => 2 }", []),
@@ -85,7 +94,7 @@ def test_what_is_found(source: str, expected: list[tuple[str, int, int]]) -> Non
 
 
 def test_everything_is_said_at_once() -> None:
-    """All faults of a file come in one answer, in the order of the file, each with its line and most with a hint."""
+    """All faults of a file come in one answer, in the order of the file, each with its line and a hint."""
     source = "let total = 1\ntotl + 1\n1 ~> 90\nassign(1)\nreturn 2\n"
     diagnostics = check_program(source)
     assert [one.code for one in diagnostics] == [
@@ -95,6 +104,30 @@ def test_everything_is_said_at_once() -> None:
     assert diagnostics[1].hint == "did you mean 'total'?"
     assert diagnostics[2].hint == "write 0.9 for 90 percent"
     assert [one.severity for one in diagnostics] == ["warning", "error", "error", "error", "error"]
+    assert all(one.hint for one in diagnostics)
+
+
+def test_every_diagnostic_has_a_line_and_a_hint() -> None:
+    """Whatever the checker says of any case, it says where, shows the line, and says what to do."""
+    count = 0
+    for name in ("conformance.jsonl", "own.jsonl"):
+        for case in cases(name):
+            source = case.files[case.entry] if case.files is not None else case.source
+            for one in check_program(source, modules=case.files, options=case.options, globals=case.inputs or ()):
+                count += 1
+                assert one.line, (source, one)
+                assert one.column, (source, one)
+                assert one.hint, (source, one)
+                assert one.source_line or not source.splitlines()[one.line - 1 :], (source, one)
+    assert count > 500
+
+
+def test_the_hint_shows_how_an_effect_is_called() -> None:
+    """A wrong call of an effect is answered with how it is written."""
+    assert check_program("assign({})")[0].hint == "write assign(object, string, [{...}])"
+    assert check_program("sleep('1 s')")[0].hint == "write sleep(number)"
+    assert check_program('call("x", 1, {}, 2)')[0].hint == "write call(string, [value], [{...}])"
+    assert check_program('call("x", 1, 2)')[0].hint == "its options are id, onError, timeoutMs"
 
 
 def test_names_of_the_host_are_known() -> None:

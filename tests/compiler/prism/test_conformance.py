@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from compiler.prism.conformance import Case, check_case, equal, read_case
+from compiler.prism import PrismError
+from compiler.prism.conformance import Case, check_case, equal, outcome_of, read_case
 from tests.compiler.prism.corpus import cases
+
+
+def failure_of(case: Case) -> PrismError | None:
+    """The error a case ends with, if it does."""
+    try:
+        outcome_of(case)
+    except PrismError as failure:
+        return failure
+    return None
 
 
 @pytest.mark.parametrize("case", cases("conformance.jsonl"), ids=lambda case: case.id)
@@ -18,6 +28,20 @@ def test_conformance(case: Case) -> None:
 def test_own_cases(case: Case) -> None:
     """Each sentence of the language's text holds in a small program."""
     assert check_case(case) == ""
+
+
+def test_every_error_says_where_and_what_to_do() -> None:
+    """Each error of the cases has a place, its line and a hint."""
+    count = 0
+    for name in ("conformance.jsonl", "own.jsonl"):
+        for case in cases(name):
+            failure = failure_of(case)
+            if failure is not None:
+                count += 1
+                assert failure.line, (case.id, failure)
+                assert failure.column, (case.id, failure)
+                assert failure.hint, (case.id, failure)
+    assert count > 500
 
 
 def test_there_are_cases() -> None:
