@@ -259,7 +259,11 @@ FIELDS: dict[str, Field] = {
         "agent_retries", "a whole number from 0 to 100", _whole(0, 100), "How often a failed task is tried again."
     ),
     "PARALLAX_MAX_CONCURRENCY": Field(
-        "max_concurrency", _FROM_ONE, _whole(1), "How many tasks one execution may have at once."
+        "max_concurrency",
+        _FROM_ONE,
+        _whole(1),
+        "How many spawned agents an executor has at work at once, and how many sessions a role has at most that does "
+        "not say maxInstances.",
     ),
     "PARALLAX_HTTP_ALLOW": Field(
         "http_allow",

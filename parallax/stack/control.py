@@ -183,11 +183,11 @@ def stop_stack(data: Path, *, within_s: float = 30.0) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(record.pid, signal.SIGKILL)
             break
-        time.sleep(0.02)
+        time.sleep(0.02)  # it is no child of ours: its end can only be looked for
     while True:  # the lock is free once the kernel has closed the last of its files
         with contextlib.suppress(StackError), held(data):
             end_orphans(data)
             return True
         if time.monotonic() > deadline + 5:
             raise StackError(f"process {record.pid} does not let go of {data}")
-        time.sleep(0.02)
+        time.sleep(0.02)  # the kernel tells nobody that a lock is free

@@ -69,7 +69,7 @@ def end_orphans(data: Path, *, within_s: float = 5.0) -> list[str]:
     while any(is_same_process(pid, identity) for pid, (_, identity) in found.items()):
         if time.monotonic() > deadline:
             break
-        time.sleep(0.01)
+        time.sleep(0.01)  # they are no children of ours: their end can only be looked for
     return [name for name, _ in found.values()]
 
 
