@@ -68,9 +68,18 @@ def _value(rules: dict[str, Any], value: Any, where: str, problems: list[Problem
         _number(rules, value, where, wrong)
     elif isinstance(value, list):
         _array(rules, cast("list[Any]", value), where, problems)
-    elif isinstance(value, dict) and ("properties" in rules or rules.get("additionalProperties") is False):
-        more = rules.get("additionalProperties", True) is not False
-        _object(rules.get("properties", {}), cast("dict[str, Any]", value), where, problems, more=more)
+    elif isinstance(value, dict) and ("properties" in rules or rules.get("additionalProperties", True) is not True):
+        _fields(rules, cast("dict[str, Any]", value), where, problems)
+
+
+def _fields(rules: dict[str, Any], value: dict[str, Any], where: str, problems: list[Problem]) -> None:
+    """The properties of an object, and those that are not named: none, any, or such as one schema describes."""
+    known, extra = rules.get("properties", {}), rules.get("additionalProperties", True)
+    _object(known, value, where, problems, more=extra is not False)
+    if isinstance(extra, dict):
+        for name, item in value.items():
+            if name not in known:
+                _value(cast("dict[str, Any]", extra), item, f"{where}.{str(name)[:100]}", problems)
 
 
 def _text(rules: dict[str, Any], value: str, where: str, wrong: Any) -> None:

@@ -70,12 +70,13 @@ class Ask(Effect, frozen=True, kw_only=True, tag="ask"):
 
 
 class Select(Effect, frozen=True, kw_only=True, tag="select"):
-    """Choose a session of a role. Answered with `Selection`."""
+    """Choose a session of a role. Answered with `Selection`: the session that is named here, else the next in turn."""
 
     role: str
     criteria: Literal["availability", "expertise", "round_robin", "best"] = "availability"
     max_instances: int | None = None
     topic: str = ""
+    session: str = ""
 
 
 class Sleep(Effect, frozen=True, kw_only=True, tag="sleep"):

@@ -198,7 +198,13 @@ class HostLibrary:
         """Chooses a session of a role for later steps."""
         given = self._team.options(options, "select", _STEP | {"criteria", "topic"})
         who = self._team.role(role, "select")
-        request = Select(role=who.id, criteria=given.criteria, max_instances=who.agent.max_instances, topic=given.topic)
+        request = Select(
+            role=who.id,
+            criteria=given.criteria,
+            max_instances=who.agent.max_instances,
+            topic=given.topic,
+            session=self._team.selected(who, given.criteria, given.topic),
+        )
 
         def run() -> Value:
             chosen: Selection = machine.perform(request)

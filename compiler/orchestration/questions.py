@@ -1,4 +1,4 @@
-"""Where an agent's question goes: by topic, by rule, then up `reportsTo`, and what happens when nobody answers.
+"""Where an agent's question goes: by topic, by rule, then up `reportsTo` or to all, and what if nobody answers.
 
 Pure: facts in, decisions out. A hop is a task of its own for the role that is asked, so that every hop is in the log.
 A role without `routing` and `escalation` has its questions answered by people alone; people may always answer first.
@@ -174,16 +174,23 @@ class Questions:
 
 
 def _hops(asked: QuestionAsked, role: Mapping[str, Any], roles: Mapping[str, Any]) -> list[list[str]]:
-    """Who is asked, one hop after the other: by topic, by rule, then everybody above."""
+    """Who is asked, one hop after the other: by topic, by rule, then everybody above, or all others at once.
+
+    A topic is one of `topicRoutes`, of a rule, or the `expertise` of a role, in this order.
+    """
     rules: Mapping[str, Any] = role.get("escalation") or {}
     routing = cast("list[dict[str, Any]]", role.get("routing") or [])
     by_topic = [rule for rule in routing if "topics" in rule and any(_mentions(asked, word) for word in rule["topics"])]
     plain = [rule for rule in routing if "topics" not in rule]
     routes = cast("dict[str, str]", rules.get("topicRoutes") or {})
     hops: list[list[str]] = [[name] for topic, name in routes.items() if _mentions(asked, topic)]
-    for rule in [*by_topic, *plain]:
-        hops += [list(rule["to"])] if rule.get("broadcast") else [[name] for name in rule["to"]]
-    if rules.get("defaultBehavior") != "surface_to_user":
+    hops += [hop for rule in by_topic for hop in _targets(rule)]
+    hops += [[name] for name, fields in roles.items() if any(_mentions(asked, word) for word in _expertise(fields))]
+    hops += [hop for rule in plain for hop in _targets(rule)]
+    behavior = rules.get("defaultBehavior", "route_to_reports_to")
+    if behavior == "broadcast":
+        hops.append(list(roles))
+    elif behavior == "route_to_reports_to":
         above, seen = role.get("reportsTo"), {asked.role}
         while isinstance(above, str) and above and above not in seen:
             seen.add(above)
@@ -200,8 +207,21 @@ def _hops(asked: QuestionAsked, role: Mapping[str, Any], roles: Mapping[str, Any
     return found if depth is None else found[:depth]
 
 
+def _targets(rule: Mapping[str, Any]) -> list[list[str]]:
+    return [list(rule["to"])] if rule.get("broadcast") else [[name] for name in rule["to"]]
+
+
+def _expertise(role: Any) -> list[str]:
+    return list(cast("Mapping[str, Any]", role).get("expertise") or []) if isinstance(role, Mapping) else []
+
+
 def _mentions(asked: QuestionAsked, topic: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(topic)}(?!\w)", asked.question, re.IGNORECASE) is not None
+    """Whether a question names a topic, with whatever stands between the words of `code_review`."""
+    words = [re.escape(word) for word in re.split(r"[\s_-]+", topic) if word]
+    if not words:
+        return False
+    named = r"[\s_-]+".join(words)
+    return re.search(rf"(?<!\w){named}(?!\w)", asked.question, re.IGNORECASE) is not None
 
 
 def _fitting(result: Any, options: list[str]) -> Any:

@@ -40,7 +40,7 @@ class Policy(Model, frozen=True, kw_only=True):
 class Escalation(Model, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Who is asked when work stays below `escalateBelow`, how far up, for how long, and what then."""
 
-    default_behavior: Literal["route_to_reports_to", "surface_to_user"] = "route_to_reports_to"
+    default_behavior: Literal["route_to_reports_to", "broadcast", "surface_to_user"] = "route_to_reports_to"
     timeout_ms: int | None = None
     max_depth: int | None = None
     topic_routes: dict[str, str] = {}

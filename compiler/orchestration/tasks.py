@@ -131,7 +131,7 @@ def _retry(
 def _escalate(team: Team, machine: Machine, assignment: Assignment, first: Attempt) -> Attempt:
     role, rules = assignment.role, assignment.role.escalation
     best, current, seen = first, role, {role.id}
-    while rules.default_behavior == "route_to_reports_to":
+    while rules.default_behavior != "surface_to_user":  # `broadcast` is about questions: work goes up
         if rules.max_depth is not None and len(seen) > rules.max_depth:
             break
         manager = team.manager(current)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from compiler.orchestration.roles import Role, oracles_of_call, read_role, role_of_call
+from compiler.orchestration.selecting import Done, preferred
 from compiler.orchestration.values import Value, bare, plain
 from compiler.prism import EffectFailed
 from schemas.agents import Oracle
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from compiler.prism import Machine
 
 HostFunction = Callable[..., Any]
+_SESSIONS = 1000
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -63,6 +65,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     done_by: str = ""
     result: Any = None
     commit: str = ""
+    confidence: float | None = None
 
 
 class Track:
@@ -80,6 +83,7 @@ class Works(msgspec.Struct):
     """What was done in an execution, by whichever of its patterns."""
 
     assignments: dict[str, Assignment] = {}
+    running: list[str] = []
     revisions: dict[str, list[Any]] = {}
     result: str = ""
 
@@ -119,7 +123,8 @@ class Team:
         role = read_role(value, function)
         if self.prefix:
             role = role_of_call(role, self.prefix)
-        self._roles.setdefault(role.id, plain(value))
+        if self._roles.get(role.id) is not value:
+            self._roles[role.id] = plain(value)  # the program's: texts in it say what they refer to
         self._read[id(value)] = (value, role)
         return role
 
@@ -158,23 +163,48 @@ class Team:
         given = cast("dict[str, Any]", options.context) if isinstance(options.context, dict) else {}
         standing = {"objective": role.objective} if role.objective else {}
         merged = {**standing, **given, **(context or {})}
-        outcome: TaskOutcome = machine.perform(
-            Task(
-                role=role.id,
-                text=assignment.text,
-                agent=role.agent,
-                step=options.id,
-                session=session or options.session,
-                input=options.input,
-                context=merged or None,
-                timeout_ms=options.timeout_ms,
-                attempts=options.attempts,
-            )
+        request = Task(
+            role=role.id,
+            text=assignment.text,
+            agent=role.agent,
+            step=options.id,
+            session=session or options.session,
+            input=options.input,
+            context=merged or None,
+            timeout_ms=options.timeout_ms,
+            attempts=options.attempts,
         )
+        with self._running(request.session):
+            outcome: TaskOutcome = machine.perform(request)
         self._works.assignments[outcome.task_id] = msgspec.structs.replace(
-            assignment, done_by=outcome.session, result=outcome.result, commit=outcome.commit
+            assignment,
+            done_by=outcome.session,
+            result=outcome.result,
+            commit=outcome.commit,
+            confidence=outcome.confidence,
         )
         return outcome
+
+    @contextmanager
+    def _running(self, session: str) -> Generator[None]:
+        """Remembers that a session is at work, where it is known which one is."""
+        if session:
+            self._works.running.append(session)
+        try:
+            yield
+        finally:
+            if session:
+                self._works.running.remove(session)
+
+    def selected(self, role: Role, criteria: str, topic: str) -> str:
+        """The session of a role that is to be preferred by these criteria; empty where they take turns."""
+        sessions = [f"{role.id}-{number + 1}" for number in range(min(role.agent.max_instances or 1, _SESSIONS))]
+        done = [
+            Done(session=one.done_by, text=one.text, confidence=one.confidence)
+            for one in self._works.assignments.values()
+            if one.role.id == role.id
+        ]
+        return preferred(criteria, sessions, done, self._works.running, topic)
 
     def assignment(self, task_id: str) -> Assignment | None:
         """How a task was assigned."""

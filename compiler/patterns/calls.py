@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
-from compiler.patterns.literals import literal, quoted
+import msgspec
+
+from compiler.patterns.literals import key, literal, quoted
 from compiler.patterns.model import HUMAN, OrgChart, Step
 from compiler.patterns.nesting import renamed_oracles
+from compiler.patterns.oracles import TEMPLATED
 from compiler.patterns.orgchart import every_step
 from compiler.patterns.places import Place, Variable
+from compiler.patterns.reader import Node
+from compiler.patterns.references import Scope
 from compiler.patterns.report import Report
 from compiler.patterns.shapes import BY_TYPE, Shape
 from compiler.patterns.templates import Rendered, Templates
@@ -19,6 +25,21 @@ SIMPLE = frozenset({"assign", "select", "approve", "aggregate", "wait", "verify"
 
 WORKS = frozenset({"assign", "parallel", "sequential", "condition", "pattern"})
 """Steps whose result is work that can be reviewed."""
+
+
+def written_oracles(oracles: list[dict[str, Any]], nodes: list[Node], templates: Templates, scope: Scope) -> str:
+    """Oracles as Prism; their texts may refer to what is known in the scope."""
+    made: list[str] = []
+    for oracle, node in zip(oracles, nodes, strict=True):
+        places = {name.raw: value for name, value in node.pairs}
+        entries = [
+            f"{key(name)}: {templates.text(msgspec.structs.replace(places[name], value=value), scope).code}"
+            if name in TEMPLATED and "${" in str(value)
+            else f"{key(name)}: {literal(value)}"
+            for name, value in oracle.items()
+        ]
+        made.append("{" + ", ".join(entries) + "}")
+    return "[" + ", ".join(made) + "]"
 
 
 @dataclass(slots=True)
@@ -140,7 +161,8 @@ class Calls:
         combine = None if step.combine == "min" else quoted(step.combine)
         around = self._prefix.removesuffix(".")
         oracles = renamed_oracles(step.oracles, around) if around else step.oracles
-        return f"verify({literal(oracles)}, {self.options(step, of=listed, combine=combine, gate=gate)})"
+        listed_oracles = written_oracles(oracles, step.oracle_nodes, self._templates, place.scope)
+        return f"verify({listed_oracles}, {self.options(step, of=listed, combine=combine, gate=gate)})"
 
     # -- parts --------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ Each operator keeps its place, so that a mistake is reported where it stands.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LEVELS: tuple[frozenset[str], ...] = (
@@ -127,17 +128,17 @@ class Call:
 Expression = Literal | Name | Member | Index | Unary | Binary | Choice | Call
 
 
-def parse_expression(text: str) -> Expression:
-    """The whole text as one expression. Raises `ExpressionError`."""
-    parser = _Parser(text, 0)
+def parse_expression(text: str, names: Iterable[str] = ()) -> Expression:
+    """The whole text as one expression. Raises `ExpressionError`. `names` with a hyphen are read as names."""
+    parser = _Parser(text, 0, names)
     made = parser.expression()
     parser.expect_end()
     return made
 
 
-def parse_reference(text: str, start: int) -> tuple[Expression, int]:
+def parse_reference(text: str, start: int, names: Iterable[str] = ()) -> tuple[Expression, int]:
     """The expression between `${` and `}`, where `start` is just behind `${`; also where the text goes on."""
-    parser = _Parser(text, start)
+    parser = _Parser(text, start, names)
     if parser.op == "}":
         raise ExpressionError("`${}` names nothing", start, "Name a step, input, workspace or context.")
     made = parser.expression()
@@ -149,10 +150,11 @@ def parse_reference(text: str, start: int) -> tuple[Expression, int]:
 
 
 class _Parser:
-    def __init__(self, text: str, start: int) -> None:
+    def __init__(self, text: str, start: int, names: Iterable[str] = ()) -> None:
         if len(text) - start > _MAX_LENGTH and "}" not in text[start : start + _MAX_LENGTH]:
             raise ExpressionError(f"an expression is at most {_MAX_LENGTH} characters long", start)
         self._text = text
+        self._hyphenated = sorted((name for name in names if "-" in name), key=len, reverse=True)
         self._next = start
         self._depth = 0
         self.kind = "end"
@@ -184,9 +186,21 @@ class _Parser:
                 self._unreadable(self._text[self._next])
             assert match is not None
             self._next = match.end()
+            if match.lastgroup == "name" and (name := self._hyphenated_at(match.start())):
+                self._next = match.start() + len(name)
+                self.kind, self.value = "name", name
+                return
             if match.lastgroup != "space":
                 self.kind, self.value = match.lastgroup or "", match.group()
                 return
+
+    def _hyphenated_at(self, start: int) -> str:
+        """The longest known name with a hyphen that stands here; `a-b` is a difference where no step is called so."""
+        for name in self._hyphenated:
+            after = self._text[start + len(name) : start + len(name) + 1]
+            if self._text.startswith(name, start) and not (after.isalnum() or after == "_"):
+                return name
+        return ""
 
     def _unreadable(self, char: str) -> None:
         if char == "=":

@@ -91,7 +91,7 @@ def duration(view: View, key: str, *, least: int = 1) -> int | None:
         return view.integer(key, least=least, most=_LONGEST)
     match = _TIME.match(node.raw) if node.kind == "text" else None
     if match is None:
-        view.wrong(key, node, "a time in milliseconds, or a text such as 30s")
+        view.wrong(key, node, "a time", "Milliseconds, or a number with ms, s, m or h, for example 30s.")
         return None
     return min(_LONGEST, max(least, int(float(match[1]) * _UNITS[match[2]])))
 
@@ -144,8 +144,11 @@ class _Reader:
         base: dict[str, Any] = {"kind": word, "id": step_id, "line": node.line, "column": node.column}
         if word == "parallel":
             base["steps"] = self.read_all(view.items("steps"))
-            if not view.has("steps"):
-                view.missing("steps")
+            given = view.get("steps")
+            if given is None:
+                view.missing("steps", "The steps that run at once.")
+            elif given.kind == "list" and not given.items:
+                self._report.error("empty-steps", given.line, given.column, "the parallel step has no steps")
         elif word == "pattern":
             base |= {"kind": "call", "input": view.get("input"), "pattern": self._called(view)}
         elif word == "merge":
@@ -192,7 +195,10 @@ class _Reader:
         if base["on"] is None:
             view.missing("on", "What is looked at, for example on: $input.kind.")
         cases = view.get("cases")
-        if cases is None or cases.kind != "map" or not cases.pairs:
+        if cases is not None and cases.kind != "map":
+            view.wrong("cases", cases, "a map from values to steps", "cases: {bug: {task: …}}")
+            return
+        if cases is None or not cases.pairs:
             view.missing("cases", "A map from values to steps.")
             return
         made = {
@@ -213,6 +219,7 @@ class _Reader:
             self._report.error("out-of-range", place.line, place.column, message, "Raise agents.min.")
         aggregated = view.get("aggregation") or self._shared.aggregation
         aggregation = self._aggregation(aggregated)
+        self._enough_votes(aggregation, aggregated, count)
         for name in aggregation.get("weights", {}):
             names = [f"agent-{number + 1}" for number in range(count)]
             if name not in names and aggregated is not None:
@@ -317,6 +324,13 @@ class _Reader:
         self._effective(view, made)
         return {**made, **{key: value for key, value in found.items() if value is not None}}
 
+    def _enough_votes(self, aggregation: dict[str, Any], node: Node | None, count: int) -> None:
+        wanted = aggregation.get("minVotes")
+        if wanted is not None and wanted > count and node is not None:
+            place = next(value for key, value in node.pairs if key.raw == "minVotes")
+            message = f"minVotes ({wanted}) is more than there are agents ({count})"
+            self._report.error("out-of-range", place.line, place.column, message, "Raise agents.min.")
+
     def _effective(self, view: View, made: dict[str, Any]) -> None:
         voting = {"voting", "weighted"}
         for_strategies = {
@@ -353,6 +367,10 @@ class _Reader:
                 self._report.error("bad-value", place.line, place.column, message, "Write onFailure: retry.")
         if view.has("fallback"):
             made["fallback"] = view.json("fallback")
+            if view.has("onFailure") and made["onFailure"] == "fail":
+                place = view.key("fallback")
+                message = "'fallback' has no effect: onFailure is fail"
+                self._report.error("bad-value", place.line, place.column, message, "Write onFailure: fallback.")
         elif made["onFailure"] == "fallback":
             view.missing("fallback", "What the result is when the step fails.")
         if (schema := view.get("schema")) is not None:

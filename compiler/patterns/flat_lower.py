@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.orchestration.values import readable
 from compiler.patterns.callees import Call, Callees, check_input
 from compiler.patterns.expressions import FUNCTIONS, ExpressionError, parse_expression
 from compiler.patterns.flat_model import FlatPattern, FlatStep
 from compiler.patterns.literals import RESERVED, comment, key, literal, quoted
 from compiler.patterns.reader import Node
 from compiler.patterns.references import Resolved, Scope, resolve
-from compiler.patterns.report import Report
+from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.shapes import ANY, NUMBER, SCORE, Shape, Symbol, of_schema, record
 from compiler.patterns.templates import Templates
 from compiler.patterns.writing import Writer
 
+_INPUT_FIELD = re.compile(r"\$(?:\{ *)?input\.([A-Za-z_][\w-]*)(?: *\})?")
 _LOCALS = ("results", "began", "task")
 _TAKEN = (
     RESERVED | frozenset(HOST_FUNCTION_NAMES) | frozenset(PROGRAM_GLOBALS) | frozenset(FUNCTIONS) | frozenset(_LOCALS)
@@ -211,6 +214,7 @@ class FlatLowering(Writer):
 
     def _switch(self, step: FlatStep, name: str, indent: str, scope: Scope) -> None:
         looked = "null" if step.on is None else self._value(step.on, scope)
+        self._impossible_cases(step)
         self._emit(indent, f"let {name} = null")
         chosen = self._allocate(name, "on")
         self._emit(indent, f"const {chosen} = text({looked})")
@@ -227,6 +231,19 @@ class FlatLowering(Writer):
             message = f"step {step.id!r}: no case for the value, only for {known}"
             self._emit(indent + "  ", f"throw {quoted(message)}")
         self._emit(indent, "}")
+
+    def _impossible_cases(self, step: FlatStep) -> None:
+        """Reports cases for values that the input's `enum` does not have."""
+        named = None if step.on is None else _INPUT_FIELD.fullmatch(step.on.raw)
+        if named is None:
+            return
+        rules: dict[str, Any] = self._pattern.input.get(named[1]) or {}
+        known = [readable(value) for value in rules.get("enum", [])]
+        for value, inner in step.cases.items() if known else ():
+            if value not in known:
+                message = f"step {inner.id!r} can never run: no {named[1]} is {value!r}"
+                hint = did_you_mean(value, known)
+                self._report.error("unreachable-step", inner.line, inner.column, message, hint)
 
     def _case(self, inner: FlatStep, name: str, indent: str, scope: Scope) -> None:
         made = self._step(inner, indent + "  ", scope.inner())
@@ -267,7 +284,7 @@ class FlatLowering(Writer):
 
     def _reference(self, node: Node, text: str, scope: Scope) -> str:
         try:
-            made: Resolved = resolve(parse_expression(text), scope)
+            made: Resolved = resolve(parse_expression(text, scope.names()), scope)
         except ExpressionError as error:
             code = "unknown-output" if error.code == "unknown-reference" else error.code
             quote = 1 if node.raw and not self._plain(node) else 0

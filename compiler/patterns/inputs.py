@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from compiler.input_check import FORMATS, validate_input
+from compiler.input_check import FORMATS, validate_input, validate_value
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
-from compiler.patterns.view import View, to_json
+from compiler.patterns.view import View, report_traps, to_json
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null", "any")
 FIELD_KEYS = (
@@ -96,8 +96,13 @@ def _require(view: View, made: dict[str, Any], names: list[tuple[str, Node]]) ->
 
 def _default(name: str, node: Node, view: View, made: dict[str, Any], report: Report) -> None:
     value = to_json(node)
+    if node.trap and made["type"] == "boolean":
+        made["default"] = view.flag("default")  # says what is wrong with it
+        return
+    report_traps(node, report)
     for problem in validate_input({name: made}, {name: value}):
-        report.error("bad-default", node.line, node.column, f"the default does not fit: {problem.what}")
+        message = f"the default does not fit: {problem.what}"
+        report.error("bad-default", node.line, node.column, message, problem.hint)
     made["default"] = value
     if made.get("required"):
         spot = view.key("required")
@@ -147,8 +152,18 @@ def _words(view: View, made: dict[str, Any], report: Report) -> None:
         made["enum"] = view.json("enum")
         if not isinstance(made["enum"], list) or not made["enum"]:
             spot = view.get("enum") or view.node
-            report.error("wrong-type", spot.line, spot.column, "'enum' is a list of values")
+            report.error("wrong-type", spot.line, spot.column, "'enum' is a list of values", "For example [low, high].")
             del made["enum"]
+        _fitting_enum(view, made, report)
+
+
+def _fitting_enum(view: View, made: dict[str, Any], report: Report) -> None:
+    """Reports values that no value of the field's type can be."""
+    node = view.get("enum")
+    for item in node.items if node is not None and "enum" in made and made["type"] != "any" else []:
+        for problem in validate_value({"type": made["type"]}, to_json(item), repr(item.raw)):
+            message = f"no {made['type']} is one of this enum: {problem.what}"
+            report.error("bad-value", item.line, item.column, message, problem.hint)
 
 
 def _nested(name: str, view: View, made: dict[str, Any], report: Report, depth: int) -> None:
@@ -161,5 +176,8 @@ def _nested(name: str, view: View, made: dict[str, Any], report: Report, depth: 
         made["properties"] = {
             key.raw: _field(f"{name}.{key.raw}", value, report, depth + 1) for key, value in properties.pairs
         }
-    if (more := view.flag("additionalProperties")) is not None:
+    extra = view.get("additionalProperties")
+    if extra is not None and extra.kind in {"map", "text"} and not extra.trap:
+        made["additionalProperties"] = _field(f"{name}.*", extra, report, depth + 1)
+    elif (more := view.flag("additionalProperties")) is not None:
         made["additionalProperties"] = more

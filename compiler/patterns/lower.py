@@ -13,7 +13,7 @@ from typing import Any
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.patterns.callees import Call, Callees, Inlined, first_error, refuse
-from compiler.patterns.calls import SIMPLE, WORKS, Calls
+from compiler.patterns.calls import SIMPLE, WORKS, Calls, written_oracles
 from compiler.patterns.expressions import FUNCTIONS
 from compiler.patterns.literals import RESERVED, comment, key, literal, quoted
 from compiler.patterns.model import OrgChart, Step
@@ -113,7 +113,12 @@ class Lowering(Writer):
             fields = renamed(role.fields, self._caller.prefix)
             self.roles[str(fields["id"])] = fields
             for name, value in fields.items():
-                self._emit("    ", f"{key(name)}: {literal(value)},")
+                code = literal(value)
+                if name == "verify":
+                    scope = Scope(globals_of(self._chart))
+                    oracles = written_oracles(value["oracles"], role.oracle_nodes, self._templates, scope)
+                    code = f"{{oracles: {oracles}, combine: {quoted(value['combine'])}}}"
+                self._emit("    ", f"{key(name)}: {code},")
             self._emit("  ", "},")
         self._emit("", "}")
 

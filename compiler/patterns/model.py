@@ -35,6 +35,7 @@ class Role(Model, frozen=True, kw_only=True):
     reports_to: str = ""
     reports_to_node: Node | None = None
     judges: list[tuple[str, Node]] = []
+    oracle_nodes: list[Node] = []
 
     @property
     def kinds(self) -> list[str]:
@@ -72,6 +73,7 @@ class Step(Model, frozen=True, kw_only=True):
     else_is_list: bool = False
     signal: str = ""
     oracles: list[dict[str, Any]] = []
+    oracle_nodes: list[Node] = []
     pattern: Node | None = None
     combine: str = "min"
     judges: list[tuple[str, Node]] = []

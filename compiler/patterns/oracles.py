@@ -8,6 +8,7 @@ from typing import Any
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View
+from schemas.base import Model
 
 ORACLE_KEYS: dict[str, tuple[str, ...]] = {
     "command": ("type", "run", "cwd", "timeoutMs", "passConfidence", "failConfidence", "scorePattern", "weight"),
@@ -17,29 +18,47 @@ ORACLE_KEYS: dict[str, tuple[str, ...]] = {
 }
 _TYPES = (*ORACLE_KEYS, "history")
 _COMBINE = ("min", "weighted", "product")
+TEMPLATED = frozenset({"cwd", "rubric", "prompt"})
+"""Keys of oracles whose texts may refer to what an execution knows."""
+
+_OWN_WORKTREE = re.compile(r"\$\{\s*workspace\.path\s*\}")
+_REFERENCE = re.compile(r"\$\{\s*(?:[A-Za-z_][\w-]*\s*[.\[]|(?:input|workspace|context|step_[0-9]+\w*)\s*\})")
 
 
-def read_verify(node: Node, report: Report, what: str) -> tuple[list[dict[str, Any]], str, list[tuple[str, Node]]]:
-    """The oracles, how their scores are combined, and the roles that judge, with their places."""
+class Verification(Model, frozen=True, kw_only=True):
+    """The oracles with their places, how their scores are combined, and the roles that judge, with their places."""
+
+    oracles: list[dict[str, Any]]
+    nodes: list[Node]
+    combine: str = "min"
+    judges: list[tuple[str, Node]] = []
+
+
+def read_verify(node: Node, report: Report, what: str) -> Verification:
+    """What stands under `verify`, or under `oracles` of a step."""
     combine = "min"
     entries = node.items if node.kind == "list" else [node]
     if node.kind == "map" and any(key.raw == "oracles" for key, _ in node.pairs):
         view = View(node, report, f"verify of {what}", ("oracles", "combine"))
         combine, entries = view.choice("combine", _COMBINE, "min"), view.items("oracles")
-        if not entries and not view.has("oracles"):
-            view.missing("oracles")
+        if not view.has("oracles"):
+            view.missing("oracles", 'oracles: [{type: command, run: "python -m pytest"}]')
+        elif (given := view.get("oracles")) is not None and given.kind == "list" and not entries:
+            report.error("missing-oracle", given.line, given.column, f"verify of {what} names no oracle")
     elif node.kind == "list" and not entries:
         report.error("missing-oracle", node.line, node.column, f"verify of {what} names no oracle")
     oracles: list[dict[str, Any]] = []
+    nodes: list[Node] = []
     judges: list[tuple[str, Node]] = []
     for entry in entries:
         made = _oracle(entry, report, what)
         if made is not None:
             oracles.append(made)
+            nodes.append(entry)
             judge = next((value for key, value in entry.pairs if key.raw == "role"), None)
             if judge is not None and made.get("role"):
                 judges.append((made["role"], judge))
-    return oracles, combine, judges
+    return Verification(oracles=oracles, nodes=nodes, combine=combine, judges=judges)
 
 
 def _oracle(node: Node, report: Report, what: str) -> dict[str, Any] | None:
@@ -87,7 +106,9 @@ def _command(view: View, made: dict[str, Any]) -> None:
         made["run"] = view.text("run", required=True, hint='run: "python -m pytest"')
     if run is not None and not made["run"]:
         view.report.error("missing-key", run.line, run.column, f"'run' of {view.what} is empty")
-    if cwd := view.text("cwd"):
+    _check_command(view, made)
+    # a command runs in the session's own worktree, which is not the one that `workspace` names
+    if cwd := re.sub(_OWN_WORKTREE.pattern + "/?", "", view.text("cwd"), count=1):
         made["cwd"] = cwd
         if cwd.startswith("/") or ".." in cwd.split("/"):
             place = view.get("cwd") or view.node
@@ -95,6 +116,23 @@ def _command(view: View, made: dict[str, Any]) -> None:
     if pattern := view.text("scorePattern"):
         made["scorePattern"] = pattern
         _check_pattern(view, pattern)
+
+
+def _check_command(view: View, made: dict[str, Any]) -> None:
+    """A command is written out: nothing that comes from a request or an agent becomes a part of it."""
+    node, run = view.get("run"), made["run"]
+    if node is None or not run:
+        return
+    words = [_OWN_WORKTREE.sub(".", word) for word in ([run] if isinstance(run, str) else run)]
+    made["run"] = words[0] if isinstance(run, str) else words
+    for word, place in zip(words, [node] if isinstance(run, str) else node.items, strict=False):
+        if (found := _REFERENCE.search(word)) is not None:
+            message = f"'run' of {view.what} cannot be built from data: {word[found.start() :][:40]!r}"
+            hint = "Write the command out; it runs in the worktree, where the work is."
+            view.report.error("unsafe-command", place.line, place.column, message, hint)
+        elif re.search(r"\$\{[^}]*\Z", word):
+            message = f"a `${{` of 'run' of {view.what} is never closed"
+            view.report.error("unclosed-reference", place.line, place.column, message, "Add a `}`.")
 
 
 def _check_pattern(view: View, pattern: str) -> None:
@@ -105,7 +143,7 @@ def _check_pattern(view: View, pattern: str) -> None:
         view.report.error("bad-pattern", place.line, place.column, f"'scorePattern' cannot be read: {error}")
         return
     if groups < 1:
-        hint = "Put the number into parentheses: 'score: ([0-9.]+)'."
+        hint = "Put the number into parentheses: 'score: ([0-9.]+)', or two: '([0-9]+) passed, ([0-9]+) failed'."
         view.report.error("bad-pattern", place.line, place.column, "'scorePattern' captures nothing", hint)
 
 

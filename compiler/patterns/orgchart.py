@@ -14,20 +14,23 @@ from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.roles import read_structure
 from compiler.patterns.steps import StepReader
-from compiler.patterns.view import View, to_json
+from compiler.patterns.view import View, report_traps, to_json
 from schemas.patterns import WorkspaceSpec
 
 CHART_KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
 _FLAT = frozenset({"agents", "execution", "aggregation", "validation", "groups", "steps"})
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
+_BRANCHES = "feature_branch"
+"""The strategy that is always followed: every execution and every session has branches of its own."""
 WORKSPACE_KEYS = ("enabled", "push", "branchStrategy", "createPr", "pr")
 
 
 def read_org_chart(root: Node, report: Report) -> OrgChart | None:
     """The org chart in a tree, or None when too little of it can be read to go on."""
     if root.kind != "map":
-        report.error("wrong-type", root.line, root.column, "a pattern is a map with a name, a structure and a workflow")
+        message = "a pattern is a map with a name, a structure and a workflow"
+        report.error("wrong-type", root.line, root.column, message, "Begin with name: my-pattern.")
         return None
     view = View(root, report, "the pattern", CHART_KEYS)
     chart = _heading(view, root, report)
@@ -104,6 +107,7 @@ def _metadata(view: View, report: Report, chart: dict[str, Any]) -> None:
     if metadata is not None and metadata.kind != "map":
         view.wrong("metadata", metadata, "a map")
     elif metadata is not None:
+        report_traps(metadata, report)
         chart["metadata"] = {key.raw: to_json(value) for key, value in metadata.pairs if key.raw != "workspace"}
         inner = next((pair for pair in metadata.pairs if pair[0].raw == "workspace"), None)
         if inner is not None and workspace is not None:
@@ -122,13 +126,15 @@ def _workspace(node: Node, report: Report) -> WorkspaceSpec:
         place = view.key("createPr")
         message = "'createPr' cannot be honoured: pull requests are not opened yet"
         report.error("unsupported", place.line, place.column, message, "Write push: true; the branch can be reviewed.")
-    if view.has("branchStrategy"):
-        place = view.key("branchStrategy")
-        message = "'branchStrategy' cannot be honoured: branches are parallax/<execution>/<role>/<n>"
-        report.error("unsupported", place.line, place.column, message, "Remove the key.")
+    strategy = view.text("branchStrategy")
+    if strategy and strategy != _BRANCHES:
+        place = view.get("branchStrategy") or node
+        message = f"branchStrategy {strategy!r} cannot be honoured: branches are parallax/<execution>/<role>/<n>"
+        report.error("unsupported", place.line, place.column, message, f"Write {_BRANCHES}, or remove the key.")
     if view.has("pr") and not creates:
         place = view.key("pr")
-        report.error("unsupported", place.line, place.column, "'pr' cannot be honoured: no pull request is opened")
+        message = "'pr' has no effect: no pull request is opened"
+        report.warning("unsupported", place.line, place.column, message, "Remove the key.")
     return WorkspaceSpec(enabled=view.flag("enabled", True) is not False, push=bool(push))
 
 

@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRAPS = frozenset(
-    spelled for word in ("yes", "no", "on", "off", "y", "n") for spelled in (word, word.capitalize(), word.upper())
+    spelled for word in ("yes", "no", "on", "off") for spelled in (word, word.capitalize(), word.upper())
 )
 
 
@@ -77,6 +77,10 @@ def _syntax(error: YamlSyntaxError, text: str, report: Report) -> None:
     shown = lines[error.line - 1] if 0 < error.line <= len(lines) else ""
     if "\t" in shown[: len(shown) - len(shown.lstrip())]:
         report.error("yaml-tab", error.line, shown.index("\t") + 1, "a tab indents this line", "Indent with spaces.")
+        return
+    if r"'\t'" in error.problem:
+        hint = "Write spaces, or put the value into quotes."
+        report.error("yaml-tab", error.line, error.column, "a tab stands where no tab may stand", hint)
         return
     context = f" {error.context}" if error.context else ""
     hint = _syntax_hint(error.problem) if error.line else ""

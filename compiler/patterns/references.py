@@ -37,6 +37,11 @@ class Scope:
         self.symbols = symbols
         self.later = later or {}
 
+    def names(self) -> list[str]:
+        """Every name that means something here, and the fields of the input."""
+        given = self.symbols["input"].shape.fields if "input" in self.symbols else None
+        return [*self.symbols, *self.later, *(given or ())]
+
     def inner(self) -> Scope:
         """A scope inside this one: what it learns stays inside."""
         return Scope(dict(self.symbols), dict(self.later))
@@ -97,7 +102,8 @@ class _Resolver:
         code, shape = self.visit(base)
         defaults = self._scope.symbols[base.name].defaults if isinstance(base, Name) else {}
         if name in defaults and shape.fields is not None:
-            return f"({code}?.{name} ?? {literal(defaults[name])})", replace(shape.fields[name], nullable=False)
+            field = f"{code}?.{name}" if _plain(name) else f"({code} ?? {{}})[{scalar(name)}]"
+            return f"({field} ?? {literal(defaults[name])})", replace(shape.fields[name], nullable=False)
         return self._member_of(code, shape, name, offset)
 
     @staticmethod
@@ -114,6 +120,9 @@ class _Resolver:
             hint = did_you_mean(name, shape.fields)
             raise ExpressionError(f"there is no {name!r} here", offset, hint, "unknown-field")
         optional = shape.nullable or field.missing
+        if not _plain(name):
+            made = f"({code} ?? {{}})[{scalar(name)}]" if optional else f"{code}[{scalar(name)}]"
+            return made, replace(field, nullable=field.nullable or optional)
         return f"{code}{'?.' if optional else '.'}{name}", replace(field, nullable=field.nullable or optional)
 
     def _index(self, node: Index) -> tuple[str, Shape]:
@@ -211,7 +220,7 @@ def _element(items: tuple[Shape, ...], node: Index) -> Shape:
     position = node.index.value
     if not position.is_integer() or not 0 <= position < len(items):
         message = f"there is no element {number(position)}: the list has {len(items)}, counted from 0"
-        raise ExpressionError(message, node.offset, "", "unknown-field")
+        raise ExpressionError(message, node.offset, f"The last one is [{len(items) - 1}].", "unknown-field")
     return items[int(position)]
 
 

@@ -10,6 +10,32 @@ __all__ = ["Report", "did_you_mean", "nearest"]
 _MOST = 200
 _SHOWN = 200
 
+_HINTS = {
+    "bad-alias": "Put the anchor before the alias, or write the value out.",
+    "bad-default": "Give a default that the field would take in a request.",
+    "bad-expression": "For example step_0_result.confidence > 0.8 && !review.approved.",
+    "bad-path": "Write a path inside the worktree, for example packages/app.",
+    "bad-pattern": "Write a regular expression as Python reads it.",
+    "bad-step-id": "Choose another id: a letter, then letters, digits, - and _, at most 64.",
+    "bad-value": "Correct the value, or remove the key.",
+    "duplicate-value": "Remove one of them.",
+    "empty-steps": "Add at least one step, or remove the key.",
+    "empty-workflow": "Add at least one step.",
+    "impossible-bounds": "Lower the one, or raise the other.",
+    "missing-key": "Add it, with a value.",
+    "missing-oracle": 'For example verify: {type: command, run: "python -m pytest"}.',
+    "missing-sources": 'sources: ["${first}", "${second}"]',
+    "out-of-range": "Write a number within these bounds.",
+    "too-deep": "Write it flatter.",
+    "type-mismatch": "Compare numbers with numbers, texts with texts.",
+    "unknown-field": "Name a field that it has.",
+    "unknown-role": "Add the role under structure.roles.",
+    "unsupported": "Remove the key.",
+    "wrong-type": "Write a value of this kind.",
+    "yaml-syntax": "Check the indentation, the quotes and the brackets around this place.",
+}
+"""What to do about a kind of mistake, where the place that finds it does not know better."""
+
 
 class Report:
     """The diagnostics of one file."""
@@ -40,7 +66,7 @@ class Report:
                 code=code,
                 severity="error" if severity == "error" else "warning",
                 message=message,
-                hint=hint,
+                hint=hint or _HINTS.get(code, ""),
                 source_line=shown,
             ),
         )

@@ -81,10 +81,10 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
         fields["expertise"] = expertise
     _config(view, report, fields)
     _confidence(view, report, fields)
-    judges: list[tuple[str, Node]] = []
+    found = None
     if (verify := view.get("verify")) is not None:
-        oracles, combine, judges = read_verify(verify, report, f"role {role_id!r}")
-        fields["verify"] = {"oracles": oracles, "combine": combine}
+        found = read_verify(verify, report, f"role {role_id!r}")
+        fields["verify"] = {"oracles": found.oracles, "combine": found.combine}
     _thread(view, report, fields)
     if escalation:
         fields["escalation"] = escalation
@@ -96,7 +96,8 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
         fields=fields,
         reports_to=reports_to,
         reports_to_node=place,
-        judges=judges,
+        judges=found.judges if found is not None else [],
+        oracle_nodes=found.nodes if found is not None else [],
     )
 
 
@@ -130,6 +131,9 @@ def _kinds(view: View, report: Report) -> list[str]:
             report.error("duplicate-value", node.line, node.column, f"{word!r} is listed twice", "Remove one of them.")
         else:
             kinds.append(word)
+    named = view.get(key)
+    if named is not None and named.kind == "list" and not named.items:
+        report.error("missing-key", named.line, named.column, f"{key!r} of {view.what} is empty", "For example claude.")
     return kinds or ["custom"]
 
 
@@ -156,7 +160,7 @@ def _check_abilities(view: View, report: Report, kinds: list[str]) -> None:
         message = f"no agent type of {view.what} offers the capability {item.raw!r}"
         hint = f"Did you mean {found[1]!r} for {found[0]!r}?" if found[1] else ""
         hint = f"{hint} Agents of type custom or command offer what the role says.".strip()
-        report.error("unknown-capability", item.line, item.column, message, hint)
+        report.warning("unknown-capability", item.line, item.column, message, hint)
 
 
 def _instances(view: View, report: Report, fields: dict[str, Any]) -> None:
@@ -201,11 +205,16 @@ def _config(view: View, report: Report, fields: dict[str, Any]) -> None:
         if "command" not in kinds:
             unused = f"'command' has no effect: {view.what} takes no command agents"
             report.error("unused-command", place.line, place.column, unused, "Add command to agentType.")
-        elif not made["command"]:
+        elif not made["command"] and (given := config.get("command")) is not None and _says_nothing(given):
             report.error("missing-command", place.line, place.column, message, hint)
     if (env := config.get("env")) is not None:
         made["env"] = _env(env, report, view.what)
     fields["agentConfig"] = made
+
+
+def _says_nothing(command: Node) -> bool:
+    """Whether a command is a list without a word; what is no list of texts is reported already."""
+    return command.kind == "list" and all(item.kind == "text" and not item.raw for item in command.items)
 
 
 def _env(node: Node, report: Report, what: str) -> dict[str, str]:

@@ -9,24 +9,31 @@ from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View
 
 _RULE_KEYS = ("from", "to", "topics", "messageTypes", "priority", "broadcast")
+_OTHERS = {
+    "task": "tasks are given by the steps of the workflow",
+    "response": "results go to the steps that refer to them",
+    "status": "whoever watches the execution sees it",
+}
 _MESSAGE_TYPES = ("task", "question", "response", "status")
 _ESCALATION_KEYS = ("defaultBehavior", "timeoutMs", "maxDepth", "onMaxDepth", "topicRoutes")
 
 
 def read_routing(view: View, names: list[str], report: Report) -> dict[str, list[dict[str, Any]]]:
     """The rules for the questions of each role, the highest priority first."""
-    made: dict[str, list[dict[str, Any]]] = {}
+    made: dict[str, list[tuple[int, bool, dict[str, Any]]]] = {}
     for node in view.items("routing"):
         rule = View(node, report, "a routing rule", _RULE_KEYS)
         if not rule.valid:
             continue
         senders = [
             word
-            for word, place in rule.texts("from", single=True, required=True)
+            for word, place in rule.texts("from", single=True, required=True, hint='A role, a list of roles, or "*".')
             if _known(word, place, names, report, every=True)
         ]
         targets = [
-            word for word, place in rule.texts("to", single=True, required=True) if _known(word, place, names, report)
+            word
+            for word, place in rule.texts("to", single=True, required=True, hint="A role, or a list of roles.")
+            if _known(word, place, names, report)
         ]
         topics = [word for word, _ in rule.texts("topics")]
         entry: dict[str, Any] = {"to": targets}
@@ -36,24 +43,32 @@ def read_routing(view: View, names: list[str], report: Report) -> dict[str, list
             entry["priority"] = priority
         if rule.flag("broadcast"):
             entry["broadcast"] = True
-        _message_types(rule, report)
+        if not _is_for_questions(rule, report):
+            continue
+        general = not rule.has("messageTypes")  # of two with the same priority, the one that names its type is first
         for name in names if "*" in senders else senders:
-            made.setdefault(name, []).append(entry)
-    return {name: sorted(rules, key=lambda rule: -rule.get("priority", 0)) for name, rules in made.items()}
+            made.setdefault(name, []).append((-entry.get("priority", 0), general, entry))
+    return {name: [entry for *_, entry in sorted(rules, key=_order)] for name, rules in made.items()}
 
 
-def _message_types(rule: View, report: Report) -> None:
-    """Questions are what agents say to each other; a rule for anything else would never apply."""
+def _order(rule: tuple[int, bool, dict[str, Any]]) -> tuple[int, bool]:
+    return rule[:2]
+
+
+def _is_for_questions(rule: View, report: Report) -> bool:
+    """Whether the rule is for questions. Those are what agents say to each other: the other types of messages travel as
+    the workflow says, so that a rule for them changes nothing, which is said.
+    """
     words = rule.texts("messageTypes")
     for word, place in words:
         if word not in _MESSAGE_TYPES:
             hint = did_you_mean(word, _MESSAGE_TYPES)
             report.error("bad-value", place.line, place.column, f"{word!r} is no message type", hint)
-    known = [word for word, _ in words if word in _MESSAGE_TYPES]
-    if known and "question" not in known:
-        place = rule.key("messageTypes")
-        message = f"a rule for {', '.join(known)} alone cannot be honoured: agents send each other questions"
-        report.error("unsupported", place.line, place.column, message, "Add question, or remove the rule.")
+    for word, place in words:
+        if word in _OTHERS:
+            message = f"this rule changes nothing for messages of type {word}: {_OTHERS[word]}"
+            report.warning("unused-rule", place.line, place.column, message, "Routing is for questions.")
+    return not words or any(word == "question" or word not in _MESSAGE_TYPES for word, _ in words)
 
 
 def _known(word: str, place: Node, names: list[str], report: Report, *, every: bool = False) -> bool:
@@ -71,15 +86,9 @@ def read_escalation(view: View, names: list[str], report: Report) -> dict[str, A
         return {}
     rules = View(node, report, "escalation", _ESCALATION_KEYS)
     made: dict[str, Any] = {}
-    behavior = rules.choice(
-        "defaultBehavior", ("route_to_reports_to", "surface_to_user", "broadcast"), "route_to_reports_to"
-    )
-    if behavior == "broadcast":
-        place = rules.get("defaultBehavior") or node
-        message = "'broadcast' cannot be honoured: a result is escalated to one role at a time"
-        report.error("unsupported", place.line, place.column, message, "Write route_to_reports_to.")
-    elif rules.has("defaultBehavior"):
-        made["defaultBehavior"] = behavior
+    behaviors = ("route_to_reports_to", "broadcast", "surface_to_user")
+    if rules.has("defaultBehavior"):
+        made["defaultBehavior"] = rules.choice("defaultBehavior", behaviors, "route_to_reports_to")
     if (timeout := rules.integer("timeoutMs", least=1)) is not None:
         made["timeoutMs"] = timeout
     if (depth := rules.integer("maxDepth", least=0, most=100)) is not None:

@@ -28,6 +28,7 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
     "verify": ("oracles", "subject", "combine"),
     "pattern": ("pattern", "input"),
 }
+_EXAMPLES = {"task": 'task: "What is to be done."', "check": "check: step_0_result.confidence > 0.8"}
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
@@ -44,7 +45,8 @@ class StepReader:
 
     def _read(self, node: Node, default_id: str) -> Step | None:
         if node.kind != "map":
-            self._report.error("wrong-type", node.line, node.column, f"a step is a map, not {describe(node)}")
+            hint = '{type: assign, role: …, task: "…"}'
+            self._report.error("wrong-type", node.line, node.column, f"a step is a map, not {describe(node)}", hint)
             return None
         kind = self._type(node)
         if kind is None:
@@ -148,7 +150,12 @@ class StepReader:
             fields["weights"] = {name: value for name, value in found.items() if value is not None}
 
     def _condition(self, view: View, fields: dict[str, Any]) -> None:
-        fields["check"] = self._text(view, "check")
+        check = view.get("check")
+        if check is not None and check.kind == "boolean":
+            fields["check"] = Node(kind="text", value=check.raw.lower(), raw=check.raw.lower(), line=check.line,
+                                   column=check.column)  # fmt: skip
+        else:
+            fields["check"] = self._text(view, "check")
         for key in ("then", "else"):
             node = view.get(key)
             if node is None:
@@ -165,7 +172,15 @@ class StepReader:
 
     def _wait(self, view: View, fields: dict[str, Any]) -> None:
         key = "signal" if view.has("signal") else "condition"
+        if view.has("signal") and view.has("condition"):
+            place = view.key("condition")
+            message = "'condition' and 'signal' say the same; one of them is enough"
+            self._report.error("conflicting-keys", place.line, place.column, message, "Remove 'condition'.")
         fields["signal"] = view.text(key)
+        if "${" in fields["signal"] and (node := view.get(key)) is not None:
+            message = f"{key!r} of {view.what} names a signal; it is not computed"
+            hint = "Write the signal's name, for example approved, or use a condition step."
+            self._report.error("bad-value", node.line, node.column, message, hint)
         if not fields["signal"] and fields["timeout_ms"] is None:
             view.missing("timeoutMs", "How long to wait, or the signal to wait for.")
 
@@ -176,9 +191,10 @@ class StepReader:
         if node is None:
             view.missing("oracles", 'oracles: [{type: command, run: "python -m pytest"}]')
             return
-        fields["oracles"], combine, fields["judges"] = read_verify(node, self._report, view.what)
+        found = read_verify(node, self._report, view.what)
+        fields["oracles"], fields["oracle_nodes"], fields["judges"] = found.oracles, found.nodes, found.judges
         if not view.has("combine"):
-            fields["combine"] = combine
+            fields["combine"] = found.combine
 
     def _pattern(self, view: View, fields: dict[str, Any]) -> None:
         if view.text("pattern", required=True, hint="pattern: name, or name@1.x"):
@@ -197,15 +213,17 @@ class StepReader:
     def _inner(self, view: View, fields: dict[str, Any]) -> None:
         nodes = view.items("steps")
         fields["steps"] = self.read_all(nodes, fields["id"])
-        if not nodes:
+        given = view.get("steps")
+        if not nodes and (given is None or given.kind == "list") and not view.misspelt("steps"):
             place = view.key("steps")
             self._report.error("empty-steps", place.line, place.column, f"{view.what} has no steps")
 
     def _text(self, view: View, key: str) -> Node | None:
-        text = view.text(key, required=True)
+        text = view.text(key, required=True, hint=_EXAMPLES[key])
         node = view.get(key)
         if node is not None and node.kind == "text" and not text.strip() and not node.trap:
-            self._report.error("missing-key", node.line, node.column, f"{key!r} of {view.what} is empty")
+            message = f"{key!r} of {view.what} is empty"
+            self._report.error("missing-key", node.line, node.column, message, _EXAMPLES[key])
             return None
         return node if node is not None and node.kind == "text" and not node.trap else None
 

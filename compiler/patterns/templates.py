@@ -11,6 +11,7 @@ from compiler.patterns.reader import Node
 from compiler.patterns.references import Resolved, Scope, resolve
 from compiler.patterns.report import Report
 from compiler.patterns.shapes import ANY, NULL, TEXT, Shape
+from compiler.patterns.view import report_trap
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Templates:
     def expression(self, node: Node, scope: Scope) -> Resolved | None:
         """A whole text as one expression, with or without `${}` around it."""
         try:
-            return resolve(parse_expression(node.raw), scope)
+            return resolve(parse_expression(node.raw, scope.names()), scope)
         except ExpressionError as error:
             self._fail(node, error)
             return None
@@ -45,6 +46,7 @@ class Templates:
     def value(self, node: Node, scope: Scope) -> Rendered:
         """Any value. A text that is nothing but one reference is that reference's value."""
         if node.kind == "text":
+            report_trap(node, self._report)
             parts, roots = self._parts(node, scope)
             if len(parts) == 1 and isinstance(parts[0], Resolved):
                 return Rendered(parts[0].code, parts[0].shape, roots)
@@ -61,6 +63,7 @@ class Templates:
 
     def _parts(self, node: Node, scope: Scope) -> tuple[list[str | Resolved], list[str]]:
         text, parts, roots, position = str(node.value), list[str | Resolved](), list[str](), 0
+        names = scope.names()
         plain: list[str] = []
         while (found := text.find("${", position)) >= 0:
             if found > position and text[found - 1] == "\\":
@@ -69,11 +72,13 @@ class Templates:
                 continue
             plain.append(text[position:found])
             try:
-                expression, after = parse_reference(text, found + 2)
+                expression, after = parse_reference(text, found + 2, names)
                 made = resolve(expression, scope)
             except ExpressionError as error:
                 self._fail(node, error)
-                position = found + 2
+                # what is broken up to its end is one mistake; what is never closed ends nowhere
+                end = -1 if error.code == "unclosed-reference" else text.find("}", max(error.offset, found + 2))
+                position = found + 2 if end < 0 else end + 1
                 continue
             if joined := "".join(plain):
                 parts.append(joined)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,8 +19,13 @@ _KINDS = {
 }
 
 
+_TRUE = frozenset({"yes", "on"})
+
+
 def describe(node: Node) -> str:
     """What stands there, in words."""
+    if node.kind == "text" and 0 < len(node.raw) <= 40 and "\n" not in node.raw:
+        return f"the text {node.raw!r}"
     return f"{node.raw!r}" if node.kind in {"boolean", "number"} else _KINDS[node.kind]
 
 
@@ -37,7 +43,8 @@ class View:
         self.valid = node.kind == "map"
         known, refusals = list(keys), refused or {}
         if not self.valid:
-            report.error("wrong-type", node.line, node.column, f"{what} is a map, not {describe(node)}")
+            hint = f"Write its keys, for example {known[0]}." if known else "Write names and values, for example a: b."
+            report.error("wrong-type", node.line, node.column, f"{what} is a map, not {describe(node)}", hint)
             return
         for key, value in node.pairs:
             if key.raw in refusals:
@@ -97,7 +104,7 @@ class View:
             self.report.error("yaml-boolean", node.line, node.column, message, f'Write "{node.raw}".')
             return default
         if node.kind != "text":
-            hint = f'Write "{node.raw}".' if node.kind in {"boolean", "number"} else ""
+            hint = f'Write "{node.raw}".' if node.kind in {"boolean", "number"} else "Write one text."
             self.wrong(key, node, "a text", hint)
             return default
         return str(node.value)
@@ -121,8 +128,13 @@ class View:
         node = self.get(key)
         if node is None:
             return default
+        if node.trap:
+            meant = "true" if node.raw.lower() in _TRUE else "false"
+            message = f"{node.raw!r} is a text here and a boolean elsewhere; {key!r} is true or false"
+            self.report.error("yaml-boolean", node.line, node.column, message, f"Write {meant}.")
+            return default
         if node.kind != "boolean":
-            self.wrong(key, node, "true or false")
+            self.wrong(key, node, "true or false", "Write true or false, without quotes.")
             return default
         return bool(node.value)
 
@@ -131,14 +143,15 @@ class View:
         node = self.get(key)
         if node is None:
             return default
-        if node.kind != "number" or not isinstance(node.value, int):
-            self.wrong(key, node, "a whole number")
+        if node.kind != "number" or node.value != int(node.value):
+            self.wrong(key, node, "a whole number", _number_hint(node, key))
             return default
-        if not least <= node.value <= most:
-            bound = f"at least {least}" if node.value < least else f"at most {most}"
-            self.report.error("out-of-range", node.line, node.column, f"{key!r} of {self.what} is {bound}")
+        value = int(node.value)
+        if not least <= value <= most:
+            bound = f"at least {least}" if value < least else f"at most {most}"
+            self.report.error("out-of-range", node.line, node.column, f"{key!r} of {self.what} is {bound}, not {value}")
             return default
-        return node.value
+        return value
 
     def number(self, key: str, default: float | None = None, *, least: float = 0.0, most: float = 1.0) -> float | None:
         """A number within bounds."""
@@ -146,11 +159,12 @@ class View:
         if node is None:
             return default
         if node.kind != "number":
-            self.wrong(key, node, "a number")
+            self.wrong(key, node, "a number", _number_hint(node, key))
             return default
         if not least <= node.value <= most:
-            message = f"{key!r} of {self.what} is between {least:g} and {most:g}"
-            self.report.error("out-of-range", node.line, node.column, message)
+            message = f"{key!r} of {self.what} is between {least:g} and {most:g}, not {node.raw}"
+            hint = f"Write {node.value / 100:g}." if most == 1 and 1 < node.value <= 100 else ""
+            self.report.error("out-of-range", node.line, node.column, message, hint)
             return default
         return float(node.value)
 
@@ -167,7 +181,9 @@ class View:
             word = self._text(key, node)
             return [(word, node)] if word else []
         if node.kind != "list":
-            self.wrong(key, node, "a list of texts")
+            words = ", ".join(node.raw.split()) if key == "command" else node.raw
+            hint = f"Write [{words}]." if node.kind == "text" and node.raw and "\n" not in node.raw else ""
+            self.wrong(key, node, "a list of texts", hint)
             return []
         return [(word, item) for item in node.items if (word := self._text(key, item))]
 
@@ -177,14 +193,43 @@ class View:
         if node is None:
             return []
         if node.kind != "list":
-            self.wrong(key, node, "a list")
+            self.wrong(key, node, "a list", "Begin each entry with '- '.")
             return []
         return node.items
 
     def json(self, key: str) -> Any:
         """Any value, as JSON."""
         node = self.get(key)
-        return None if node is None else to_json(node)
+        if node is None:
+            return None
+        report_traps(node, self.report)
+        return to_json(node)
+
+
+def _number_hint(node: Node, key: str) -> str:
+    """What to write for a number that is written as something else."""
+    if node.kind == "text" and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", node.raw):
+        return f"Write {node.raw}, without quotes."
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)? *%", node.raw):
+        return f"Write {float(node.raw.rstrip('% ')) / 100:g}."
+    if key.lower().endswith(("timeout", "timeoutms")):
+        return "Milliseconds, for example 30000."
+    return "Write a number, without quotes."
+
+
+def report_trap(node: Node, report: Report) -> None:
+    """Says of an unquoted `no` where any value may stand that it is a text: elsewhere it would be a boolean."""
+    if node.trap:
+        meant = "true" if node.raw.lower() in _TRUE else "false"
+        message = f"{node.raw!r} is the text {node.raw!r} here and a boolean elsewhere"
+        report.warning("yaml-boolean", node.line, node.column, message, f'Write "{node.raw}", or {meant}.')
+
+
+def report_traps(node: Node, report: Report) -> None:
+    """As `report_trap`, of everything inside a value too."""
+    report_trap(node, report)
+    for inner in [*node.items, *(value for _, value in node.pairs)]:
+        report_traps(inner, report)
 
 
 def to_json(node: Node) -> Any:

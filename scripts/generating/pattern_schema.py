@@ -42,7 +42,8 @@ def _one(*words: str) -> Schema:
 
 _VALUES: dict[str, Schema] = {
     "name": _TEXT, "version": {"type": ["string", "number"]}, "description": _TEXT, "author": _TEXT, "tags": _TEXTS,
-    "id": _TEXT, "role": _TEXT, "reviewer": _TEXT, "approver": _TEXT, "task": _TEXT, "check": _TEXT,
+    "id": _TEXT, "role": _TEXT, "reviewer": _TEXT, "approver": _TEXT, "task": _TEXT,
+    "check": {"type": ["string", "boolean"]},
     "condition": _TEXT, "signal": _TEXT, "pattern": _TEXT, "objective": _TEXT, "approvalPreset": _TEXT,
     "timeoutMs": _COUNT, "timeout": {"type": ["integer", "string"]}, "capabilities": _TEXTS, "expertise": _TEXTS,
     "reportsTo": _TEXT, "minInstances": _COUNT, "maxInstances": _COUNT, "singleton": _FLAG, "agentConfig": _MAP,
@@ -60,7 +61,7 @@ _VALUES: dict[str, Schema] = {
     "oracles": _ref("verify"), "required": {"type": ["boolean", "array"]}, "minLength": _COUNT, "maxLength": _COUNT,
     "format": _one(*FORMATS), "enum": {"type": "array"}, "minimum": _NUMBER, "maximum": _NUMBER, "multipleOf": _NUMBER,
     "items": _ref("field"), "minItems": _COUNT, "maxItems": _COUNT, "uniqueItems": _FLAG, "properties": _ref("fields"),
-    "additionalProperties": _FLAG,
+    "additionalProperties": {"anyOf": [_FLAG, _ref("field")]},
 }  # fmt: skip
 
 

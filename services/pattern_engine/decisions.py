@@ -247,5 +247,6 @@ def answer(fact: Event, asked: Event) -> Any:
 
 
 def selection(request: Select, turn: int) -> Selection:
-    """The session that a selection gets: the sessions of a role in turn, `turn` counting from 0."""
-    return Selection(role=request.role, session=f"{request.role}-{turn % max(1, request.max_instances or 1) + 1}")
+    """The session that a selection gets: the one it names, else the sessions in turn, `turn` counting from 0."""
+    in_turn = f"{request.role}-{turn % max(1, request.max_instances or 1) + 1}"
+    return Selection(role=request.role, session=request.session or in_turn)

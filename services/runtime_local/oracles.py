@@ -164,6 +164,17 @@ def counts_of(output: str) -> tuple[int, int, int] | None:
     return None
 
 
+def _share(pattern: str, passed: str | None, failed: str | None) -> tuple[float | None, str]:
+    """Two numbers are how much passed and how much failed."""
+    try:
+        good, bad = float(passed or 0), float(failed or 0)
+    except ValueError:
+        return None, f"The scorePattern {pattern!r} found {passed!r} and {failed!r}, which are not numbers."
+    if good < 0 or bad < 0 or good + bad == 0:
+        return None, "No test ran."
+    return good / (good + bad), ""
+
+
 def _read_score(pattern: str, output: str) -> tuple[float | None, str]:
     try:
         found = list(re.finditer(pattern, output))
@@ -172,6 +183,8 @@ def _read_score(pattern: str, output: str) -> tuple[float | None, str]:
     if not found:
         return None, f"The scorePattern {pattern!r} was not found in the output."
     last = found[-1]
+    if last.re.groups > 1:
+        return _share(pattern, *last.groups()[:2])
     text = (last.group(1) if last.re.groups else last.group(0)) or ""
     percent = text.rstrip().endswith("%") or output[last.end(last.re.groups and 1) :][:1] == "%"
     try:

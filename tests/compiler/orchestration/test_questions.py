@@ -26,7 +26,7 @@ class Desk:
             "dev": role("dev", reportsTo="lead", **rules),
             "lead": role("lead", reportsTo="boss"),
             "boss": role("boss"),
-            "security": role("security"),
+            "security": role("security", expertise=["api_design"]),
             "quiet": role("quiet", reportsTo="lead"),
         }
         pattern = CompiledPattern(
@@ -72,12 +72,21 @@ class Desk:
         ([{"to": ["boss", "security"]}], {"maxDepth": 2}, "x?", [["boss"], ["security"]]),
         ([{"to": ["boss", "security"], "broadcast": True}], {}, "x?", [["boss", "security"], ["lead"]]),
         ([{"to": ["dev", "boss"]}], {}, "x?", [["boss"], ["lead"]]),
+        ([], {"defaultBehavior": "broadcast"}, "x?", [["lead", "boss", "security", "quiet"]]),
+        ([{"to": ["boss"]}], {"defaultBehavior": "broadcast"}, "x?", [["boss"], ["lead", "security", "quiet"]]),
+        ([], {"defaultBehavior": "broadcast", "maxDepth": 0}, "x?", []),
+        ([], {}, "Is this API design right?", [["security"], ["lead"], ["boss"]]),
+        ([{"to": ["boss"]}], {}, "api-design?", [["security"], ["boss"], ["lead"]]),
+        ([{"to": ["boss"], "topics": ["api_design"]}], {}, "api design?", [["boss"], ["security"], ["lead"]]),
     ],
 )
 def test_topic_then_rule_then_up(
     routing: list[dict[str, Any]], escalation: dict[str, Any], text: str, hops: list[list[str]]
 ) -> None:
-    """Nobody is asked twice, nobody asks itself, and never more levels than allowed."""
+    """Nobody is asked twice, nobody asks itself, and never more levels than allowed.
+
+    Experts of a topic are asked after the roles that a rule names; `broadcast` asks all who are left at once.
+    """
     assert Desk(routing, **escalation).path(text) == hops
 
 

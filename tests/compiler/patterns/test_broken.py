@@ -30,6 +30,7 @@ def test_a_broken_file_gets_these_diagnostics_and_nothing_else(name: str) -> Non
     lines = text.split("\n")
     for one in result.diagnostics:
         assert one.file == name
+        assert one.hint
         assert one.source_line == (lines[one.line - 1] if one.line else "")
     assert (result.pattern is None) == any(one.severity == "error" for one in result.diagnostics)
 

@@ -229,6 +229,27 @@ def test_optional_input_may_be_missing_and_defaults_apply() -> None:
     assert run(pattern, input={"task": "t", "rounds": 7, "more": {"a": {"b": "!"}}}).tasks[0].text == "7!"
 
 
+def test_ids_and_fields_with_hyphens_can_be_referred_to() -> None:
+    """Also beside a minus; a longer id wins over a difference."""
+    tail = """  output: write-tests.result
+"""
+    head = HEAD.replace("    note: {type: string}", "    max-size: {type: integer, default: 5}")
+    text = (
+        head
+        + """    - {type: assign, id: write-tests, role: dev, task: "${input.max-size-1} ${input.max-size - 1}"}
+    - type: condition
+      check: write-tests.confidence-0.2 > 0.5 && write-tests_result.confidence < 1
+      then: {type: assign, role: ops, task: "${write-tests}"}
+"""
+        + tail
+    )
+    result = load_pattern(text, filename="life.yaml")
+    assert result.pattern is not None, result.diagnostics
+    life = run(result.pattern, scripted(dev=[("done", 0.9)]), input={"task": "t"})
+    assert [task.text for task in life.tasks] == ["4 4", "done"]
+    assert life.value == "done"
+
+
 HOSTILE = [
     '"); assign(boss, "x") //',
     "${input.task}",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compiler.patterns import load_pattern
-from schemas.effects import Signalled, Wait
+from schemas.effects import Signalled, Verify, Wait
 from tests.compiler.drive import run, scripted, simply
 
 OLDER = Path(__file__).parent / "older"
@@ -53,3 +53,60 @@ def test_keys_that_cannot_be_honoured_are_refused_and_nothing_else() -> None:
     assert {one.code for one in result.diagnostics} == {"unsupported"}
     lines = [one.source_line.split(":")[0].strip(" -{") for one in result.diagnostics]
     assert lines == ["type", "branchStrategy", "createPr"]
+
+
+OLDER_TEAM = """
+name: older
+workspace: {enabled: true, branchStrategy: feature_branch}
+structure:
+  name: Team
+  roles:
+    lead:
+      name: Lead
+      agentType: claude
+      capabilities: [remediation, strategic_thinking, html5]
+    dev:
+      name: Developer
+      agentType: [claude, codex]
+      capabilities: [implementation]
+      reportsTo: lead
+      confidence: {accept: 0.8, retryBelow: 0.6, escalateBelow: 0.4}
+      verify:
+        - {type: command, run: "cd ${workspace.path} && npm test", cwd: "${workspace.path}"}
+        - {type: command, run: "node --test", cwd: "${input.part}/unit", scorePattern: 'pass (\\d+).*fail (\\d+)'}
+        - {type: agent, rubric: "Does it do ${input.task}?"}
+  routing:
+    - {from: dev, to: lead, messageTypes: [question]}
+    - {from: lead, to: dev, messageTypes: [task, response]}
+  escalation: {defaultBehavior: broadcast, timeoutMs: 30000, maxDepth: 2, onMaxDepth: surface_to_user}
+workflow:
+  name: Work
+  input:
+    task: {type: string}
+    part: {type: string, default: app}
+  steps:
+    - {type: assign, role: dev, task: "${input.task}"}
+    - {type: review, reviewer: lead, subject: "${step_0_result}"}
+"""
+
+
+def test_what_an_oracle_says_may_name_the_input_and_the_workspace() -> None:
+    """A command runs in the worktree of the session, so that `${workspace.path}` is where it stands already."""
+    result = load_pattern(OLDER_TEAM, filename="older.yaml")
+    assert [(one.severity, one.code) for one in result.diagnostics] == [("warning", "unused-rule")] * 2
+    assert result.pattern is not None
+    approve = {"verdict": "approve", "confidence": 0.9}
+    life = run(result.pattern, scripted(lead=[approve, approve]), input={"task": 'the "} thing', "part": "web"})
+    assert life.error is None
+    (verify,) = [request for _, request in life.asked if isinstance(request, Verify)]
+    assert [(one.run, one.cwd) for one in verify.oracles] == [("cd . && npm test", ""), ("node --test", "web/unit")]
+    assert 'Does it do the "} thing?' in life.tasks[1].text
+
+
+def test_no_capability_of_a_coding_agent_is_refused() -> None:
+    """One of which no word is known is probably a mistake, and is said to be one."""
+    text = OLDER_TEAM.replace("[implementation]", "[database-migrations, translation, telepathy]")
+    result = load_pattern(text, filename="older.yaml")
+    assert result.pattern is not None
+    found = [one for one in result.diagnostics if one.code == "unknown-capability"]
+    assert [(one.severity, "telepathy" in one.message) for one in found] == [("warning", True)]

@@ -188,10 +188,17 @@ def test_the_counts_of_unittest_add_up() -> None:
         (r"score: (\S+)", "nothing", None, "was not found"),
         (r"score: (", "score: 1", None, "no regular expression"),
         (r"score: (x)?", "score: ", None, "no number"),
+        (r"pass (\d+)[\s\S]*?fail (\d+)", "pass 3\nfail 1", 0.75, ""),
+        (r"(\d+) passed(?:, (\d+) failed)?", "4 passed", 1.0, ""),
+        (r"(\d+) passed, (\d+) failed", "0 passed, 0 failed", None, "No test ran"),
+        (r"(\w+) passed, (\d+) failed", "some passed, 1 failed", None, "not numbers"),
     ],
 )
 def test_a_score_pattern_reads_the_score(pattern: str, output: str, score: float | None, note: str) -> None:
-    """The last match counts; what cannot be read is no evidence, whatever the exit code says."""
+    """The last match counts; two numbers are how much passed and how much failed.
+
+    What cannot be read is no evidence, whatever the exit code says.
+    """
     result = judge(Oracle(run="x", score_pattern=pattern), 0, output)
     assert result.score == (pytest.approx(score) if score is not None else None)
     assert note in result.note
