@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,9 +38,10 @@ from schemas.events import (
 from schemas.workspaces import WorkspaceAnswer, WorkspaceQuery
 from services.workspace.service import WorkspaceService
 from shared import subjects
-from shared.bus import Bus
+from shared.bus import Bus, BusError
 from shared.config import Settings
 from shared.ids import new_id
+from shared.service import Pong
 from shared.testing import eventually
 from tests.services.workspace.bench import repository, write
 
@@ -315,6 +316,17 @@ def start(url: str, root: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
 
+async def at_work(bus: Bus, process: subprocess.Popen[bytes]) -> None:
+    """Returns when this very process answers."""
+
+    async def answers() -> bool:
+        with suppress(BusError, TimeoutError):
+            return (await bus.request(subjects.service_ping("workspace"), {}, Pong, 0.5)).pid == process.pid
+        return False
+
+    await eventually(answers, timeout_s=60)
+
+
 async def a_life(bus: Bus, origin: Path) -> Caller:
     """One execution of two steps with two sessions each, from request to push."""
     caller = Caller(bus)
@@ -341,16 +353,17 @@ async def test_nothing_is_lost_or_doubled_when_the_service_is_killed(nats_url: s
     running = [start(nats_url, tmp_path / "ws")]
     finished = asyncio.Event()
 
-    async def killer() -> None:
+    async def killer(bus: Bus) -> None:
         while not finished.is_set():
-            await asyncio.sleep(dice.uniform(0.8, 1.6))  # the time between two deaths is the point of the test
+            await at_work(bus, running[0])
+            await asyncio.sleep(dice.uniform(0.3, 1.1))  # what it gets done in a life is the point of the test
             running[0].send_signal(signal.SIGKILL)
             running[0].wait()
             running[0] = start(nats_url, tmp_path / "ws")
 
     with repository(tmp_path / "origin", {"a.txt": "a\n"}) as origin:
         async with bus_at(nats_url) as bus:
-            killing = asyncio.create_task(killer())
+            killing = asyncio.create_task(killer(bus))
             try:
                 async with asyncio.TaskGroup() as group:
                     lives = [group.create_task(a_life(bus, tmp_path / "origin")) for _ in range(8)]
