@@ -89,7 +89,9 @@ class BodyGenerator(Generator):
     def assign(self, ref: Ref, value: Expr, pos: int) -> None:
         """Assign a variable that exists already, or fail as the language says."""
         var = ref.var
-        if var.kind == "global":
+        if ref.fallback is not None and var.kind not in ("global", "legacy"):
+            self._assign_first_set(ref, ref.fallback, value, pos)
+        elif var.kind == "global":
             self.out.append(e.do(value))
             unknown = e.call("r_unassignable", e.name("R"), e.const(var.name), pos=pos)
             self.out.append(e.do(unknown))
@@ -104,6 +106,14 @@ class BodyGenerator(Generator):
             self.write(var, held)
         else:
             self.write(var, value)
+
+    def _assign_first_set(self, ref: Ref, fallback: Ref, value: Expr, pos: int) -> None:
+        """Assign the variable if it is there already, else the one further out."""
+        held = self.spill_always(value)
+        current = e.item(e.name(ref.var.py), 0) if ref.var.boxed else e.name(ref.var.py)
+        outer = self.collect(lambda: self.assign(fallback, held, pos))
+        inner = self.collect(lambda: self.assign(Ref(ref.var), held, pos))
+        self.out.append(e.when(e.same(current, e.name("U")), outer, inner))
 
     def bands(self, score: Expr, branches: dict[str, t.Block], want: Want, otherwise: Callable[[], None]) -> None:
         default = branches.get("default")

@@ -51,6 +51,18 @@ class Resolver(ExpressionResolver):
         var.annotated = var.annotated or (node.annotation is not None and not isinstance(node.annotation, t.Number))
         return var
 
+    def foresee(self, body: Iterable[Any]) -> None:
+        for statement in body:
+            if isinstance(statement, t.Let):
+                for bind in binds(statement.target):
+                    var = self.declare(bind.name, "let", bind, const=statement.const, soft=True)
+                    self.names.decls[id(bind)] = var
+            elif isinstance(statement, t.Agents):
+                for agent in statement.agents:
+                    self.names.decls[id(agent)] = self.declare(agent.name, "agent", agent, soft=True)
+            elif isinstance(statement, t.Function):
+                self._declare_function(statement)
+
     def _hoist(self, body: Iterable[Any]) -> None:
         """Declare the let and const of a block, unset."""
         for statement in body:
@@ -103,6 +115,7 @@ class Resolver(ExpressionResolver):
         self.names.scopes[id(node)] = self.scope
         body = node.body if isinstance(node, t.Block) else [node]
         self._hoist(body)
+        self.foresee(one for one in body if isinstance(one, t.Function))
         self.statements(body)
         self.scope = outer
 
@@ -122,9 +135,6 @@ class Resolver(ExpressionResolver):
         is_function = isinstance(node.value, t.Lambda) and isinstance(node.target, t.Bind)
         if node.value is not None and not is_function:
             self.expr(node.value)
-        for bind in binds(node.target):
-            if id(bind) not in self.names.decls:
-                self.names.decls[id(bind)] = self.declare(bind.name, "let", bind, const=node.const, soft=True)
         if is_function:
             self.names.decls[id(node.target)].ready = True
             self.expr(node.value)
@@ -152,16 +162,24 @@ class Resolver(ExpressionResolver):
 
     def target(self, name: str, *, reads: bool = False) -> Ref:
         """A variable that is assigned."""
-        ref = self.resolve(name, reads=reads)
-        ref.var.assigned = True
-        if ref.var.func is not self.func:
-            self.func.assigns[ref.var.py] = ref.var
-            self.names.unsteady.add(ref.var.py)
-        func: Func | None = self.func
-        while func is not None and func is not ref.var.func:
-            func.touches[ref.var.py] = ref.var
-            func = func.parent
+        ref = found = self.resolve(name, reads=reads)
+        self._touched(ref.var)
+        while found.fallback is not None:
+            found = found.fallback
+            self._touched(found.var)
+            found.var.number = False
         return ref
+
+    def _touched(self, var: Var) -> None:
+        """Note that this function assigns a variable."""
+        var.assigned = True
+        if var.func is not self.func:
+            self.func.assigns[var.py] = var
+            self.names.unsteady.add(var.py)
+        func: Func | None = self.func
+        while func is not None and func is not var.func:
+            func.touches[var.py] = var
+            func = func.parent
 
     def visit_destructure(self, node: t.Destructure) -> None:
         if node.threshold is not None:
@@ -175,9 +193,7 @@ class Resolver(ExpressionResolver):
     def visit_function(self, node: t.Function) -> None:
         if node.annotation is not None:
             self.expr(node.annotation)
-        var = self.names.decls.get(id(node))
-        if var is None:
-            var = self._declare_function(node)
+        var = self.names.decls[id(node)]
         var.ready = True
         self.function(node, node.params, node.body, hoisted=var.hoisted)
 
@@ -247,8 +263,6 @@ class Resolver(ExpressionResolver):
         for agent in node.agents:
             for entry in agent.fields:
                 self.expr(entry.value)
-            if id(agent) not in self.names.decls:
-                self.names.decls[id(agent)] = self.declare(agent.name, "agent", agent, soft=True)
             self.names.decls[id(agent)].ready = True
 
     def visit_break(self, node: Any) -> None:

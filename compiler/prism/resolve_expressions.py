@@ -48,6 +48,10 @@ class ExpressionResolver(ABC):
         """A body with a scope of its own."""
 
     @abstractmethod
+    def foresee(self, body: Iterable[Any]) -> None:
+        """What a function body will declare when it gets there: a closure made before sees it from then on."""
+
+    @abstractmethod
     def declare_assigned(self, body: list[Any]) -> None:
         """Old scripts: a name that is assigned and known nowhere is a variable of the function."""
 
@@ -79,6 +83,7 @@ class ExpressionResolver(ABC):
         if isinstance(body, t.Block):
             if self.legacy:
                 self.declare_assigned(body.body)
+            self.foresee(body.body)
             self.statements(body.body)
         else:
             self.expr(body)
