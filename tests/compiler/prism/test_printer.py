@@ -17,7 +17,7 @@ from tests.compiler.prism.programs import PROGRAMS, outcome
 
 SOURCES = [
     text
-    for name in ("conformance.jsonl", "own.jsonl")
+    for name in ("conformance.jsonl", "own.jsonl", "from_text.jsonl")
     for case in cases(name)
     for text in (case.files.values() if case.files is not None else [case.source])
 ]
@@ -37,7 +37,7 @@ def test_every_case_prints_to_the_same_tree() -> None:
         assert same_tree(tree, parse(printed)), source
         assert same_tree(tree, parse(formatted)), source
         assert format_source(formatted) == formatted, source
-    assert count > 1500
+    assert count > 2500
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
