@@ -20,6 +20,7 @@ import msgspec
 from ruamel.yaml import YAML
 
 from parallax.client import Client, connect
+from parallax.client_errors import ParallaxError
 from schemas.base import Model
 from schemas.commands import ExecutionRequest
 from shared import subjects
@@ -41,7 +42,7 @@ class Figures(Model, frozen=True, kw_only=True):
     agents: int
 
 
-class FanoutFailed(Exception):
+class FanoutFailed(ParallaxError):
     """An execution of the benchmark did not complete, so that its figures mean nothing."""
 
 
@@ -124,6 +125,12 @@ async def _once(client: Client) -> float:
     await client.bus.submit(subjects.REQUEST, request, msg_id=execution_id)
     event = await ending
     seconds = time.perf_counter() - began
+    if event.type == "execution.rejected":
+        reasons = " ".join(str(error["what"]) for error in event.data["errors"])
+        raise FanoutFailed(
+            f"The stack does not take executions of {PATTERN}: {reasons}",
+            hint="Without --data the benchmark starts a stack of its own, which has the pattern.",
+        )
     if event.type != "execution.completed":
         raise FanoutFailed(f"An execution ended with {event.type}: {msgspec.json.encode(event.data).decode()[:500]}")
     return seconds * 1000
