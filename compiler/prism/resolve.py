@@ -53,15 +53,15 @@ class Resolver(ExpressionResolver):
 
     def foresee(self, body: Iterable[Any]) -> None:
         for statement in body:
-            if isinstance(statement, t.Let):
-                for bind in binds(statement.target):
-                    var = self.declare(bind.name, "let", bind, const=statement.const, soft=True)
-                    self.names.decls[id(bind)] = var
-            elif isinstance(statement, t.Agents):
-                for agent in statement.agents:
+            inner = statement.statement if isinstance(statement, t.Export) else statement
+            if isinstance(inner, t.Let):
+                for bind in binds(inner.target):
+                    self.names.decls[id(bind)] = self.declare(bind.name, "let", bind, const=inner.const, soft=True)
+            elif isinstance(inner, t.Agents):
+                for agent in inner.agents:
                     self.names.decls[id(agent)] = self.declare(agent.name, "agent", agent, soft=True)
-            elif isinstance(statement, t.Function):
-                self._declare_function(statement)
+            elif isinstance(inner, t.Function):
+                self._declare_function(inner)
 
     def _hoist(self, body: Iterable[Any]) -> None:
         """Declare the let and const of a block, unset."""
@@ -115,7 +115,7 @@ class Resolver(ExpressionResolver):
         self.names.scopes[id(node)] = self.scope
         body = node.body if isinstance(node, t.Block) else [node]
         self._hoist(body)
-        self.foresee(one for one in body if isinstance(one, t.Function))
+        self.foresee(one for one in body if function_of(one) is not None)
         self.statements(body)
         self.scope = outer
 

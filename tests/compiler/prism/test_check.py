@@ -83,6 +83,8 @@ def found(source: str, **more: object) -> list[tuple[str, int, int]]:
         ("return 1", [("misplaced_return", 1, 1)]),
         ("break\ncontinue\n_", [("misplaced_break", 1, 1), ("unreachable", 2, 1), ("misplaced_continue", 2, 1),
                                ("misplaced_placeholder", 3, 1)]),
+        ("fn f() { export let a = 1 }\nf()", [("misplaced_module", 1, 10)]),
+        ("{ export fn f() { 1 } }", [("misplaced_module", 1, 3)]),
         ("let =", [("syntax", 1, 5)]),
         ('"abc', [("unterminated", 1, 1)]),
         ('import {a} from "./nope"\na', [("module", 1, 1)]),
