@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from compiler.prism.excerpt import marked
+
 if TYPE_CHECKING:
     from compiler.prism.program import Unit
 
@@ -56,9 +58,7 @@ class PrismError(Exception):
 
     def show(self) -> str:
         """The error as a person wants to read it: place, message, the line with a mark under it, hint."""
-        text = str(self)
-        if self.source_line:
-            text += f"\n    {self.source_line}\n    {' ' * (self.column - 1)}^"
+        text = "\n".join((str(self), *marked(self.source_line, self.column)))
         return f"{text}\n    hint: {self.hint}" if self.hint else text
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from compiler.patterns import PatternResult, load_pattern
 from compiler.patterns.diagrams import mermaid
+from compiler.prism.excerpt import marked
 from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option
 from parallax.cli.outline import outline
 from parallax.cli.simulate import simulate
@@ -213,8 +214,7 @@ def _unreadable(path: Path) -> PatternDiagnostic:
 def _shown(one: PatternDiagnostic) -> str:
     place = f"{one.file}:{one.line}:{one.column}" if one.line else one.file
     lines = [f"{place}: {one.severity}: {one.message} [{one.code}]"]
-    if one.source_line.strip():
-        lines += [f"    {one.source_line}", f"    {' ' * max(0, one.column - 1)}^"]
+    lines += marked(one.source_line, one.column)
     if one.hint:
         lines.append(f"    {one.hint}")
     return "\n".join(lines)

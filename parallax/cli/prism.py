@@ -15,12 +15,14 @@ from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.prism import Diagnostic, Machine, Options, PrismError, Program, compile_program
 from compiler.prism.builtin_names import BUILTIN_NAMES
 from compiler.prism.conformance import Case, check_case, encode, read_case
+from compiler.prism.excerpt import marked
 from compiler.prism.values import text_of
 from parallax.cli.common import BadInputError, emit_json, json_option
 from parallax.cli.inputs import read_inputs
 from parallax.cli.prism_files import STDIN, ModuleFiles, read_program
 
 EXIT_ERRORS, EXIT_UNREADABLE = 1, 2
+_READABLE = "give the path of a file that can be read and is UTF-8 text"
 _EFFECTS = tuple(name for name in HOST_FUNCTION_NAMES if name not in BUILTIN_NAMES)
 
 _file = click.argument("file", type=click.Path(path_type=Path))
@@ -129,7 +131,7 @@ def check(files: tuple[Path, ...], legacy: bool, as_json: bool) -> int:
             text = read_program(path, options)
         except BadInputError as error:
             unreadable = True
-            found.append(Diagnostic("unreadable", error.message, 0, 0, file=str(path)))
+            found.append(Diagnostic("unreadable", error.message, 0, 0, hint=_READABLE, file=str(path)))
             continue
         except PrismError as failure:
             found.append(Diagnostic(failure.code, failure.message, 0, 0, hint=failure.hint, file=str(path)))
@@ -161,17 +163,19 @@ def _placed(one: Diagnostic, path: Path, name: str) -> Diagnostic:
 def _shown(one: Diagnostic) -> str:
     place = f"{one.file}:{one.line}:{one.column}" if one.line else one.file
     lines = [f"{place}: {one.severity}: {one.message} [{one.code}]"]
-    if one.source_line.strip():
-        lines += [f"    {one.source_line}", f"    {' ' * max(0, one.column - 1)}^"]
+    lines += marked(one.source_line, one.column)
     if one.hint:
         lines.append(f"    {one.hint}")
     return "\n".join(lines)
 
 
 def _expanded(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(inner for inner in path.iterdir() if inner.suffix == ".prism" and inner.is_file())
-    return [path]
+    if not path.is_dir():
+        return [path]
+    programs = sorted(inner for inner in path.iterdir() if inner.suffix == ".prism" and inner.is_file())
+    if not programs:
+        raise BadInputError(f"{path} holds no .prism files")
+    return programs
 
 
 def _count(number: int, word: str) -> str:

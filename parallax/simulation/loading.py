@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from compiler.patterns import load_pattern, validate_input
+from compiler.prism.excerpt import marked
 from parallax.simulation.agents_file import AgentsResult, agents_from, read_agents
 from parallax.simulation.inputs import sample_input
 from parallax.simulation.model import Agents
@@ -89,8 +90,7 @@ def shown_diagnostic(one: PatternDiagnostic) -> str:
     """A diagnostic as a few lines of text."""
     place = f"{one.file}:{one.line}:{one.column}" if one.line else one.file
     lines = [f"{place}: {one.severity}: {one.message} [{one.code}]"]
-    if one.source_line.strip():
-        lines += [f"    {one.source_line}", f"    {' ' * max(0, one.column - 1)}^"]
+    lines += marked(one.source_line, one.column)
     if one.hint:
         lines.append(f"    {one.hint}")
     return "\n".join(lines)

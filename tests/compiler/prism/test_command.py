@@ -91,6 +91,24 @@ def test_run_says_where_it_failed(typed: Typed) -> None:
     assert "hint: use ?." in err
 
 
+@pytest.mark.parametrize(
+    ("source", "mark"),
+    [
+        ("\t\tnope", "    \t\tnope\n    \t\t^\n"),
+        ('"\u65e5\u672c" + nope', '    "\u65e5\u672c" + nope\n             ^\n'),
+        ('"e\u0301" + nope', '    "e\u0301" + nope\n          ^\n'),
+        ("1 " * 300 + "nope", "    " + "1 " * 200 + "\n    hint"),
+        ("nope", "    nope\n    ^\n"),
+    ],
+)
+def test_the_mark_stands_under_its_place(typed: Typed, source: str, mark: str) -> None:
+    """Tabs and wide characters are as wide above as below; a line too long to show has no mark."""
+    Path("a.prism").write_text(source, encoding="utf-8")
+    for command in ("run", "check"):
+        _, out, err = typed(command, "a.prism")
+        assert mark.removesuffix("hint") in out + err
+
+
 def test_run_with_input(typed: Typed) -> None:
     """`--input` gives the program its `input`; without it that is an empty object."""
     Path("a.prism").write_text("[input?.task, input?.n]")
@@ -125,7 +143,12 @@ def test_a_file_that_cannot_be_read(typed: Typed, content: bytes | None) -> None
 def test_a_directory_is_no_program(typed: Typed, tmp_path: Path) -> None:
     """A directory cannot be run; check and fmt take the programs in it."""
     assert typed("run", str(tmp_path))[0] == 2
+    for command in ("check", "fmt"):
+        code, _, err = typed(command, str(tmp_path))
+        assert (code, "holds no .prism files" in err) == (2, True)
+    Path("a.prism").write_text("1\n")
     assert typed("check", str(tmp_path))[0] == 0
+    assert typed("fmt", "--check", str(tmp_path))[0] == 0
 
 
 def test_a_huge_file_is_a_limit(typed: Typed) -> None:
