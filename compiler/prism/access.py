@@ -7,15 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compiler.prism.errors import Raised
 from compiler.prism.methods import METHODS, method
 from compiler.prism.operators import bare, score
+from compiler.prism.runtime import ITEM, Runtime
 from compiler.prism.values import Confident, U, kind_of, number_text, same
-
-if TYPE_CHECKING:
-    from compiler.prism.runtime import Runtime
 
 
 def times(value: Any, factor: float) -> Any:
@@ -39,12 +37,18 @@ def _plain_member(value: Any, name: str) -> Any:
     return U
 
 
-def member(value: Any, name: str) -> Any:
+def member(runtime: Runtime, value: Any, name: str) -> Any:
     """`value.name`."""
     if type(value) is Confident:
-        return times(member(value.value, name), value.confidence)
-    found = _plain_member(value, name)
+        runtime.left -= 2
+        return times(member(runtime, value.value, name), value.confidence)
+    if type(value) is dict:
+        found = value.get(name, U)
+    else:
+        runtime.left -= 3
+        found = _plain_member(value, name)
     if found is U:
+        runtime.left -= 8
         kind = kind_of(value)
         if kind in ("object", "array", "string"):
             hint = "use ?. for a member that may be missing" if kind == "object" else ""
@@ -53,8 +57,9 @@ def member(value: Any, name: str) -> Any:
     return found
 
 
-def optional(value: Any, name: str) -> Any:
+def optional(runtime: Runtime, value: Any, name: str) -> Any:
     """`value?.name`: null where there is nothing."""
+    runtime.left -= 2
     inner = bare(value)
     found = _plain_member(inner, name)
     if found is U:
@@ -62,8 +67,9 @@ def optional(value: Any, name: str) -> Any:
     return times(found, value.confidence) if type(value) is Confident else found
 
 
-def careful(value: Any, name: str) -> Any:
+def careful(runtime: Runtime, value: Any, name: str) -> Any:
     """`value~.name`: always confident; missing is null."""
+    runtime.left -= 3
     inner = bare(value)
     if inner is None:
         return Confident(None, score(value))
@@ -75,10 +81,11 @@ def careful(value: Any, name: str) -> Any:
     return times(found, score(value))
 
 
-def index(value: Any, key: Any) -> Any:
+def index(runtime: Runtime, value: Any, key: Any) -> Any:
     """`value[key]`."""
     if type(value) is Confident or type(key) is Confident:
-        return times(index(bare(value), bare(key)), score(value) * score(key))
+        runtime.left -= 7
+        return times(index(runtime, bare(value), bare(key)), score(value) * score(key))
     if type(value) is list:
         if type(key) is not float:
             raise Raised("Array index must be a number", code="wrong_index")
@@ -90,6 +97,7 @@ def index(value: Any, key: Any) -> Any:
     if type(value) is dict:
         if type(key) is not str:
             raise Raised("Object index must be a string", code="wrong_index")
+        runtime.left -= len(key) >> 7
         return value.get(key)
     raise Raised(f"Cannot index {kind_of(value)}", code="wrong_index")
 
@@ -113,19 +121,23 @@ def numbered(items: list[Any]) -> Iterator[tuple[float, Any]]:
         yield float(i), item
 
 
-def spread(value: Any) -> list[Any]:
-    """`...value` in an array or a call; the container's confidence is dropped."""
+def spread(runtime: Runtime, value: Any) -> list[Any]:
+    """`...value` in an array or a call; the container's confidence is dropped. Counts what taking it up costs."""
     inner = bare(value)
     if type(inner) is not list:
         raise Raised(f"Cannot spread non-array value: {kind_of(inner)}")
+    runtime.left -= 3
+    runtime.charge(ITEM * len(inner))
     return inner
 
 
-def entries(value: Any) -> dict[str, Any]:
-    """`...value` in an object."""
+def entries(runtime: Runtime, value: Any) -> dict[str, Any]:
+    """`...value` in an object. Counts what taking it up costs."""
     inner = bare(value)
     if type(inner) is not dict:
         raise Raised(f"Cannot spread non-object value: {kind_of(inner)}")
+    runtime.left -= 1 + (len(inner) >> 1)
+    runtime.charge(2 * ITEM * len(inner))
     return inner
 
 
@@ -134,12 +146,13 @@ def entries(value: Any) -> dict[str, Any]:
 
 def parts(runtime: Runtime, value: Any, count: float) -> list[Any]:
     """The elements of an array, at least `count` of them."""
-    inner = bare(value)
-    if type(inner) is not list:
+    taken = bare(value)
+    if type(taken) is not list:
         raise Raised("Cannot destructure non-array value", code="cannot_destructure")
-    runtime.work(len(inner) * 4 if type(value) is Confident else len(inner) >> 3)
-    runtime.charge((128 if type(value) is Confident else 8) * len(inner))
-    taken = [times(item, value.confidence) for item in inner] if type(value) is Confident else list(inner)
+    if type(value) is Confident:
+        runtime.work(len(taken) * 4)
+        runtime.charge(2 * ITEM * len(taken))
+        taken = [times(item, value.confidence) for item in taken]
     missing = int(count) - len(taken)
     return taken + [None] * missing if missing > 0 else taken
 
@@ -150,7 +163,8 @@ def fields(runtime: Runtime, value: Any) -> dict[str, Any]:
     if type(inner) is not dict:
         raise Raised("Cannot destructure non-object value", code="cannot_destructure")
     if type(value) is Confident:
-        runtime.work(len(inner))
+        runtime.work(len(inner) * 4)
+        runtime.charge(3 * ITEM * len(inner))
         return {key: times(item, value.confidence) for key, item in inner.items()}
     return inner
 
@@ -193,7 +207,7 @@ def rest(runtime: Runtime, taken: list[Any], count: float, threshold: float | No
 
 def others(runtime: Runtime, taken: dict[str, Any], keys: tuple[str, ...], threshold: float | None) -> dict[str, Any]:
     """The entries not named that are sure enough."""
-    runtime.work(len(taken) * 2)
+    runtime.work(len(taken) * (3 + (len(keys) >> 2)))
     runtime.charge(128 * len(taken))
     return {
         key: item for key, item in taken.items() if key not in keys and (threshold is None or score(item) >= threshold)

@@ -38,14 +38,21 @@ def wrong(name: str, what: str, value: Any) -> Exception:
 def lift(name: str, kinds: tuple[type, ...], what: str, compute: Callable[..., Any]) -> Run:
     """A function of plain values: confidence of its arguments goes to the result, the least of them."""
 
+    least, most = BUILTIN_ARITIES[name]
+
+    def plain(runtime: Runtime, args: Args) -> Any:
+        if type(args[0]) not in kinds:
+            raise wrong(name, what, args[0])
+        return compute(runtime, *args)
+
     def run(runtime: Runtime, _depth: int, args: Args) -> Any:
-        count(name, args)
-        inner = [bare(arg) for arg in args]
-        if type(inner[0]) not in kinds:
-            raise wrong(name, what, inner[0])
-        result = compute(runtime, *inner)
-        level = min(score(arg) for arg in args)
-        return Confident(result, level) if any(type(arg) is Confident for arg in args) else result
+        if len(args) < least or (most is not None and len(args) > most):
+            count(name, args)
+        for arg in args:
+            if type(arg) is Confident:
+                runtime.left -= 6
+                return Confident(plain(runtime, [bare(one) for one in args]), min(score(one) for one in args))
+        return plain(runtime, args)
 
     return run
 

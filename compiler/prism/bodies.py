@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.emit import Expr, Stmt
@@ -20,6 +21,15 @@ from compiler.prism.scope import Ref
 
 ZERO, NULL = 0.0, None
 Want = str | None
+
+
+def _leaves(node: Any) -> bool:
+    """Whether what stands behind a body is not reached through it."""
+    while isinstance(node, t.Block):
+        if not node.body:
+            return False
+        node = node.body[-1]
+    return isinstance(node, t.Return | t.Break | t.Continue | t.Throw)
 
 
 class BodyGenerator(Generator):
@@ -53,7 +63,11 @@ class BodyGenerator(Generator):
 
     def value(self, node: Any, want: Want) -> None:
         """An expression whose value is wanted."""
-        if isinstance(node, t.Match):
+        if isinstance(node, t.Ternary) and node.op == "?":
+            test = self.test(node.test)
+            yes, no = (self.branch(lambda part=part: self.value(part, want)) for part in (node.yes, node.no))
+            self.out.append(e.when(test, yes, no))
+        elif isinstance(node, t.Match):
             self.constant(NULL, want) if want not in (None, "return") else None
             emit_match(self, node, want or self.temp())
             if want == "return":
@@ -68,13 +82,25 @@ class BodyGenerator(Generator):
         return e.name(temp)
 
     def body(self, statements: list[Any], want: Want) -> None:
-        """Statements in order; the last one that has a value is the value."""
+        """Statements in order; the last one that has a value is the value.
+
+        What stands behind an `if` that leaves counts its own steps, as a branch does.
+        """
         valued = [i for i, node in enumerate(statements) if not isinstance(node, t.Empty)]
         final = valued[-1] if valued else -1
+        regions: list[tuple[int, int]] = []
         for i, node in enumerate(statements):
             self.statement(node, want if i == final else None)
+            if isinstance(node, t.If) and node.no is None and _leaves(node.yes):
+                regions.append((len(self.out), self.cost))
+                self.cost = 0
         if final < 0:
             self.constant(ZERO, want)
+        for place, outer in reversed(regions):
+            if self.cost > costs.SMALL_BRANCH:
+                self.out.insert(place, e.charge(costs.steps(self.cost)))
+                self.cost = 0
+            self.cost += outer
 
     def block(self, node: Any, want: Want) -> None:
         """A body with a scope of its own: a block, or a single statement."""
@@ -83,8 +109,8 @@ class BodyGenerator(Generator):
         self.body(node.body if isinstance(node, t.Block) else [node], want)
 
     def inner(self, node: Any, want: Want) -> list[Stmt]:
-        """The statements of a body."""
-        return self.collect(lambda: self.block(node, want))
+        """The statements of a body that runs only sometimes."""
+        return self.branch(lambda: self.block(node, want))
 
     def assign(self, ref: Ref, value: Expr, pos: int) -> None:
         """Assign a variable that exists already, or fail as the language says."""
@@ -117,6 +143,7 @@ class BodyGenerator(Generator):
 
     def bands(self, score: Expr, branches: dict[str, t.Block], want: Want, otherwise: Callable[[], None]) -> None:
         default = branches.get("default")
+        self.cost += costs.BANDS
 
         def lines(band: str) -> list[Stmt]:
             chosen = branches.get(band, default)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from compiler.prism.access import times
@@ -51,7 +50,7 @@ def _extreme(name: str, wins: Callable[[float, float], bool]) -> Run:
     def run(runtime: Runtime, _depth: int, args: Args) -> Any:
         if not args:
             raise misuse(f"{name}() requires at least one argument")
-        runtime.work(len(args))
+        runtime.work(2 * len(args))
         best = args[0]
         for value in args:
             if type(bare(value)) is not float:
@@ -65,7 +64,9 @@ def _extreme(name: str, wins: Callable[[float, float], bool]) -> Run:
 
 def _print(runtime: Runtime, _depth: int, args: Args) -> Any:
     texts = [
-        f"{text_of(value.value)} ~> {fixed(value.confidence, 2)}" if type(value) is Confident else text_of(value)
+        f"{text_of(value.value, runtime)} ~> {fixed(value.confidence, 2)}"
+        if type(value) is Confident
+        else text_of(value, runtime)
         for value in args
     ]
     text = " ".join(texts)
@@ -85,17 +86,18 @@ def _slice(runtime: Runtime, value: Any, start: Any, end: Any = None) -> Any:
 
 
 def _concat(runtime: Runtime, _depth: int, args: Args) -> Any:
+    runtime.left -= 4 + 2 * len(args)
     inner = [bare(arg) for arg in args]
     if inner and all(type(value) is str for value in inner):
+        runtime.charge(4 * sum(map(len, inner)))
         made: Any = "".join(inner)
-        runtime.charge(4 * len(made))
     else:
         made = []
         for value in inner:
             if type(value) is not list:
                 raise wrong("concat", "arrays or strings", value)
+            runtime.charge(64 * len(value))
             made.extend(value)
-        runtime.charge(64 * len(made))
     sure = [arg.confidence for arg in args if type(arg) is Confident]
     return Confident(made, min(sure)) if sure else made
 
@@ -104,15 +106,16 @@ def _includes(runtime: Runtime, value: Any, wanted: Any) -> bool:
     if type(value) is str:
         if type(wanted) is not str:
             raise wrong("includes", "a string to look for in a string", wanted)
-        runtime.scan(len(value))
+        runtime.scan(2 * len(value))
         return wanted in value
-    runtime.work(len(value))
+    runtime.work(3 * len(value))
     return any(same(bare(item), wanted, runtime.work) for item in value)
 
 
 def _search(name: str, give: Callable[[list[Any], Callable[[Any], bool]], Any]) -> Run:
     def run(runtime: Runtime, depth: int, args: Args) -> Any:
         count(name, args)
+        runtime.left -= 5
         items = array_of(args[0], f"First argument to {name}() must be an array")
         need_function(args[1], f"Second argument to {name}() must be a function")
         back = caller(runtime, depth, args[1])
@@ -136,17 +139,17 @@ def _range(runtime: Runtime, start: Any, end: Any = None, step: Any = 1.0) -> li
     return [float(number) for number in numbers]
 
 
-def _round(_runtime: Runtime, value: float, digits: Any = 0.0) -> float:
+def _round(runtime: Runtime, value: float, digits: Any = 0.0) -> float:
     places = whole("round", digits)
     if not 0 <= places <= 20:
         raise misuse("round() digits must be between 0 and 20")
-    shifted = Decimal(value).scaleb(places) if abs(value) < 1e21 else None
-    if shifted is None:
+    if abs(value) >= 1e21:
         return value
-    half_up = (shifted + Decimal("0.5")).to_integral_value(ROUND_FLOOR) if places == 0 else None
-    if half_up is not None:
-        return float(half_up) + 0.0
-    return float(Decimal(value).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)) + 0.0
+    if places == 0:
+        below = math.floor(value)
+        return float(below + (value - below >= 0.5)) + 0.0
+    runtime.left -= 40
+    return float(fixed(value, places)) + 0.0
 
 
 def _copied(runtime: Runtime, items: list[Any]) -> list[Any]:
@@ -156,7 +159,7 @@ def _copied(runtime: Runtime, items: list[Any]) -> list[Any]:
 
 
 def _entries(runtime: Runtime, value: dict[str, Any]) -> list[Any]:
-    runtime.work(len(value))
+    runtime.work(2 * len(value))
     runtime.charge(256 * len(value))
     return [[key, item] for key, item in value.items()]
 
@@ -165,10 +168,13 @@ def _text_work(change: Callable[[str], str]) -> Callable[[Runtime, str], str]:
     """A change of a whole text, paid for by its length."""
 
     def run(runtime: Runtime, value: str) -> str:
-        runtime.scan(len(value) * 2)
-        text = change(value)
-        runtime.charge(len(text) if text.isascii() else 4 * len(text))
-        return text
+        if value.isascii():
+            runtime.scan(2 * len(value))
+            runtime.charge(len(value))
+        else:
+            runtime.work(len(value) >> 2)
+            runtime.charge(8 * len(value))
+        return change(value)
 
     return run
 
@@ -182,10 +188,9 @@ def _sqrt(_runtime: Runtime, value: float) -> float:
 def _split(runtime: Runtime, value: str, separator: Any) -> list[str]:
     if type(separator) is not str:
         raise wrong("split", "a string separator", separator)
-    runtime.scan(len(value) * 2)
-    pieces = value.split(separator) if separator else list(value)
-    runtime.charge(64 * len(pieces) + len(value))
-    return pieces
+    runtime.scan(len(value) * 4)
+    runtime.charge((64 if value.isascii() else 128) * (value.count(separator) + 1) + len(value))
+    return value.split(separator) if separator else list(value)
 
 
 def _total(name: str) -> Run:

@@ -30,6 +30,7 @@ def confidence(runtime: Runtime, _depth: int, args: Args) -> Any:
         need_function(functions[0], "confidence() wrapper requires a function")
 
         def wrapped(runtime: Runtime, depth: int, args: Args) -> Any:
+            runtime.left -= 4
             return Confident(bare(runtime.call(depth + 1, functions[0], args)), level)
 
         return Native("confident", wrapped, runtime)
@@ -42,15 +43,16 @@ def threshold(runtime: Runtime, _depth: int, args: Args) -> Any:
     if type(level) is not float:
         raise misuse("threshold() requires a number")
 
-    def sure(value: Any) -> bool:
+    def sure(runtime: Runtime, value: Any) -> bool:
         if type(value) is dict:
+            runtime.work(2 * len(cast("dict[str, Any]", value)))
             return all(score(item) >= level for item in cast("dict[str, Any]", value).values())
         return score(value) >= level
 
     def run(runtime: Runtime, _depth: int, arrays: Args) -> Any:
         items = array_of(arrays[0] if len(arrays) == 1 else None, "threshold() expects an array")
         runtime.work(len(items) * 4)
-        return keep(arrays[0], [item for item in items if sure(item)])
+        return keep(arrays[0], [item for item in items if sure(runtime, item)])
 
     return Native("threshold", run, runtime)
 

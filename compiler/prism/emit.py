@@ -222,20 +222,23 @@ def define(function: str, params: list[str], defaults: list[str], body: list[Stm
     return made
 
 
-def tick() -> list[Stmt]:
-    """Count one step."""
+def charge(steps: int) -> ast.AugAssign:
+    """Count steps; the next round or call looks whether there are any left."""
     left = ast.Attribute(value=name("R"), attr="left", ctx=STORE, **AT)
-    down = ast.AugAssign(target=left, op=ast.Sub(), value=const(1), **AT)
+    return ast.AugAssign(target=left, op=ast.Sub(), value=const(steps), **AT)
+
+
+def tick(counted: ast.AugAssign) -> list[Stmt]:
+    """Count steps and look whether there are any left."""
     low = compare(attr(name("R"), "left"), ast.Lt(), const(0))
-    return [down, when(low, [do(call("r_tick", name("R")))])]
+    return [counted, when(low, [do(call("r_tick", name("R")))])]
 
 
-def enter(deepest: int) -> list[Stmt]:
-    """Count one step and refuse too deep a call, at the start of a function.
+def enter(deepest: int, steps: int) -> list[Stmt]:
+    """Count steps and refuse too deep a call, at the start of a function.
 
     Depth counts up from 0: Python shares small integers, and each waiting frame holds one.
     """
-    down, _ = tick()
     low = compare(attr(name("R"), "left"), ast.Lt(), const(0))
     deep = compare(name("d"), ast.Gt(), const(deepest))
-    return [down, when(either(low, deep), [do(call("r_enter", name("R"), name("d")))])]
+    return [charge(steps), when(either(low, deep), [do(call("r_enter", name("R"), name("d")))])]

@@ -14,6 +14,7 @@ Raised and Stop travel inside the generated code only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,11 +105,26 @@ class Raised(Exception):
 
 
 class Thrown(Raised):
-    """What `throw` throws; unlike `Raised` it may carry null."""
+    """What `throw` throws; unlike `Raised` it may carry null. `text` writes it, once somebody wants to read it."""
 
-    def __init__(self, message: str, value: Any) -> None:
-        super().__init__(message, code="thrown")
+    def __init__(self, value: Any, text: Callable[[Any], str]) -> None:
+        super().__init__("", code="thrown")
         self.value = value
+        self._text = text
+
+    @property
+    def message(self) -> str:
+        try:
+            return f"Uncaught: {self._text(self.value)}"
+        except (Raised, LimitHit):
+            return "Uncaught: a value too large to be written"
+
+    @message.setter
+    def message(self, _message: str) -> None:
+        """It follows from the value."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class EffectFailed(Raised):

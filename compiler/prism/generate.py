@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.emit import Expr
@@ -28,6 +29,7 @@ class Generator(FunctionWriter):
 
     def expr(self, node: Any) -> Expr:
         """One expression."""
+        self.cost += costs.EXPRESSION[type(node)]
         return _EXPRESSIONS[type(node)](self, node)
 
     def make_number(self, node: Any) -> Expr:
@@ -39,22 +41,26 @@ class Generator(FunctionWriter):
     def make_interpolation(self, node: t.Interpolation) -> Expr:
         nodes = [part for part in node.parts if not isinstance(part, str)]
         made = iter(self.operands(nodes))
+        self.cost += costs.INTERPOLATED * len(node.parts)
         parts = [e.const(part) if isinstance(part, str) else next(made) for part in node.parts]
         return e.call("r_text", e.name("R"), e.tuple_of(parts), pos=node.pos)
 
     def _sequence(self, nodes: list[Any]) -> list[Expr]:
         plain = [node.value if isinstance(node, t.Spread) else node for node in nodes]
+        self.cost += costs.ITEM * len(nodes)
         made = self.operands([node if node is not None else t.Constant(0, None) for node in plain])
         return [
-            e.star(e.call("r_spread", value, pos=node.pos)) if isinstance(node, t.Spread) else value
+            e.star(e.call("r_spread", e.name("R"), value, pos=node.pos)) if isinstance(node, t.Spread) else value
             for node, value in zip(nodes, made, strict=True)
         ]
 
     def make_array(self, node: t.Array) -> Expr:
-        return e.call("r_array", e.name("R"), e.listing(self._sequence(node.items)), pos=node.pos)
+        size = e.const(len(node.items))  # what is spread counts itself
+        return e.call("r_array", e.name("R"), e.listing(self._sequence(node.items)), size, pos=node.pos)
 
     def make_object(self, node: t.Object) -> Expr:
         made = self.operands([entry.value for entry in node.entries])
+        self.cost += costs.ENTRY * len(node.entries)
         keys: list[Expr | None] = []
         values: list[Expr] = []
         for entry, value in zip(node.entries, made, strict=True):
@@ -63,8 +69,9 @@ class Generator(FunctionWriter):
                 values.append(value)
             else:
                 keys.append(None)
-                values.append(e.call("r_entries", value, pos=entry.pos))
-        return e.call("r_object", e.name("R"), e.mapping(keys, values), pos=node.pos)
+                values.append(e.call("r_entries", e.name("R"), value, pos=entry.pos))
+        size = e.const(len(node.entries))
+        return e.call("r_object", e.name("R"), e.mapping(keys, values), size, pos=node.pos)
 
     @abstractmethod
     def make_lambda(self, node: t.Lambda) -> Expr:
@@ -75,6 +82,7 @@ class Generator(FunctionWriter):
         """The statements of a match; the expression is its value."""
 
     def make_call(self, node: t.Call) -> Expr:
+        self.cost += costs.ARGUMENT * len(node.args)
         if isinstance(node.function, t.Name) and not any(isinstance(arg, t.Spread) for arg in node.args):
             direct = self._direct(node, self.names.refs[id(node.function)].var)
             if direct is not None:
@@ -84,12 +92,13 @@ class Generator(FunctionWriter):
         deeper = e.binary(e.name("d"), ast.Add(), e.const(1))
         if any(isinstance(arg, t.Spread) for arg in branches):
             items = [
-                e.star(e.call("r_spread", value, pos=arg.pos)) if isinstance(arg, t.Spread) else value
+                e.star(e.call("r_spread", e.name("R"), value, pos=arg.pos)) if isinstance(arg, t.Spread) else value
                 for arg, value in zip(branches, args, strict=True)
             ]
             return e.call("r_call", e.name("R"), e.name("d"), function, e.tuple_of(items), pos=node.pos)
-        if self.compact:
+        if self.compact or self._provided(node.function):
             return e.call("r_call", e.name("R"), e.name("d"), function, e.tuple_of(args), pos=node.pos)
+        self.cost += costs.FOUND_FUNCTION
         count = e.const(len(args))
         temp = function.id if isinstance(function, ast.Name) else self.temp()
         held = function if isinstance(function, ast.Name) else e.walrus(temp, function)
@@ -107,6 +116,10 @@ class Generator(FunctionWriter):
         deeper = e.binary(e.name("d"), ast.Add(), e.const(1))
         return e.call(f"c_{var.py}", deeper, *self.operands(node.args), pos=node.pos)
 
+    def _provided(self, function: Any) -> bool:
+        """Whether a name belongs to the language or to the host, so that what it names is no function of the text."""
+        return isinstance(function, t.Name) and self.names.refs[id(function)].var.kind == "global"
+
     def _branches(self, node: t.Call) -> list[Any]:
         """Elements of an array given to `parallel` are branches: each becomes a function that runs it."""
         if not isinstance(node.function, t.Name) or node.function.name != "parallel" or not node.args:
@@ -115,11 +128,12 @@ class Generator(FunctionWriter):
 
     def make_member(self, node: t.Member) -> Expr:
         helper = {".": "r_member", "?.": "r_optional", "~.": "r_careful"}[node.op]
-        return e.call(helper, self.expr(node.object), e.const(node.name), pos=node.pos)
+        self.cost += costs.name_length(node.name)
+        return e.call(helper, e.name("R"), self.expr(node.object), e.const(node.name), pos=node.pos)
 
     def make_index(self, node: t.Index) -> Expr:
         value, index = self.operands([node.object, node.index])
-        return e.call("r_index", value, index, pos=node.pos)
+        return e.call("r_index", e.name("R"), value, index, pos=node.pos)
 
     def make_unary(self, node: t.Unary) -> Expr:
         value = self.expr(node.operand)
@@ -147,6 +161,7 @@ class Generator(FunctionWriter):
             temp = self.temp()
             self.out.append(e.set_name(temp, self.expr(node.items[0])))
             for op, pos, item in zip(node.ops, node.places, node.items[1:], strict=True):
+                self.cost += costs.operator(op, inline=False)
                 value = e.call(HELPERS[op], e.name("R"), e.name(temp), self.expr(item), pos=pos)
                 self.out.append(e.set_name(temp, value))
             return e.name(temp)
@@ -181,12 +196,16 @@ class Generator(FunctionWriter):
     def _guarded_member(self, node: Any) -> Expr:
         """In old scripts a member in front of `??` may be missing, and so may those on the way to it."""
         if isinstance(node, t.Member) and node.op == ".":
-            return e.call("r_optional", self._guarded_member(node.object), e.const(node.name), pos=node.pos)
+            self.cost += costs.EXPRESSION[t.Member]
+            return e.call(
+                "r_optional", e.name("R"), self._guarded_member(node.object), e.const(node.name), pos=node.pos
+            )
         return self.expr(node)
 
     def _short_test(self, op: str, held: Expr, temp: str) -> Expr:
         """Whether the right side is needed."""
         if op == "??":
+            self.cost += costs.TRUTH
             return e.call("r_missing", held)
         test = self.truth_of(held, temp)
         return test if op == "&&" else e.negate(test)
@@ -195,7 +214,7 @@ class Generator(FunctionWriter):
         result = self.temp()
         self.out.append(e.set_name(result, value))
         test = self._short_test(op, e.name(result), result)
-        body = self.collect(lambda: self.out.append(e.set_name(result, self.expr(right))))
+        body = self.branch(lambda: self.out.append(e.set_name(result, self.expr(right))))
         self.out.append(e.when(test, body))
         return e.name(result)
 
@@ -219,25 +238,37 @@ class Generator(FunctionWriter):
         if self.heavy(node.yes) or self.heavy(node.no):
             return self._ternary_heavy(node)
         if node.op == "?":
-            return e.choose(self.test(node.test), self.expr(node.yes), self.expr(node.no))
+            return self._choice(self.test(node.test), node)
         temp = self.temp()
         held = e.walrus(temp, self.expr(node.test))
-        value = e.choose(self.truth_of(held, temp), self.expr(node.yes), self.expr(node.no))
+        value = self._choice(self.truth_of(held, temp), node)
+        self.cost += costs.WEIGHED
         chosen = self.temp()
         return e.last([e.walrus(chosen, value), e.call("r_weigh", e.name(temp), e.name(chosen), pos=node.pos)])
+
+    def _choice(self, test: Expr, node: t.Ternary) -> Expr:
+        """One of two expressions; the dearer one counts."""
+        before = self.cost
+        yes = self.expr(node.yes)
+        first, self.cost = self.cost, before
+        no = self.expr(node.no)
+        self.cost = max(self.cost, first)
+        return e.choose(test, yes, no)
 
     def _ternary_heavy(self, node: t.Ternary) -> Expr:
         result, test = self.temp(), self.temp()
         self.out.append(e.set_name(test, self.expr(node.test)))
-        yes = self.collect(lambda: self.out.append(e.set_name(result, self.expr(node.yes))))
-        no = self.collect(lambda: self.out.append(e.set_name(result, self.expr(node.no))))
+        yes = self.branch(lambda: self.out.append(e.set_name(result, self.expr(node.yes))))
+        no = self.branch(lambda: self.out.append(e.set_name(result, self.expr(node.no))))
         self.out.append(e.when(self.truth_of(e.name(test), test), yes, no))
         if node.op == "?":
             return e.name(result)
+        self.cost += costs.WEIGHED
         return e.call("r_weigh", e.name(test), e.name(result), pos=node.pos)
 
     def make_pipe(self, node: t.Pipe) -> Expr:
         if node.op == "~?>":
+            self.cost += costs.WEIGHED
             left, stage = self.operands([node.left, node.stage])
             return e.call("r_threshold", left, stage, pos=node.pos)
         hole = self.names.holes[id(node)]
@@ -252,8 +283,10 @@ class Generator(FunctionWriter):
         stage = self.expr(node.stage)
         flowing = self.read(Ref(hole), node.pos)
         if not hole.used:
+            self.cost += costs.STAGED
             stage = e.call("r_stage", e.name("R"), e.name("d"), stage, flowing, pos=node.pos)
         if node.op == "~|>":
+            self.cost += costs.CARRIED
             stage = e.call("r_carry", flowing, stage) if hole.stable else self._carry(steps, flowing, stage)
         return e.last([*steps, stage]) if steps else stage
 

@@ -10,7 +10,7 @@ from compiler.prism.builtins import BUILTINS
 from compiler.prism.errors import Raised, Stop, Thrown
 from compiler.prism.operators import bare
 from compiler.prism.runtime import ITEM, Runtime, stage
-from compiler.prism.values import Confident, Fn, U, Writer, kind_of, text_of, truth
+from compiler.prism.values import NUMBER_TEXT, Confident, Fn, U, Writer, kind_of, text_of, truth
 
 
 def _undefined(name: str) -> Any:
@@ -56,7 +56,7 @@ def _enter(runtime: Runtime, depth: int) -> None:
 
 
 def _call(runtime: Runtime, depth: int, function: Any, args: tuple[Any, ...]) -> Any:
-    runtime.charge(8 * len(args))
+    runtime.left -= 2 + (len(args) >> 3)
     return runtime.call(depth, function, args)
 
 
@@ -64,8 +64,8 @@ def _callee(runtime: Runtime, function: Any, count: int) -> Callable[..., Any]:
     return runtime.callee(function, count)
 
 
-def _fn(runtime: Runtime, code: Any, required: int, rest: bool, name: str, is_lambda: bool) -> Fn:
-    runtime.charge(4 * ITEM)
+def _fn(runtime: Runtime, code: Any, required: int, rest: bool, name: str, is_lambda: bool, held: int) -> Fn:
+    runtime.charge(ITEM * (4 + 3 * held))
     return Fn(runtime, code, required, rest, name, is_lambda)
 
 
@@ -73,24 +73,25 @@ def _annotate(function: Fn, confidence: Any) -> Any:
     return operators.attach(function, confidence)
 
 
-def _array(runtime: Runtime, items: list[Any]) -> list[Any]:
-    runtime.charge(ITEM * (len(items) + 1))
+def _array(runtime: Runtime, items: list[Any], size: int) -> list[Any]:
+    runtime.charge(ITEM * (size + 1))
     return items
 
 
-def _object(runtime: Runtime, entries: dict[str, Any]) -> dict[str, Any]:
-    runtime.charge(2 * ITEM * (len(entries) + 1))
+def _object(runtime: Runtime, entries: dict[str, Any], size: int) -> dict[str, Any]:
+    runtime.charge(2 * ITEM * (size + 1))
     return entries
 
 
 def _text(runtime: Runtime, parts: tuple[Any, ...]) -> str:
-    writer = Writer(runtime.memory_limit)
+    writer = Writer(runtime)
     for part in parts:
         if type(part) is str:
             writer.add(part)
         else:
+            runtime.left -= NUMBER_TEXT
             writer.value(part)
-    text = "".join(writer.parts)
+    text = writer.text()
     runtime.charge(len(text) + 48 if text.isascii() else len(text) * 4 + 48)
     return text
 
@@ -110,12 +111,17 @@ def _certainty(value: Any) -> float:
     return value.confidence
 
 
-def _throw(value: Any) -> None:
-    raise Thrown(f"Uncaught: {text_of(value)}", value)
+def _throw(runtime: Runtime, value: Any) -> None:
+    runtime.left -= 12
+    raise Thrown(value, text_of)
 
 
 def _caught(runtime: Runtime, failure: Raised) -> Any:
-    runtime.work(0)  # unwinding costs as much as some steps
+    """What `catch` binds. Unwinding costs some steps for each call on the way."""
+    frames, traceback = 0, failure.__traceback__
+    while traceback is not None:
+        frames, traceback = frames + 1, traceback.tb_next
+    runtime.work(8 * frames)
     return failure.value
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.bodies import BodyGenerator, Want
 from compiler.prism.build import BuildError
-from compiler.prism.emit import Expr
+from compiler.prism.emit import Expr, Stmt
 
 MAX_PYTHON_BLOCKS = 17
 """Python itself nests at most 20 loops and try statements in one function."""
@@ -29,6 +30,14 @@ class LoopGenerator(BodyGenerator):
         make()
         self.blocks -= 1
 
+    def rounds(self, pos: int, make: Callable[[], None]) -> None:
+        """A loop, each round of which counts what the code of a round costs."""
+        outer_cost, self.cost = self.cost, costs.ROUND
+        outer_round, self.round = self.round, e.charge(1)
+        self.nested(pos, make)
+        self.round.value = e.const(costs.steps(self.cost))
+        self.cost, self.round = outer_cost + costs.TRIED, outer_round
+
     def _target(self, want: Want) -> Want:
         """Where a loop collects its value."""
         if want is None:
@@ -43,7 +52,7 @@ class LoopGenerator(BodyGenerator):
 
     def _round(self, body: Callable[[Want], None], target: Want) -> None:
         """One round: the value of the body counts only when the body came to its end."""
-        self.out.extend(e.tick())
+        self.out.extend(e.tick(self.round))
         if target is None:
             body(None)
         else:
@@ -54,9 +63,9 @@ class LoopGenerator(BodyGenerator):
     def emit_while(self, node: t.While, want: Want) -> None:
         target = self._target(want)
         if node.branches is not None:
-            self.nested(node.pos, lambda: self._uncertain_loop(node.test, node.branches or {}, target, None, None))
+            self.rounds(node.pos, lambda: self._uncertain_loop(node.test, node.branches or {}, target, None, None))
         else:
-            self.nested(node.pos, lambda: self._plain_loop(node.test, node.body, target, first=True))
+            self.rounds(node.pos, lambda: self._plain_loop(node.test, node.body, target))
         self._loop_end(target, want)
 
     def emit_do_while(self, node: t.DoWhile, want: Want) -> None:
@@ -66,9 +75,9 @@ class LoopGenerator(BodyGenerator):
             again = self.temp()
             self.out.append(e.set_name(again, e.const(False)))
             lines = self.collect(lambda: self._do_round(node, target, again))
-            self.out.append(e.loop(e.const(True), lines))
+            self.out.append(_endless(lines))
 
-        self.nested(node.pos, make)
+        self.rounds(node.pos, make)
         self._loop_end(target, want)
 
     def _do_round(self, node: t.DoWhile, target: Want, again: str) -> None:
@@ -80,16 +89,11 @@ class LoopGenerator(BodyGenerator):
     def _leave_unless(self, test: Any) -> None:
         self.out.append(e.when(e.negate(self.test(test)), [e.leave()]))
 
-    def _plain_loop(self, test: Any, body: Any, target: Want, *, first: bool) -> None:
-        del first
+    def _plain_loop(self, test: Any, body: Any, target: Want) -> None:
         found: list[Expr] = []
         before = self.collect(lambda: found.append(self.test(test)))
         lines = self.collect(lambda: self._round(lambda want: self.block(body, want), target))
-        if before:
-            lines = [*before, e.when(e.negate(found[0]), [e.leave()]), *lines]
-            self.out.append(e.loop(e.const(True), lines))
-        else:
-            self.out.append(e.loop(found[0], lines))
+        self.out.append(_endless([*before, e.when(e.negate(found[0]), [e.leave()]), *lines]))
 
     def emit_for(self, node: t.For, want: Want) -> None:
         target = self._target(want)
@@ -98,7 +102,7 @@ class LoopGenerator(BodyGenerator):
             self.create(var)
         if node.start is not None:
             self.statement(node.start, None)
-        self.nested(node.pos, lambda: self._for_rounds(node, target))
+        self.rounds(node.pos, lambda: self._for_rounds(node, target))
         self._loop_end(target, want)
 
     def _for_rounds(self, node: t.For, target: Want) -> None:
@@ -123,13 +127,9 @@ class LoopGenerator(BodyGenerator):
         if skips:
             self.out.append(e.set_name(again, e.const(False)))
             head = [e.when(e.name(again), step), e.set_name(again, e.const(True)), *before]
-            lines = [*head, e.when(e.negate(found[0]), [e.leave()]), *lines]
-            self.out.append(e.loop(e.const(True), lines))
-        elif before:
-            lines = [*before, e.when(e.negate(found[0]), [e.leave()]), *lines, *step]
-            self.out.append(e.loop(e.const(True), lines))
+            self.out.append(_endless([*head, e.when(e.negate(found[0]), [e.leave()]), *lines]))
         else:
-            self.out.append(e.loop(found[0], [*lines, *step]))
+            self.out.append(_endless([*before, e.when(e.negate(found[0]), [e.leave()]), *lines, *step]))
 
     def _uncertain_loop(
         self, test: Any, branches: dict[str, t.Block], target: Want, update: Callable[[], None] | None, kind: str | None
@@ -151,20 +151,20 @@ class LoopGenerator(BodyGenerator):
                 default = e.name(score) if kind == "for" else e.const(1.0)
                 sure = e.same(e.call("T", held), e.name("Confident"))
                 self.out.append(e.set_name(score, e.choose(sure, e.attr(held, "confidence"), default)))
-            self.out.extend(e.tick())
+            self.out.extend(e.tick(self.round))
             value = self.temp() if target is not None else None
             self.bands(e.name(score), branches, value, lambda: self.out.append(e.leave()))
             if target is not None and value is not None:
                 self.out.append(e.set_name(target, e.name(value)))
 
-        self.out.append(e.loop(e.const(True), self.collect(lines)))
+        self.out.append(_endless(self.collect(lines)))
 
     def emit_for_in(self, node: t.ForIn, want: Want) -> None:
         if id(node) in self.names.redeclared:
             self.out.append(e.do(e.call("r_redeclared", e.const(node.name), pos=node.pos)))
         items = self.spill(e.call("r_iterate", e.name("R"), self.expr(node.items), pos=node.pos))
         target = self._target(want)
-        self.nested(node.pos, lambda: self._for_in_rounds(node, items, target))
+        self.rounds(node.pos, lambda: self._for_in_rounds(node, items, target))
         self._loop_end(target, want)
 
     def _for_in_rounds(self, node: t.ForIn, items: Expr, target: Want) -> None:
@@ -183,7 +183,17 @@ class LoopGenerator(BodyGenerator):
 
         body = self.collect(lines)
         if index is not None:
+            self.cost += costs.NUMBERED
             pair = e.ast.Tuple(elts=[e.target(name) for name, _ in made], ctx=e.STORE, **e.AT)
             self.out.append(e.each(pair, e.call("r_numbered", items), body))
         else:
             self.out.append(e.each(e.target(made[0][0]), items, body))
+
+
+def _endless(lines: list[Stmt]) -> Stmt:
+    """A loop that something in it leaves.
+
+    Python makes code fast once it jumped back unconditionally a few times: a test at the end of a loop would keep a
+    program that runs once slow.
+    """
+    return e.loop(e.const(True), lines)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from greenlet import getcurrent, greenlet
@@ -21,6 +22,7 @@ from compiler.prism.branches import STRATEGIES, BranchResult, Group, Strategy, T
 from compiler.prism.called import run_called
 from compiler.prism.errors import EffectFailed, Killed, LimitHit, PrismError, Raised, Stop
 from compiler.prism.runtime import Runtime, wrap_failure
+from compiler.prism.stack import roomy
 
 if TYPE_CHECKING:
     from compiler.prism.program import Program
@@ -60,7 +62,7 @@ class Machine:
     """
 
     __slots__ = ("_cancelled", "_current", "_effects", "_ending", "_hub", "_inbox", "_main", "_new", "_pending",
-                 "_ready", "_runtime", "_sliced", "exports", "program", "status")  # fmt: skip
+                 "_ready", "_runtime", "_sliced", "_slices", "exports", "program", "status")  # fmt: skip
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Machine:
         self.program = program
         self.status: Literal["new", "suspended", "sliced", "finished", "failed", "closed"] = "new"
         self.exports: dict[str, Any] = {}
+        self._slices = slice_steps is not None
         self._runtime = Runtime(self, program, slice_steps, on_print)
         self._runtime.bind(inputs or {}, host or {})
         self._pending: dict[str, tuple[Any, Task]] = {}
@@ -103,7 +106,8 @@ class Machine:
         """Run from the top until the program rests. Raises ValueError when it was started before."""
         if self.status != "new":
             raise ValueError(f"this machine is {self.status} and cannot be started again")
-        self._main = Task("", greenlet(self._run_program))
+        work = self._run_program if self._slices else partial(roomy, self._run_program)
+        self._main = Task("", greenlet(work))
         self._ready.append((self._main, None))
         return self._run()
 

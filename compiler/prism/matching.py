@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.emit import Expr
@@ -30,17 +31,19 @@ def emit_match(gen: BodyGenerator, node: t.Match, want: str) -> None:
         if i == 0:
             _arm(gen, arm, subject, want, done)
         else:
-            lines = gen.collect(lambda arm=arm: _arm(gen, arm, subject, want, done))
+            lines = gen.branch(lambda arm=arm: _arm(gen, arm, subject, want, done))
             gen.out.append(e.when(e.negate(e.name(done)), lines))
 
 
 def _arm(gen: BodyGenerator, arm: t.Arm, subject: Expr, want: str, done: str) -> None:
+    gen.cost += costs.ARM
     scope = gen.names.scopes[id(arm)]
     for var in scope.names.values():
         if var.boxed:
             gen.create(var)
     tests = pattern_tests(gen, arm.pattern, subject)
     if arm.threshold is not None:
+        gen.cost += costs.THRESHOLD
         tests.append(lambda: e.call("r_enough", subject, gen.expr(arm.threshold), pos=arm.pos))
     if arm.guard is not None:
         tests.append(lambda: gen.test(arm.guard))
@@ -73,7 +76,7 @@ def _nest(gen: BodyGenerator, tests: list[Callable[[], Expr]], body: Callable[[]
             else:
                 inner()
             return
-    lines = gen.collect(body)
+    lines = gen.branch(body)
     if ready:
         gen.out.append(e.when(e.both(*ready), lines))
     else:
@@ -90,6 +93,7 @@ def pattern_tests(gen: BodyGenerator, pattern: Any, value: Expr) -> list[Callabl
             return [lambda: again]
         var = gen.names.decls[id(pattern)]
         return [lambda: e.tuple_of([gen.bind_inline(var, value)])]
+    gen.cost += costs.PARTS
     if isinstance(pattern, t.Literal):
         return [lambda: e.call("r_is", value, e.const(pattern.value))]
     if isinstance(pattern, t.ArrayPattern):
@@ -103,10 +107,12 @@ def _array_tests(gen: BodyGenerator, pattern: t.ArrayPattern, value: Expr) -> li
     taken = e.call("r_match_array", e.name("R"), value, count, has_rest, pos=pattern.pos)
     tests: list[Callable[[], Expr]] = [lambda: e.different(e.walrus(parts, taken), e.const(None))]
     for i, item in enumerate(pattern.items):
+        gen.cost += costs.PART
         if item is not None:
             part = e.item(e.name(parts), i)
             tests.extend(_part_tests(gen, item, part))
     if pattern.rest is not None:
+        gen.cost += costs.PARTS
         rest = gen.names.decls[id(pattern.rest)]
         left = e.call("r_rest", e.name("R"), e.name(parts), count, e.const(None))
         tests.append(lambda: e.tuple_of([gen.bind_inline(rest, left)]))
@@ -119,8 +125,10 @@ def _object_tests(gen: BodyGenerator, pattern: t.ObjectPattern, value: Expr) -> 
     taken = e.call("r_match_object", e.name("R"), value, keys, pos=pattern.pos)
     tests: list[Callable[[], Expr]] = [lambda: e.different(e.walrus(parts, taken), e.const(None))]
     for prop in pattern.props:
+        gen.cost += 2 * costs.PART + costs.name_length(prop.key)
         tests.extend(_part_tests(gen, prop, e.call("r_field", e.name(parts), e.const(prop.key))))
     if pattern.rest is not None:
+        gen.cost += costs.PARTS
         rest = gen.names.decls[id(pattern.rest)]
         left = e.call("r_others", e.name("R"), e.name(parts), keys, e.const(None))
         tests.append(lambda: e.tuple_of([gen.bind_inline(rest, left)]))
@@ -135,5 +143,6 @@ def _part_tests(gen: BodyGenerator, item: Any, part: Expr) -> list[Callable[[], 
     tests: list[Callable[[], Expr]] = [lambda: held]
     tests.extend(pattern_tests(gen, item.target, e.name(temp)))
     if item.threshold is not None:
+        gen.cost += costs.THRESHOLD
         tests.append(lambda: e.call("r_enough", e.name(temp), gen.expr(item.threshold), pos=item.pos))
     return tests

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from compiler.prism.errors import Raised
 from compiler.prism.operators import bare
-from compiler.prism.values import Confident, Fn, Native, is_callable, text_of, truth
+from compiler.prism.values import NUMBER_TEXT, Fn, Native, Writer, is_callable, truth
 
 if TYPE_CHECKING:
     from compiler.prism.runtime import Runtime
@@ -28,11 +28,15 @@ def need_function(value: Any, message: str) -> None:
         raise misuse(message)
 
 
+CALLBACK = 5
+"""Steps of calling back, beside those of the function called."""
+
+
 def caller(runtime: Runtime, depth: int, function: Any) -> Callable[..., Any]:
-    """How to call back once for each element; counts a step each."""
+    """How to call back once for each element; counts what that costs."""
 
     def run(*args: Any) -> Any:
-        runtime.left -= 1
+        runtime.left -= CALLBACK
         if runtime.left < 0:
             runtime.tick()
         return runtime.call(depth + 1, function, args)
@@ -61,6 +65,7 @@ def reduce_items(runtime: Runtime, depth: int, items: list[Any], function: Any, 
     """`reduce`; a reducer of three parameters is given the index too."""
     if not items and not start:
         raise misuse("reduce() of empty array with no initial value", "give it one: reduce(xs, f, 0)")
+    runtime.left -= 4
     inner = bare(function)
     with_index = type(inner) is Fn and inner.required == 3 and inner.arity == 3
     back = caller(runtime, depth, function)
@@ -119,10 +124,20 @@ def _join(runtime: Runtime, _depth: int, items: list[Any], args: Args) -> Any:
     separator = bare(args[0]) if args else ","
     if type(separator) is not str:
         raise misuse("Array.join() separator must be a string")
-    runtime.work(len(items))
-    texts = ["" if bare(item) is None and type(item) is not Confident else text_of(item) for item in items]
-    runtime.charge(4 * (sum(map(len, texts)) + len(separator) * len(texts)))
-    return separator.join(texts)
+    runtime.work(3 * len(items))
+    runtime.charge(len(separator) * len(items) * (1 if separator.isascii() else 4))
+    writer = Writer(runtime)
+    for i, item in enumerate(items):
+        if i and separator:
+            writer.add(separator)
+        if type(item) is str:
+            writer.add(item)
+        elif item is not None:
+            runtime.left -= NUMBER_TEXT
+            writer.value(item)
+    text = writer.text()
+    runtime.charge(len(text) if text.isascii() else 4 * len(text))
+    return text
 
 
 METHODS: dict[str, Method] = {

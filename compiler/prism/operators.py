@@ -17,6 +17,9 @@ from compiler.prism.values import Confident, kind_of, same, text_of, truth
 if TYPE_CHECKING:
     from compiler.prism.runtime import Runtime
 
+CONFIDENT = 7
+"""Steps that an operator with a confident operand takes beyond those of one with plain operands."""
+
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 
 
@@ -46,11 +49,12 @@ def add(runtime: Runtime, left: Any, right: Any) -> Any:
         runtime.charge_text(left, right)
         return left + right
     if type(left) is Confident or type(right) is Confident:
+        runtime.left -= CONFIDENT
         return Confident(add(runtime, bare(left), bare(right)), min(score(left), score(right)))
     if type(left) is float and type(right) is float:
         return _finite(left + right, "+")
     if type(left) is str or type(right) is str:
-        first, second = text_of(left), text_of(right)
+        first, second = text_of(left, runtime), text_of(right, runtime)
         runtime.charge_text(first, second)
         return first + second
     raise _mismatch("+", left, right)
@@ -59,6 +63,7 @@ def add(runtime: Runtime, left: Any, right: Any) -> Any:
 def _arithmetic(op: str, compute: Callable[[float, float], float]) -> Callable[[Any, Any, Any], Any]:
     def run(runtime: Any, left: Any, right: Any) -> Any:
         if type(left) is Confident or type(right) is Confident:
+            runtime.left -= CONFIDENT
             return Confident(run(runtime, bare(left), bare(right)), min(score(left), score(right)))
         if type(left) is not float or type(right) is not float:
             raise _mismatch(op, left, right)
@@ -99,10 +104,13 @@ power = _arithmetic("**", _power)
 def _order(compute: Callable[[Any, Any], bool]) -> Callable[[Any, Any, Any], Any]:
     def run(runtime: Any, left: Any, right: Any) -> Any:
         if type(left) is Confident or type(right) is Confident:
+            runtime.left -= CONFIDENT
             return Confident(run(runtime, bare(left), bare(right)), min(score(left), score(right)))
         kind = type(left)
         if kind is not type(right) or (kind is not float and kind is not str):
             raise Raised(f"Cannot compare {kind_of(left)} and {kind_of(right)}", code="wrong_operands")
+        if kind is str:
+            runtime.left -= 2 + (min(len(left), len(right)) >> 7)
         return compute(left, right)
 
     return run
@@ -118,14 +126,16 @@ def _loosely(left: Any, right: Any, charge: Callable[[int], None]) -> bool:
     if type(left) is str and type(right) is float:
         left, right = right, left
     if type(left) is float and type(right) is str:
-        charge(len(right) >> 3)
+        charge(6 + (len(right) >> 3))
         return _NUMBER.match(right) is not None and float(right) == left
     return same(left, right, charge)
 
 
 def _equality(compute: Callable[[Any, Any, Any], bool]) -> Callable[[Any, Any, Any], Any]:
     def run(runtime: Runtime, left: Any, right: Any) -> Any:
+        runtime.left -= 2
         if type(left) is Confident or type(right) is Confident:
+            runtime.left -= CONFIDENT
             return Confident(compute(bare(left), bare(right), runtime.work), min(score(left), score(right)))
         return compute(left, right, runtime.work)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.emit import Expr
@@ -30,6 +31,7 @@ def _give(gen: BodyGenerator, bind: t.Bind, value: Expr, *, declare: bool) -> No
 
 
 def _filtered(gen: BodyGenerator, value: Expr, threshold: Expr | None, own: Any, pos: int) -> Expr:
+    gen.cost += costs.PART + costs.THRESHOLD * ((threshold is not None) + (own is not None))
     if threshold is not None:
         value = e.call("r_above", value, threshold, pos=pos)
     if own is not None:
@@ -40,6 +42,7 @@ def _filtered(gen: BodyGenerator, value: Expr, threshold: Expr | None, own: Any,
 
 def _array(gen: BodyGenerator, target: t.ArrayPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
     count = e.const(len(target.items))
+    gen.cost += costs.PARTS
     parts = gen.spill(e.call("r_parts", e.name("R"), value, count, pos=target.pos))
     for i, item in enumerate(target.items):
         if item is not None:
@@ -47,6 +50,7 @@ def _array(gen: BodyGenerator, target: t.ArrayPattern, value: Expr, threshold: E
             part = part if isinstance(item.target, t.Bind) else gen.spill(part)
             take_apart(gen, item.target, part, threshold, declare=declare)
     if target.rest is not None:
+        gen.cost += costs.PARTS
         limit = threshold or e.const(None)
         _give(
             gen, target.rest, e.call("r_rest", e.name("R"), parts, count, limit, pos=target.rest.pos), declare=declare
@@ -54,8 +58,10 @@ def _array(gen: BodyGenerator, target: t.ArrayPattern, value: Expr, threshold: E
 
 
 def _object(gen: BodyGenerator, target: t.ObjectPattern, value: Expr, threshold: Expr | None, *, declare: bool) -> None:
+    gen.cost += costs.PARTS
     parts = gen.spill(e.call("r_fields", e.name("R"), value, pos=target.pos))
     for prop in target.props:
+        gen.cost += costs.PART + costs.name_length(prop.key)
         part = e.call("r_field", parts, e.const(prop.key))
         part = _filtered(gen, part, threshold, prop.threshold, prop.pos)
         if prop.default is not None:
@@ -71,6 +77,7 @@ def _object(gen: BodyGenerator, target: t.ObjectPattern, value: Expr, threshold:
             part = gen.spill(part)
         take_apart(gen, prop.target, part, threshold, declare=declare)
     if target.rest is not None:
+        gen.cost += costs.PARTS + costs.PART * len(target.props)
         keys = e.tuple_of([e.const(prop.key) for prop in target.props])
         limit = threshold or e.const(None)
         _give(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import CodeType, TracebackType
 from typing import Any, cast
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.binding import binds
@@ -81,8 +82,8 @@ class Program:
         while traceback is not None:
             unit = by_name.get(traceback.tb_frame.f_code.co_filename)
             line = cast("int | None", traceback.tb_lineno)  # an instruction may belong to no line
-            if unit is not None and line is not None:
-                found, offset = unit, line - 1
+            if unit is not None and line is not None and (line > 1 or unit is not found):
+                found, offset = unit, line - 1  # line 1 is code of no place of its own: its caller is nearer
             traceback = traceback.tb_next
         return found, offset
 
@@ -243,7 +244,8 @@ def _main(names: Names, options: Options, tree: t.Program, *, compact: bool) -> 
         if isinstance(inner, t.Function) and id(inner) not in names.redeclared:
             gen.hoist(inner)
     gen.body(tree.body, "return")
-    return e.define("main", ["R", "d", "E"], [], gen.out, 0)
+    counted = e.charge(costs.steps(gen.cost))
+    return e.define("main", ["R", "d", "E"], [], [counted, *gen.out], 0)
 
 
 def _not_ready(*_: Any) -> Any:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from compiler.prism.machine import Machine
     from compiler.prism.program import Program, Unit
 
+NATIVE = 7
+"""Steps of the call of a builtin or of a function of the host, beside those that its work takes."""
+
 ITEM = 64
 """Estimated bytes of one element of an array; an entry of an object costs twice that, a function four times."""
 
@@ -125,6 +128,7 @@ class Runtime:
 
     def charge_text(self, left: str, right: str) -> None:
         """Count the text of both joined."""
+        self.left -= 3
         size = len(left) + len(right)
         self.charge(size + 48 if left.isascii() and right.isascii() else size * 4 + 48)
 
@@ -194,15 +198,17 @@ class Runtime:
             count = len(args)
             if function.arity == count:
                 return function.code(depth + 1, *args)
+            self.left -= 4 + (count >> 2)
             self._arity(function, count)
             required = function.required
             return function.code(depth + 1, *args[:required], list(args[required:]))
         if kind is Native:
-            self.left -= 1
+            self.left -= NATIVE
             if self.left < 0 or depth > self.deepest:
                 self.enter(depth)
             return function.run(self, depth, args)
         if kind is Confident:
+            self.left -= 4
             result = self.call(depth, function.value, args)
             if isinstance(result, Confident):
                 return Confident(bare(result), result.confidence * function.confidence)
@@ -230,6 +236,7 @@ class Runtime:
 
     def callee(self, function: Any, _count: int) -> Callable[..., Any]:
         """Something called as generated code calls functions: with the depth of the call, then the arguments."""
+        self.left -= 3
 
         def run(depth: int, *args: Any) -> Any:
             return self.call(depth - 1, function, args)

@@ -43,7 +43,7 @@ def sort_by(runtime: Runtime, _depth: int, args: Args) -> Any:
 
     def run(runtime: Runtime, _depth: int, arrays: Args) -> Any:
         items = array_of(arrays[0] if len(arrays) == 1 else None, "sortBy() expects an array")
-        runtime.work(len(items) * 16)
+        runtime.work(len(items) * (4 + 3 * len(items).bit_length()))
         runtime.charge(128 * len(items))
         keyed = [(_key_of(item, key), item) for item in items]
 
@@ -67,7 +67,9 @@ def group_by(runtime: Runtime, _depth: int, args: Args) -> Any:
         groups: dict[str, list[Any]] = {}
         for item in items:
             name = _key_of(item, key) if type(key) is str else bare(back(item))
-            groups.setdefault(text_of(name), []).append(item)
+            text = text_of(name, runtime)
+            runtime.work(len(text) >> 7)
+            groups.setdefault(text, []).append(item)
         return groups
 
     return Native("groupBy", run, runtime)
@@ -76,7 +78,7 @@ def group_by(runtime: Runtime, _depth: int, args: Args) -> Any:
 def sort(runtime: Runtime, depth: int, args: Args) -> Any:
     count("sort", args)
     items = array_of(args[0], "First argument to sort() must be an array")
-    runtime.work(len(items) * 16)
+    runtime.work(len(items) * (4 + len(items).bit_length()))
     runtime.charge(64 * len(items))
     if len(args) == 2:
         need_function(args[1], "Second argument to sort() must be a function")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.binding import binds
@@ -23,6 +24,7 @@ class StatementGenerator(LoopGenerator):
     def statement(self, node: Any, want: Want) -> None:
         """One statement. Its temporaries and unnamed functions are free again behind it."""
         temps, lambdas = self.temps, self.lambdas
+        self.cost += costs.STATEMENT
         _STATEMENTS[type(node)](self, node, want)
         self.temps, self.lambdas = temps, lambdas
 
@@ -36,6 +38,7 @@ class StatementGenerator(LoopGenerator):
 
     def emit_let(self, node: t.Let, want: Want) -> None:
         value = e.const(None) if node.value is None else self.expr(node.value)
+        self.cost += costs.VARIABLE
         self._declare(node.target, value)
         self.constant(ZERO, want)
 
@@ -112,7 +115,7 @@ class StatementGenerator(LoopGenerator):
             self.value(node.value, "return")
 
     def emit_throw(self, node: t.Throw, _want: Want) -> None:
-        self.out.append(e.do(e.call("r_throw", self.expr(node.value), pos=node.pos)))
+        self.out.append(e.do(e.call("r_throw", e.name("R"), self.expr(node.value), pos=node.pos)))
 
     def emit_block(self, node: t.Block, want: Want) -> None:
         self.block(node, want)
@@ -142,6 +145,7 @@ class StatementGenerator(LoopGenerator):
         self.out.append(e.when(test, yes, untaken if node.no is None else self.inner(node.no, want)))
 
     def emit_uncertain_if(self, node: t.UncertainIf, want: Want) -> None:
+        self.cost += costs.HELPED
         band = e.call("r_certainty", self.expr(node.test), pos=node.pos)
         self.bands(self.spill(band), node.branches, want, lambda: self.constant(ZERO, want))
 
@@ -157,6 +161,7 @@ class StatementGenerator(LoopGenerator):
         self.nested(node.pos, lambda: self._guarded(node, want))
 
     def _guarded(self, node: t.Try, want: Want) -> None:
+        self.cost += costs.TRIED
         if node.final is None:
             self._caught(node, want)
             return
@@ -175,12 +180,15 @@ class StatementGenerator(LoopGenerator):
         caught = self.temp()
 
         def handler() -> None:
-            if node.name is not None:
-                self.create(self.names.decls[id(node)], e.call("r_caught", e.name("R"), e.name(caught)))
+            failure = e.call("r_caught", e.name("R"), e.name(caught))
+            if node.name is None:
+                self.out.append(e.do(failure))
+            else:
+                self.create(self.names.decls[id(node)], failure)
             assert node.handler is not None
             self.block(node.handler, want)
 
-        self.out.append(e.guarded(body, [("Raised", caught, self.collect(handler))]))
+        self.out.append(e.guarded(body, [("Raised", caught, self.branch(handler))]))
 
     def emit_import(self, node: t.Import, want: Want) -> None:
         emit_import(self, node)

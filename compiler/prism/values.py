@@ -12,13 +12,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from compiler.prism.errors import LimitHit, PrismError, Raised
 
 if TYPE_CHECKING:
     from compiler.prism.runtime import Runtime
+
+LARGEST_TEXT = 64 * 1024 * 1024
+"""Characters of a text that is written for nobody's account."""
+
+SHORT_NUMBER, NUMBER_TEXT = 8, 16
+"""Characters of a number that takes no longer to write than others, and steps that the text of a number takes."""
 
 MAX_NESTING = 700
 """How deep values may nest where they are walked through (texts, comparisons, JSON)."""
@@ -129,46 +135,60 @@ def truth(value: Any) -> bool:
 
 def number_text(value: float) -> str:
     """A number as JavaScript prints it: `1e+21`, `1e-7`, `10000000000000000`."""
-    if value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    sign, digits, exponent = Decimal(repr(value)).as_tuple()
-    text = "".join(map(str, digits)).rstrip("0") or "0"
-    exponent = cast(int, exponent) + len(digits) - len(text)
-    point = len(text) + exponent
-    prefix = "-" if sign else ""
-    if 0 < point <= 21:
-        if exponent >= 0:
-            return prefix + text + "0" * exponent
-        return f"{prefix}{text[:point]}.{text[point:]}"
-    if -6 < point <= 0:
-        return f"{prefix}0.{'0' * -point}{text}"
-    mantissa = text if len(text) == 1 else f"{text[0]}.{text[1:]}"
-    power = point - 1
-    return f"{prefix}{mantissa}e{'+' if power > 0 else '-'}{abs(power)}"
+    text = repr(value)
+    if "e" not in text:
+        return text.removesuffix(".0") if value else "0"
+    mantissa, exponent = text.split("e")
+    power = int(exponent)
+    if -7 < power < 21:
+        sign, digits = ("-", mantissa[1:]) if value < 0 else ("", mantissa)
+        digits = digits.replace(".", "")
+        if power < 0:
+            return f"{sign}0.{'0' * (-power - 1)}{digits}"
+        return sign + digits.ljust(power + 1, "0")
+    return f"{mantissa}e{'+' if power > 0 else '-'}{abs(power)}"
+
+
+_ENOUGH = Context(prec=60)
 
 
 def fixed(value: float, digits: int) -> str:
     """`toFixed`: ties of the exact value go up."""
-    return str(Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP))
+    exact = f"{value:.{digits + 1}f}"
+    if exact[-1] != "5" or float(exact) != value:
+        return f"{value:.{digits}f}"
+    return str(Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP, context=_ENOUGH))
 
 
 class Writer:
-    """Builds a text with a bound on its size, so that shared structure cannot blow it up."""
+    """Builds a text with a bound on its size, so that shared structure cannot blow it up.
 
-    __slots__ = ("left", "parts", "work")
+    With a `runtime` its pieces count as steps, and its size against the memory limit of the run.
+    """
 
-    def __init__(self, left: int) -> None:
+    __slots__ = ("left", "parts", "runtime", "work")
+
+    def __init__(self, runtime: Runtime | None = None) -> None:
         self.parts: list[str] = []
-        self.left = left
+        self.runtime = runtime
+        self.left = LARGEST_TEXT if runtime is None else runtime.memory_limit
         self.work = 1_000_000
 
     def add(self, text: str) -> None:
         """One more piece."""
-        self.left -= len(text)
+        self.left -= len(text) if text.isascii() else 4 * len(text)
         self.work -= 1
         if self.left < 0 or self.work < 0:
             raise LimitHit("memory_exceeded", "A text grows larger than the memory limit")
         self.parts.append(text)
+
+    def text(self) -> str:
+        """The pieces together."""
+        return "".join(self.parts)
+
+    def _count(self, steps: int) -> None:
+        if self.runtime is not None:
+            self.runtime.work(steps)
 
     def value(self, value: Any, depth: int = 0) -> None:
         """One value, as `+` and interpolation print it."""
@@ -176,12 +196,16 @@ class Writer:
         if kind is str:
             self.add(value)
         elif kind is float:
-            self.add(number_text(value))
+            text = number_text(value)
+            if len(text) > SHORT_NUMBER and self.runtime is not None:
+                self.runtime.left -= NUMBER_TEXT
+            self.add(text)
         elif value is None:
             self.add("null")
         elif kind is bool:
             self.add("true" if value else "false")
         elif kind is Confident:
+            self._count(8)
             self.value(value.value, depth)
             self.add(f" (~{fixed(value.confidence * 100, 1)}%)")
         elif depth > MAX_NESTING:
@@ -194,6 +218,7 @@ class Writer:
             self.add(f"[Function: {value.name}]")
 
     def _array(self, items: list[Any], depth: int) -> None:
+        self._count(8 * len(items))
         self.add("[")
         for i, item in enumerate(items):
             if i:
@@ -205,6 +230,7 @@ class Writer:
         if not entries:
             self.add("{}")
             return
+        self._count(10 * len(entries))
         separator = "{ "
         for key, item in entries.items():
             self.add(f"{separator}{key}: ")
@@ -213,16 +239,19 @@ class Writer:
         self.add(" }")
 
 
-def text_of(value: Any, limit: int = 64 * 1024 * 1024) -> str:
-    """The text of any value."""
+def text_of(value: Any, runtime: Runtime | None = None) -> str:
+    """The text of any value; what writing it costs is counted by `runtime`."""
     kind = type(value)
     if kind is str:
         return value
     if kind is float:
-        return number_text(value)
-    writer = Writer(limit)
+        text = number_text(value)
+        if runtime is not None:
+            runtime.left -= NUMBER_TEXT if len(text) <= SHORT_NUMBER else 2 * NUMBER_TEXT
+        return text
+    writer = Writer(runtime)
     writer.value(value)
-    return "".join(writer.parts)
+    return writer.text()
 
 
 # -- equality --------------------------------------------------------------------------------------------------
@@ -256,7 +285,7 @@ def _same_inside(left: Any, right: Any, charge: Callable[[int], None] | None, de
     if len(left) != len(right):
         return False
     if charge is not None:
-        charge(len(left))
+        charge(2 * len(left))
     if kind is list:
         return all(same(a, b, charge, depth + 1) for a, b in zip(left, right, strict=True))
     return all(key in right and same(item, right[key], charge, depth + 1) for key, item in left.items())

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism.builtin_names import BUILTIN_NAMES
 from compiler.prism.emit import Expr, Stmt
@@ -33,7 +34,8 @@ HELPERS: dict[str, str] = {
 class FunctionWriter(ABC):
     """The state of one Python function while it is written.
 
-    `compact`: nothing is done inline, as in a very long program, whose code would take too much memory.
+    `compact`: nothing is done inline, as in a very long program, whose code would take too much memory. `cost` adds up
+    what the code that is being written costs when it runs, in hundredths of a step.
     """
 
     def __init__(self, names: Names, options: Options, func: Func, *, compact: bool = False) -> None:
@@ -41,10 +43,12 @@ class FunctionWriter(ABC):
         self.options = options
         self.func = func
         self.out: list[Stmt] = []
+        self.cost: int = 0
         self.temps = 0
         self.lambdas = 0
         self.compact = compact
         self.blocks = 0
+        self.round = e.charge(1)
         self.known: dict[int, Expr] = {}
         self.loop_update: list[Callable[[], None] | None] = []
 
@@ -73,6 +77,21 @@ class FunctionWriter(ABC):
         make()
         made, self.out = self.out, outer
         return made
+
+    def measured(self, make: Callable[[], None]) -> tuple[list[Stmt], int]:
+        """The statements that `make` emits, and what they cost."""
+        outer, self.cost = self.cost, 0
+        lines = self.collect(make)
+        cost, self.cost = self.cost, outer
+        return lines, cost
+
+    def branch(self, make: Callable[[], None]) -> list[Stmt]:
+        """Statements that run only sometimes: they count their steps themselves, unless these are few."""
+        lines, cost = self.measured(make)
+        if cost <= costs.SMALL_BRANCH:
+            self.cost += cost
+            return lines
+        return [e.charge(costs.steps(cost)), *lines]
 
     def operands(self, nodes: list[Any]) -> list[Expr]:
         """Several expressions, evaluated in order."""
@@ -131,11 +150,13 @@ class FunctionWriter(ABC):
         """One operator; two plain numbers are done inline."""
         if op in COMPARISONS:
             return self.comparison(op, left, right, pos, truth=False)
+        self.cost += costs.operator(op, inline=not self.compact)
         numeric = self._is_number(left) and self._is_number(right)
         fast = self._numbers(left, right) if op in _INLINE and not self.compact else None
         if fast is None:
             return e.call(HELPERS[op], e.name("R"), left, right, pos=pos)
         tests, left, right = fast
+        self.cost += costs.TESTED * bool(tests)
         result = self.temp()
         value = e.binary(left, _INLINE[op](), right)
         if op in "*/":
@@ -151,10 +172,12 @@ class FunctionWriter(ABC):
     def comparison(self, op: str, left: Expr, right: Expr, pos: int, *, truth: bool) -> Expr:
         """One comparison; with `truth` the Python result is only good for a test."""
         fast = None if self.compact else self._numbers(left, right)
+        self.cost += costs.HELPED if fast is None else costs.COMPARED
         if fast is None:
             slow = e.call(HELPERS[op], e.name("R"), left, right, pos=pos)
             return e.call("r_truth", slow) if truth else slow
         tests, left, right = fast
+        self.cost += costs.TESTED * bool(tests)
         slow = e.call(HELPERS[op], e.name("R"), left, right, pos=pos)
         quick = e.compare(left, COMPARISONS[op](), right)
         if not tests:
@@ -210,6 +233,7 @@ class FunctionWriter(ABC):
 
     def truth_of(self, held: Expr, temp: str) -> Expr:
         """The truth of a value that `held` puts into `temp`."""
+        self.cost += costs.TRUTH
         if self.compact:
             return e.call("r_truth", held)
         rest = e.both(e.different(e.name(temp), e.const(False)), e.call("r_truth", e.name(temp)))
