@@ -222,16 +222,18 @@ def define(function: str, params: list[str], defaults: list[str], body: list[Stm
     return made
 
 
-def charge(steps: int) -> ast.AugAssign:
-    """Count steps; the next round or call looks whether there are any left."""
+def charge(steps: int, pos: int = 0) -> ast.AugAssign:
+    """Count steps, those of what stands at an offset; the next round or call looks whether there are any left."""
     left = ast.Attribute(value=name("R"), attr="left", ctx=STORE, **AT)
-    return ast.AugAssign(target=left, op=ast.Sub(), value=const(steps), **AT)
+    counted = ast.AugAssign(target=left, op=ast.Sub(), value=const(steps), **AT)
+    counted.lineno = counted.end_lineno = pos + 1
+    return counted
 
 
 def tick(counted: ast.AugAssign) -> list[Stmt]:
     """Count steps and look whether there are any left."""
     low = compare(attr(name("R"), "left"), ast.Lt(), const(0))
-    return [counted, when(low, [do(call("r_tick", name("R")))])]
+    return [counted, when(low, [do(call("r_tick", name("R"), pos=counted.lineno - 1))])]
 
 
 def enter(deepest: int, steps: int) -> list[Stmt]:

@@ -33,7 +33,7 @@ class LoopGenerator(BodyGenerator):
     def rounds(self, pos: int, make: Callable[[], None]) -> None:
         """A loop, each round of which counts what the code of a round costs."""
         outer_cost, self.cost = self.cost, costs.ROUND
-        outer_round, self.round = self.round, e.charge(1)
+        outer_round, self.round = self.round, e.charge(1, pos)
         self.nested(pos, make)
         self.round.value = e.const(costs.steps(self.cost))
         self.cost, self.round = outer_cost + costs.TRIED, outer_round

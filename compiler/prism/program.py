@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import CodeType, TracebackType
 from typing import Any, cast
 
+from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.binding import binds
@@ -243,7 +244,8 @@ def _main(names: Names, options: Options, tree: t.Program, *, compact: bool) -> 
         if isinstance(inner, t.Function) and id(inner) not in names.redeclared:
             gen.hoist(inner)
     gen.body(tree.body, "return")
-    return e.define("main", ["R", "d", "E"], [], gen.out, 0)
+    counted = e.charge(costs.steps(gen.cost))
+    return e.define("main", ["R", "d", "E"], [], [counted, *gen.out], 0)
 
 
 def _not_ready(*_: Any) -> Any:
