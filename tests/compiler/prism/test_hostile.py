@@ -103,6 +103,24 @@ def test_limits_stop_at_the_same_place() -> None:
     assert printed[0] == printed[1]
 
 
+@pytest.mark.parametrize(
+    ("source", "line", "column"),
+    [
+        ("let x = 1\nwhile true { x = 2 }", 2, 1),
+        ("let x = 1\nlet g = () => {\n  for ;; { x = 2 } }\ng()", 3, 3),
+        ("let x = 1\nuncertain while true { high { x } }", 2, 1),
+        ("do { 1 } while true", 1, 1),
+        ("let x = 1\nfn f(n) { return f(n + 1) }\nf(0)", 2, 18),
+        ("let g = () => [1].map(h)\nlet h = v => g()\ng()", 1, 15),
+    ],
+)
+def test_a_limit_is_said_where_it_was_reached(source: str, line: int, column: int) -> None:
+    """Steps run out at a loop, and depth at a call, not at the beginning of the program."""
+    with pytest.raises(PrismError) as failure:
+        run(compile_program(source, options=Options(limits=Limits(steps=20_000))))
+    assert (failure.value.kind, failure.value.line, failure.value.column) == ("LimitError", line, column)
+
+
 def test_memory_that_is_freed_does_not_count() -> None:
     """A program may make far more values than it may hold."""
     program = compile_program('let s = ""\nfor i in range(300) { s = "x${range(200)}" }\nlen(s) > 0', options=ROOMY)
