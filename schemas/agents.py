@@ -157,7 +157,7 @@ AgentMessage = TaskAccepted | TaskRefused | TaskProgress | TaskQuestion | TaskRe
 
 
 class Oracle(Model, frozen=True, kw_only=True, omit_defaults=True):
-    """A source of evidence about a task's outcome (`verify` of a role or a step)."""
+    """A source of evidence about a task's outcome (`verify` of a role or a step). A `timeout_ms` of 0 is no limit."""
 
     type: Literal["command", "agent", "history", "checklist", "human"] = "command"
     run: str | list[str] = ""

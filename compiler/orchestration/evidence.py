@@ -161,7 +161,7 @@ def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome
         agent=judge.agent,
         step=step,
         context={"subject": outcome.result, "commit": outcome.commit, "answer": INSTRUCTION},
-        timeout_ms=oracle.timeout_ms,
+        timeout_ms=oracle.timeout_ms or None,
     )
     try:
         answer: TaskOutcome = machine.perform(request)
@@ -182,10 +182,17 @@ def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome
 def _ask_person(machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome) -> Finding:
     prompt = str(oracle.options.get("prompt") or f"Is the work of {role.name} good?")
     answer: Answered = machine.perform(
-        Ask(question=prompt, kind="approval", options=["approve", "deny"], deadline_ms=oracle.timeout_ms, role=role.id)
+        Ask(
+            question=prompt,
+            kind="approval",
+            options=["approve", "deny"],
+            deadline_ms=oracle.timeout_ms or None,
+            role=role.id,
+        )
     )
     word = read_verdict(answer.value).word if answer.by != "deadline" else "none"
     if word == "none":
         return Finding(score=None, passed=False, critique="Nobody answered.", weight=oracle.weight)
     score = oracle.pass_confidence if word == "approve" else oracle.fail_confidence
-    return Finding(score=score, passed=word == "approve", critique=answer.reason, weight=oracle.weight)
+    critique = answer.reason or ("" if word == "approve" else "A person did not approve it.")
+    return Finding(score=score, passed=word == "approve", critique=critique, weight=oracle.weight)

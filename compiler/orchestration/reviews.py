@@ -112,9 +112,10 @@ def tasks_in(values: Sequence[Value]) -> list[str]:
 def _question(subject: Value, revised: list[Value], rounds: int) -> str:
     if rounds == 0 and isinstance(bare(subject), str):
         return readable(subject)
+    work = revised[0] if len(revised) == 1 else revised
     if isinstance(bare(subject), str):
-        return f"{readable(subject)}\n\nRevised since your last review:\n{readable(revised)}"
-    return f"Review this work:\n\n{readable(revised if rounds and revised else subject)}"
+        return f"{readable(subject)}\n\nRevised since your last review:\n{readable(work)}"
+    return f"Review this work:\n\n{readable(work if rounds and revised else subject)}"
 
 
 def _opinion(

@@ -159,4 +159,6 @@ def _oracle(entry: Any) -> Oracle:
             fields[_ORACLE_KEYS[key]] = value
         else:
             fields["options"][key] = value
+    if fields.get("type") in {"agent", "human"}:
+        fields.setdefault("timeout_ms", 0)  # who thinks may take as long as it takes; the default is for commands
     return msgspec.convert(fields, Oracle)

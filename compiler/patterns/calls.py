@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from compiler.patterns.literals import key, literal, quoted
+from compiler.patterns.literals import key, literal, quoted, without_parentheses
 from compiler.patterns.model import HUMAN, OrgChart, Step
 from compiler.patterns.nesting import renamed_oracles
 from compiler.patterns.oracles import TEMPLATED
@@ -85,6 +85,22 @@ class Calls:
             entries["onError"] = quoted(step.on_error)
         entries.update(more)
         return "{" + ", ".join(f"{name}: {code}" for name, code in entries.items() if code is not None) + "}"
+
+    def check(self, step: Step, place: Place) -> str:
+        """The check of a condition as code; `false` where it is wrong, which is reported."""
+        if step.check is None:
+            return "false"
+        resolved = self._templates.expression(step.check, place.scope)
+        if resolved is None:
+            return "false"
+        if resolved.shape.kind in {"number", "list", "record", "null"}:
+            kinds = {"number": "a number", "list": "a list", "record": "an object", "null": "null"}
+            message = f"a check is true or false, not {kinds[resolved.shape.kind]}"
+            hint = (
+                "Compare it, for example with > 0.8." if resolved.shape.kind == "number" else "Name one of its fields."
+            )
+            self._report.error("bad-check", step.check.line, step.check.column, message, hint)
+        return without_parentheses(resolved.code)
 
     # -- one method for each type -------------------------------------------------------------------------------------
 

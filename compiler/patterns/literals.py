@@ -81,3 +81,22 @@ def identifier(text: str) -> str:
     """A word made of a text that can be a variable, except for reserved ones."""
     word = re.sub(r"[^A-Za-z0-9_]", "_", text)
     return word if _IDENTIFIER.match(word) and word != "_" else f"_{word}"
+
+
+def without_parentheses(code: str) -> str:
+    """The code without parentheses around all of it, as it may stand behind `if (`."""
+    if not (code.startswith("(") and code.endswith(")")):
+        return code
+    depth, quoted, position = 0, False, 0
+    while position < len(code):
+        char = code[position]
+        if char == "\\" and quoted:
+            position += 1
+        elif char == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (char == "(") - (char == ")")
+            if depth == 0 and position < len(code) - 1:
+                return code
+        position += 1
+    return code[1:-1]

@@ -15,19 +15,15 @@ from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.patterns.callees import Call, Callees, Inlined, first_error, refuse
 from compiler.patterns.calls import SIMPLE, WORKS, Calls, written_oracles
 from compiler.patterns.expressions import FUNCTIONS
-from compiler.patterns.literals import RESERVED, comment, key, literal, quoted
+from compiler.patterns.literals import RESERVED, comment, key, literal, quoted, without_parentheses
 from compiler.patterns.model import OrgChart, Step
 from compiler.patterns.nesting import Caller, renamed
-from compiler.patterns.orgchart import every_step
+from compiler.patterns.orgchart import every_step, inside_conditions
 from compiler.patterns.places import Place, Variable, globals_of
 from compiler.patterns.references import Scope
 from compiler.patterns.report import Report
-from compiler.patterns.shapes import (
-    ANY,
-    Shape,
-    optional,
-)
-from compiler.patterns.templates import Templates, without_parentheses
+from compiler.patterns.shapes import ANY, Shape, optional
+from compiler.patterns.templates import Templates
 from compiler.patterns.writing import Writer, element
 
 _TAKEN = RESERVED | frozenset(HOST_FUNCTION_NAMES) | frozenset(PROGRAM_GLOBALS) | frozenset(FUNCTIONS)
@@ -46,7 +42,7 @@ class Lowering(Writer):
         self._chart = chart
         self._report = report
         self._source = source
-        self._templates = Templates(report, source)
+        self._templates = Templates(report, source, plain_input=not self._caller.prefix)
         self._roles: dict[str, str] = {}
         self.roles: dict[str, dict[str, Any]] = {}
         """The roles of the program by their ids, those of called patterns too."""
@@ -261,6 +257,7 @@ class Lowering(Writer):
     def _parallel(self, step: Step, place: Place, names: list[str]) -> Variable:
         known = place.variables.get(step.id) if place.declared else None
         variable = known or Variable(self._variable_name(step), ANY, place.function, names)
+        hoisted = self._hoist(step.steps, place)
         self._emit(place.indent, f"{'' if known else 'let '}{variable.code} = parallel([")
         shapes: list[Shape] = []
         sure = step.strategy == "all" and step.on_error == "fail"
@@ -270,6 +267,10 @@ class Lowering(Writer):
             there = place.inside(
                 indent=place.indent + "  ", declared=False, in_branch=True, integrates=sure, function=self._functions
             )
+            there.hoisted = place.hoisted | hoisted
+            for one in every_step([branch]):
+                if one.id in hoisted:
+                    hoisted[one.id].function = self._functions
             self._announce([one for one in step.steps if one is not branch], there.scope, together)
             shape = self._branch(branch, there)
             shapes.append(shape if sure or shape.kind == "record" else optional(ANY))
@@ -279,7 +280,21 @@ class Lowering(Writer):
         place.know(variable)
         place.last_works = place.last_parallel = variable
         self._aliases(step.steps, variable, place)
+        for inner in hoisted.values():
+            inner.function, inner.shape = place.function, optional(inner.shape)
+            place.know(inner)
         return variable
+
+    def _hoist(self, branches: list[Step], place: Place) -> dict[str, Variable]:
+        """Variables for steps inside conditions inside branches, so that later steps can refer to them."""
+        made: dict[str, Variable] = {}
+        for step in inside_conditions(branches):
+            known = place.declared and step.id in place.variables
+            if known or step.id in place.hoisted or step.id in made or not self._mentioned(step):
+                continue
+            made[step.id] = Variable(self._variable_name(step), ANY, place.function, self._names(step, None, set()))
+            self._emit(place.indent, f"let {made[step.id].code} = null")
+        return made
 
     def _branch(self, step: Step, place: Place) -> Shape:
         if step.type in SIMPLE:
@@ -311,6 +326,10 @@ class Lowering(Writer):
             if place.declared and step.id in place.variables:
                 made.append(place.variables[step.id])
                 continue
+            if (variable := place.hoisted.get(step.id)) is not None:
+                place.variables.update(dict.fromkeys(variable.names, variable))
+                made.append(variable)
+                continue
             variable = Variable(self._variable_name(step), ANY, place.function, self._names(step, None, set()))
             self._emit(place.indent, f"let {variable.code} = null")
             for name in variable.names:
@@ -325,7 +344,7 @@ class Lowering(Writer):
         if known is None:
             self._emit(place.indent, f"let {result.code} = null")
         inner = self._declare(inner_steps, place)
-        check = self._check(step, place)
+        check = self._calls.check(step, place)
         shapes: list[Shape] = []
         for branch, many, head in (
             (step.then_steps, step.then_is_list, f"if ({check}) {{"),
@@ -351,21 +370,6 @@ class Lowering(Writer):
             place.know(variable)
         place.last_works = result
         return result
-
-    def _check(self, step: Step, place: Place) -> str:
-        if step.check is None:
-            return "false"
-        resolved = self._templates.expression(step.check, place.scope)
-        if resolved is None:
-            return "false"
-        if resolved.shape.kind in {"number", "list", "record", "null"}:
-            kinds = {"number": "a number", "list": "a list", "record": "an object", "null": "null"}
-            message = f"a check is true or false, not {kinds[resolved.shape.kind]}"
-            hint = (
-                "Compare it, for example with > 0.8." if resolved.shape.kind == "number" else "Name one of its fields."
-            )
-            self._report.error("bad-check", step.check.line, step.check.column, message, hint)
-        return without_parentheses(resolved.code)
 
     def _group(self, step: Step, place: Place, names: list[str]) -> Variable:
         """A composite that has a time limit or may fail: its code in a function over variables that begin as null."""

@@ -173,3 +173,9 @@ def every_step(steps: list[Step]) -> list[Step]:
         found.append(step)
         found += every_step([*step.steps, *step.then_steps, *step.else_steps])
     return found
+
+
+def inside_conditions(steps: list[Step]) -> list[Step]:
+    """The steps that stand inside a condition that is one of these or inside one of these."""
+    conditions = [step for step in every_step(steps) if step.type == "condition"]
+    return every_step([inner for one in conditions for inner in [*one.then_steps, *one.else_steps]])

@@ -27,7 +27,10 @@ class Variable:
 
 @dataclass(slots=True)
 class Place:
-    """Where code is being written: what is known there, in which branch, how deep."""
+    """Where code is being written: what is known there, in which branch, how deep.
+
+    `hoisted` are steps inside the conditions of a branch whose variables are declared outside of it.
+    """
 
     scope: Scope
     variables: dict[str, Variable]
@@ -37,6 +40,7 @@ class Place:
     in_branch: bool = False
     integrates: bool = True
     bound: dict[str, str] = field(default_factory=dict[str, str])
+    hoisted: dict[str, Variable] = field(default_factory=dict[str, "Variable"])
     last_works: Variable | None = None
     last_parallel: Variable | None = None
 

@@ -17,7 +17,7 @@ from compiler.patterns.expressions import (
     Name,
     Unary,
 )
-from compiler.patterns.literals import RESERVED, literal, number, scalar
+from compiler.patterns.literals import RESERVED, literal, number, scalar, without_parentheses
 from compiler.patterns.report import did_you_mean
 from compiler.patterns.shapes import ANY, FLAG, NULL, NUMBER, TEXT, WORDS, Shape, Symbol
 
@@ -140,6 +140,8 @@ class _Resolver:
         made = shape.item or ANY
         if shape.items is not None:
             made = _element(shape.items, node)
+        if shape.kind == "any" and index_shape.kind == "number":
+            return f"elementOf({without_parentheses(code)}, {index_code})", replace(made, nullable=True)
         if shape.nullable:
             return f"({code} == null ? null : {code}[{index_code}])", replace(made, nullable=True)
         return f"{code}[{index_code}]", made

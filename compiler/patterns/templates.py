@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from compiler.patterns.expressions import ExpressionError, parse_expression, parse_reference
-from compiler.patterns.literals import escaped, key, scalar
+from compiler.patterns.literals import escaped, key, scalar, without_parentheses
 from compiler.patterns.reader import Node
 from compiler.patterns.references import Resolved, Scope, resolve
 from compiler.patterns.report import Report
 from compiler.patterns.shapes import ANY, NULL, TEXT, Shape
 from compiler.patterns.view import report_trap
+
+_GLOBALS = frozenset({"input", "workspace", "context"})
+"""What every program is given as plain values; a called pattern may get an input with confidences."""
 
 
 @dataclass(slots=True)
@@ -24,9 +27,10 @@ class Rendered:
 
 
 class Templates:
-    """Renders the values of one file; what is wrong goes to its report."""
+    """Renders the values of one file; what is wrong goes to its report. `plain_input`: it has no confidences."""
 
-    def __init__(self, report: Report, source: str) -> None:
+    def __init__(self, report: Report, source: str, *, plain_input: bool = True) -> None:
+        self._plain = _GLOBALS if plain_input else _GLOBALS - {"input"}
         self._report = report
         self._lines = source.split("\n")
 
@@ -41,7 +45,7 @@ class Templates:
     def text(self, node: Node, scope: Scope) -> Rendered:
         """A text in which every reference reads as a person would write its value."""
         parts, roots = self._parts(node, scope)
-        return Rendered(_joined(parts), TEXT, roots)
+        return Rendered(_joined(parts, self._plain), TEXT, roots)
 
     def value(self, node: Node, scope: Scope) -> Rendered:
         """Any value. A text that is nothing but one reference is that reference's value."""
@@ -50,7 +54,7 @@ class Templates:
             parts, roots = self._parts(node, scope)
             if len(parts) == 1 and isinstance(parts[0], Resolved):
                 return Rendered(parts[0].code, parts[0].shape, roots)
-            return Rendered(_joined(parts), TEXT, roots)
+            return Rendered(_joined(parts, self._plain), TEXT, roots)
         if node.kind == "list":
             items = [self.value(item, scope) for item in node.items]
             shape = Shape("list", items=tuple(item.shape for item in items))
@@ -128,8 +132,11 @@ def _all(rendered: Iterable[Rendered]) -> list[str]:
     return list(dict.fromkeys(root for made in rendered for root in made.roots))
 
 
-def _joined(parts: list[str | Resolved]) -> str:
-    """The parts as Prism strings, one for each line of a longer text; code with quotes stands outside of them."""
+def _joined(parts: list[str | Resolved], plain: frozenset[str]) -> str:
+    """The parts as Prism strings, one for each line of a longer text; code with quotes stands outside of them.
+
+    What a step left may be a value with a confidence, which the language would write into the text; `text` does not.
+    """
     pieces: list[str] = []
     inside = ""
 
@@ -147,7 +154,8 @@ def _joined(parts: list[str | Resolved]) -> str:
                     close()
             continue
         bare = without_parentheses(part.code)
-        code = bare if part.shape.kind == "text" and not part.shape.nullable else f"text({bare})"
+        is_text = part.shape.kind == "text" and not part.shape.nullable
+        code = bare if is_text and set(part.roots) <= plain else f"text({bare})"
         if any(char in code for char in '"{}\\'):
             close()
             pieces.append(f"text({bare})")
@@ -158,22 +166,3 @@ def _joined(parts: list[str | Resolved]) -> str:
         return pieces[0] if pieces else '""'
     wide = sum(map(len, pieces)) > 80
     return " +\n    ".join(pieces) if wide else " + ".join(pieces)
-
-
-def without_parentheses(code: str) -> str:
-    """The code without parentheses around all of it, as it may stand behind `if (`."""
-    if not (code.startswith("(") and code.endswith(")")):
-        return code
-    depth, quoted, position = 0, False, 0
-    while position < len(code):
-        char = code[position]
-        if char == "\\" and quoted:
-            position += 1
-        elif char == '"':
-            quoted = not quoted
-        elif not quoted:
-            depth += (char == "(") - (char == ")")
-            if depth == 0 and position < len(code) - 1:
-                return code
-        position += 1
-    return code[1:-1]

@@ -8,7 +8,7 @@ import pytest
 
 from compiler.orchestration.verdicts import read_verdict
 from compiler.prism import EffectFailed
-from schemas.effects import Answered, Verification, Verify
+from schemas.effects import Answered, Ask, Task, Verification, Verify
 from tests.compiler.drive import Life, pattern, run, scripted, verified
 
 TEAM = """
@@ -214,3 +214,29 @@ def test_other_oracles(oracle: str, script: dict[str, list[Any]], confidence: fl
     life = run(pattern(program, roles=roles), scripted(**script), workspace=False)
     assert life.error is None
     assert life.confidence == (None if confidence is None else pytest.approx(confidence))
+
+
+@pytest.mark.parametrize(
+    ("oracle", "limit"),
+    [
+        ('{type: "agent", role: "boss"}', None),
+        ('{type: "agent", role: "boss", timeoutMs: 9000}', 9000),
+        ('{type: "human", prompt: "good?"}', None),
+        ('{type: "human", prompt: "good?", timeoutMs: 9000}', 9000),
+    ],
+)
+def test_who_judges_may_take_as_long_as_it_takes(oracle: str, limit: int | None) -> None:
+    """The default limit of an oracle is for commands."""
+    program = f"""
+    agents {{ dev: Agent {{ id: "dev", capabilities: ["x"], verify: {oracle} }}
+              boss: Agent {{ id: "boss", capabilities: ["x"] }} }}
+    assign(dev, "build")
+    """
+    roles = {"boss": {"id": "boss", "capabilities": ["x"]}}
+    life = run(pattern(program, roles=roles), scripted(boss=[{"verdict": "approve"}]))
+    limits = [
+        request.deadline_ms if isinstance(request, Ask) else request.timeout_ms
+        for _, request in life.asked
+        if isinstance(request, Ask) or (isinstance(request, Task) and request.role == "boss")
+    ]
+    assert limits == [limit]

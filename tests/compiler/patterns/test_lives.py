@@ -56,6 +56,20 @@ def test_results_reach_later_texts_as_a_person_would_write_them() -> None:
     assert life.tasks[1].text == "list:\n  - a\n  - b\ncount: 3 | - a\n- b | 3 | "
 
 
+def test_no_confidence_is_written_into_a_text() -> None:
+    """Records of steps carry one, and their fields with them; a text is what a person would write."""
+    life = live(
+        """
+- {type: assign, id: one, role: dev, task: do}
+- {type: review, id: seen, reviewer: boss, subject: "${one}", maxIterations: 0}
+- {type: assign, role: ops, task: "${seen.verdict}: ${seen.critique} ${upper(seen.critique)} ${seen.critique + '!'}"}
+""",
+        dev=[("x", 0.5)],
+        boss=[{"verdict": "revise", "critique": "fix", "confidence": 0.8}],
+    )
+    assert life.tasks[-1].text == "revise: fix FIX fix!"
+
+
 def test_an_input_that_is_one_reference_is_the_value_itself() -> None:
     """Not its text."""
     life = live(
@@ -208,6 +222,47 @@ def test_a_failed_branch_of_a_tolerant_parallel_step_can_be_referred_to() -> Non
         ops=[EffectFailed("task_failed", "no")],
     )
     assert life.tasks[-1].text == "[] [done]"
+
+
+def test_a_step_inside_a_condition_inside_a_branch_is_addressed_by_its_id() -> None:
+    """With what a review made of it; it is null where the condition went the other way."""
+    life = live(
+        """
+- type: parallel
+  id: both
+  steps:
+    - type: condition
+      check: input.task == "t"
+      then:
+        - {type: assign, id: built, role: dev, task: build}
+        - {type: review, id: seen, reviewer: boss, subject: "${built}"}
+      else: {type: assign, id: other, role: dev, task: other}
+    - {type: assign, id: ran, role: ops, task: run}
+- {type: assign, role: ops, task: "${built.result} ${seen.verdict} [${other.result}] ${both[0][0].result}"}
+""",
+        dev=["first", "second"],
+        boss=[{"verdict": "revise", "critique": "more"}, {"verdict": "approve"}],
+    )
+    assert life.tasks[-1].text == "second approve [] second"
+
+
+def test_an_element_of_what_is_no_list_is_nothing() -> None:
+    """A branch that failed left a record where its list would be, and agents may leave anything."""
+    no = EffectFailed("task_failed", "no")
+    life = live(
+        """
+- type: parallel
+  id: both
+  onError: continue
+  steps:
+    - {type: sequential, steps: [{type: assign, id: one, role: dev, task: a}, {type: assign, role: dev, task: b}]}
+    - {type: assign, id: two, role: ops, task: c}
+- {type: assign, role: boss, task: "[${both[0][1].result}] [${two.result.list[1]}]${two.result.no[0].x}"}
+""",
+        dev=[no],
+        ops=[{"list": [1, 2]}],
+    )
+    assert life.tasks[-1].text == "[] [2]"
 
 
 def test_a_selected_session_does_the_later_steps_of_its_role() -> None:
