@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 from compiler.prism import tree as t
-from compiler.prism.check_calls import every, literal_number
+from compiler.prism.check_calls import children, every, literal_number
 from compiler.prism.findings import Findings
 
 _LEAVES: dict[type[Any], str] = {t.Return: "return", t.Throw: "throw", t.Break: "break", t.Continue: "continue"}
@@ -45,11 +45,46 @@ def _after_leaving(statements: list[Any], findings: Findings) -> None:
 
 def _leaves(node: Any) -> str:
     """The word by which a statement always leaves, or ""."""
-    if isinstance(node, t.Block):
-        return next((word for inner in node.body if (word := _leaves(inner))), "")
-    if isinstance(node, t.If) and node.no is not None:
-        return _leaves(node.yes) and _leaves(node.no)
-    return _LEAVES.get(cast("type[Any]", type(node)), "")
+    match node:
+        case t.Block():
+            return next((word for inner in node.body if (word := _leaves(inner))), "")
+        case t.Context():
+            return _leaves(node.body)
+        case t.If() if node.no is not None:
+            return _all_leave([node.yes, node.no])
+        case t.UncertainIf() if "default" in node.branches or {"high", "medium", "low"} <= node.branches.keys():
+            return _all_leave(list(node.branches.values()))
+        case t.Try():
+            tried = [part for part in (node.body, node.handler) if part is not None]
+            return (_leaves(node.final) if node.final is not None else "") or _all_leave(tried)
+        case t.Expression(value=t.Match(arms=[*_, t.Arm(pattern=t.Wild() | t.Bind(), threshold=None, guard=None)])):
+            return _all_leave([arm.body for arm in node.value.arms])
+        case t.DoWhile():
+            word = _leaves(node.body)
+            return word if word in ("return", "throw") else ""
+        case t.While() | t.For() if node.branches is None:
+            endless = node.test is None or _constant(node.test) is True
+            return "an endless loop" if endless and not _breaks(node.body) else ""
+        case _:
+            return _LEAVES.get(cast("type[Any]", type(node)), "")
+
+
+def _all_leave(parts: list[Any]) -> str:
+    """The word by which the first of some parts leaves, if all of them do."""
+    words = [_leaves(part) for part in parts]
+    return words[0] if words and all(words) else ""
+
+
+def _breaks(body: Any) -> bool:
+    """Whether a `break` in a body ends the loop around it."""
+    stack = [body]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, t.Break):
+            return True
+        if not isinstance(node, t.While | t.For | t.ForIn | t.DoWhile | t.Function | t.Lambda):
+            stack.extend(children(node))
+    return False
 
 
 def _constant(node: Any) -> bool | None:
