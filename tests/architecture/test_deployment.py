@@ -14,6 +14,7 @@ from parallax.stack.binaries import find_program
 from parallax.stack.errors import MissingProgramError
 from parallax.stack.plan import SERVICES
 from shared.config import load
+from shared.service import GRACE_S
 from tests.architecture.source import ROOMS, ROOT
 from tests.conftest import missing
 
@@ -21,6 +22,14 @@ COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "compose.yaml")
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVERS = ("nats", "postgres", "etcd")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+SETTINGS = {
+    "PARALLAX_NATS_URL": ("nats_url", "nats://nats:4222"),
+    "PARALLAX_DATABASE_URL": ("database_url", "postgresql://parallax:something@postgres:5432/parallax"),
+    "PARALLAX_ETCD_ENDPOINTS": ("etcd_endpoints", ("http://etcd:2379",)),
+    "PARALLAX_API_URL": ("api_url", "http://0.0.0.0:8080"),
+    "PARALLAX_API_KEY": ("api_key", "something"),
+}
+"""What compose.yaml sets: the attribute of the settings, and its value."""
 IGNORED = [
     line
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
@@ -33,6 +42,20 @@ def filled(text: str) -> str:
     return re.sub(r"\$\{(\w+)(:\?[^}]*)?\}", "something", str(text))
 
 
+def servers_of(name: str) -> set[str]:
+    """The servers whose addresses a service is given."""
+    given = " ".join(CONTAINERS[name]["environment"].values())
+    return {server for server in SERVERS if re.search(rf"[/@]{server}:", given)}
+
+
+def uses(name: str, attribute: str) -> bool:
+    """Whether the source of a service reads this setting."""
+    return any(
+        re.search(rf"settings\.{attribute}\b", path.read_text(encoding="utf-8"))
+        for path in (ROOT / "services" / name).rglob("*.py")
+    )
+
+
 def test_compose_runs_every_service_and_every_server() -> None:
     """Each service of the product is a container of the one image; the servers are three more."""
     ours = {name: container for name, container in CONTAINERS.items() if name not in SERVERS}
@@ -43,26 +66,69 @@ def test_compose_runs_every_service_and_every_server() -> None:
         assert (container["build"], container["image"], container["init"]) == (".", "parallax", True)
 
 
+def test_compose_is_read_by_old_and_new_compose() -> None:
+    """docker-compose 1.29, which distributions still ship, knows no project name and no Dockerfile inside the file."""
+    assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "networks", "volumes"}
+    for container in CONTAINERS.values():
+        build = container.get("build", ".")
+        assert build == "." or set(build) == {"context", "dockerfile"}
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_container_starts_with_settings_that_are_accepted(name: str) -> None:
     """compose.yaml and the Dockerfile give only settings that exist, with values that can be used."""
     said = dict(re.findall(r"(PARALLAX_\w+)=(\S+)", DOCKERFILE))
-    said |= {key: filled(value) for key, value in CONTAINERS[name]["environment"].items()}
-    settings = load(said)
-    assert settings.nats_url == "nats://nats:4222"
-    assert settings.database_url == "postgresql://parallax:something@postgres:5432/parallax"
-    assert settings.etcd_endpoints == ("http://etcd:2379",)
-    assert settings.api_key == "something"
+    given = {key: filled(value) for key, value in CONTAINERS[name]["environment"].items()}
+    settings = load(said | given)
+    for key in given:
+        attribute, value = SETTINGS[key]
+        assert getattr(settings, attribute) == value
     assert str(settings.workspaces_dir) == "/var/lib/parallax/workspaces"
+    assert str(settings.patterns_dir) == "/opt/parallax/patterns"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_gets_the_addresses_and_secrets_that_its_service_uses_and_no_others(name: str) -> None:
+    """An agent can read the environment of the runtime that started it: that holds no more than the runtime needs."""
+    needed = {key for key, (attribute, _) in SETTINGS.items() if uses(name, attribute)}
+    assert set(CONTAINERS[name]["environment"]) == {"PARALLAX_NATS_URL", *needed}
+    assert (name == "gateway") == ("PARALLAX_API_KEY" in needed)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_reaches_the_servers_that_its_service_uses_and_no_others(name: str) -> None:
+    """Postgres and etcd are on a network of their own, which the runtimes of agents are not on."""
+    stores = servers_of(name) - {"nats"}
+    assert CONTAINERS[name]["networks"] == (["bus", "stores"] if stores else ["bus"])
+    assert {server: CONTAINERS[server]["networks"] for server in SERVERS} == {
+        "nats": ["bus"],
+        "postgres": ["stores"],
+        "etcd": ["stores"],
+    }
+    assert COMPOSE["networks"]["stores"] == {"internal": True}
+    assert CONTAINERS["runtime_local"]["networks"] == ["bus"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_can_do_no_more_than_its_service_has_to(name: str) -> None:
+    """No capability, no way to more rights, nothing to write to but volumes and /tmp; time enough to leave in order."""
+    container = CONTAINERS[name]
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert (container["read_only"], container["tmpfs"]) == (True, ["/tmp"])
+    assert container["restart"] == "unless-stopped"
+    assert int(container["stop_grace_period"].removesuffix("s")) >= GRACE_S + 3
 
 
 def test_services_wait_for_servers_that_are_well() -> None:
-    """Every server says whether it is well, and no service is started before all of them are."""
+    """Every server says whether it is well, and no service is started before those that it uses are."""
     for name in SERVERS:
         assert CONTAINERS[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
     for name in SERVICES:
         conditions = {server: need["condition"] for server, need in CONTAINERS[name]["depends_on"].items()}
-        assert conditions == dict.fromkeys(SERVERS, "service_healthy")
+        assert conditions == dict.fromkeys(servers_of(name), "service_healthy")
+    # on its socket Postgres answers while the image still sets the database up
+    assert "--host=127.0.0.1" in CONTAINERS["postgres"]["healthcheck"]["test"]
 
 
 def test_containers_keep_what_they_own_in_declared_volumes() -> None:
@@ -83,11 +149,28 @@ def test_only_the_gateway_is_reached_from_outside_and_only_from_this_machine() -
     assert ":?" in CONTAINERS["gateway"]["environment"]["PARALLAX_API_KEY"]
 
 
-def test_the_container_gets_every_room() -> None:
-    """The Dockerfile copies each package and the locked requirements, and checks their hashes."""
+def test_the_image_gets_every_room_and_what_the_lock_names() -> None:
+    """The Dockerfile copies each package, and installs wheels with the hashes of the lock and nothing else."""
     assert [room for room in (*ROOMS, "patterns") if f"COPY {room} {room}\n" not in DOCKERFILE] == []
-    assert "--require-hashes -r requirements/services.txt" in DOCKERFILE
-    assert re.search(r"^USER parallax$", DOCKERFILE, re.MULTILINE)
+    installs = [
+        line for line in DOCKERFILE.replace("\\\n", " ").splitlines() if re.search(r"\bpip\b.*\binstall\b", line)
+    ]
+    assert len(installs) == 1
+    assert "--require-hashes -r /tmp/services.txt" in installs[0]
+    assert "--only-binary :all:" in installs[0]
+    assert "COPY requirements/services.txt /tmp/services.txt" in DOCKERFILE
+
+
+def test_the_image_runs_as_a_user_with_a_number() -> None:
+    """Kubernetes can tell that it is not root, and volumes stay readable. It owns its directories and no program."""
+    (user,) = re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)
+    assert int(user) > 0
+    assert f"useradd --uid {user} " in DOCKERFILE
+    assert f"--owner={user} --group={user} --mode=0700 /var/lib/parallax /var/lib/parallax/workspaces" in DOCKERFILE
+    assert not re.search(r"COPY --chown|chown", DOCKERFILE)
+    etcd = (ROOT / CONTAINERS["etcd"]["build"]["dockerfile"]).read_text(encoding="utf-8")
+    assert re.search(rf"--owner={user} --group={user} .*/data$", etcd, re.MULTILINE)
+    assert f"USER {user}:{user}" in etcd
 
 
 def test_the_builder_is_sent_what_it_copies_and_no_more() -> None:
@@ -105,7 +188,8 @@ def test_the_builder_is_sent_what_it_copies_and_no_more() -> None:
         for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
         for source in line.split()[:-1]
     ]
-    assert len(copied) > 8
+    let_through = {line.removeprefix("!") for line in IGNORED if line.startswith("!")}
+    assert let_through == {source.partition("/")[0] for source in copied}
     for source in copied:
         assert (ROOT / source).exists(), source
         assert is_sent(source), source
