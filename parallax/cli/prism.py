@@ -69,6 +69,8 @@ def run_program(file: Path, inputs: tuple[str, ...], legacy: bool, as_json: bool
         else:
             click.echo(text_of(value))
     except PrismError as failure:
+        if isinstance(failure.__cause__, BrokenPipeError):
+            raise failure.__cause__ from None
         if as_json:
             fields = ("kind", "message", "line", "column", "code")
             emit_json({"error": {name: getattr(failure, name) for name in fields}})
@@ -90,16 +92,17 @@ def _value_of(program: Program, given: dict[str, Any], on_print: Callable[[str],
     asked = str(step.new[0].request)
     machine.close()
     place = next((one for one in program.effects if one.name == asked), None)
-    message = f"The program asks for the effect {asked}(), and nobody answers it here"
+    unit = next((one for one in program.units.values() if place and one.source.name == place.file), program.unit)
     line, column = (place.line, place.column) if place is not None else (0, 0)
     raise PrismError(
         "RuntimeError",
-        message,
+        f"The program asks for the effect {asked}(), and nobody answers it here",
         line=line,
         column=column,
         code="no_host",
         hint="`parallax run` runs it as a pattern, with agents",
-        file=program.name,
+        file=unit.source.name,
+        source_line=unit.source.line_text(line),
     )
 
 

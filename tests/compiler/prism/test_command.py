@@ -109,6 +109,16 @@ def test_the_mark_stands_under_its_place(typed: Typed, source: str, mark: str) -
         assert mark.removesuffix("hint") in out + err
 
 
+def test_an_effect_that_nobody_answers_is_said_where_it_stands(typed: Typed) -> None:
+    """The place is that of the effect, with its line, also in a module."""
+    Path("m.prism").write_text('export fn q() {\n  return ask("y")\n}')
+    Path("a.prism").write_text('import {q} from "./m"\nq()')
+    code, _, err = typed("run", "a.prism")
+    assert code == 1
+    assert "m.prism:2:10: RuntimeError: The program asks for the effect ask()" in err
+    assert '      return ask("y")\n             ^\n' in err
+
+
 def test_run_with_input(typed: Typed) -> None:
     """`--input` gives the program its `input`; without it that is an empty object."""
     Path("a.prism").write_text("[input?.task, input?.n]")
