@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 from compiler.input_check import validate_value
-from compiler.nearest import did_you_mean
+from compiler.nearest import did_you_mean, nearest
 from compiler.orchestration.calling import call_name
 from compiler.patterns.model import OrgChart
 from compiler.patterns.nesting import MAX_NESTING, Lookup, PatternSource, renamed
 from compiler.patterns.orgchart import is_flat, read_org_chart
 from compiler.patterns.reader import Node, read_yaml
 from compiler.patterns.report import Report
+from compiler.patterns.view import to_json
 from schemas.base import ROLE_ID_PATTERN, Model
 from schemas.patterns import CalledPattern, CompiledPattern, PatternDiagnostic
 
@@ -166,16 +168,22 @@ def check_input(name: str, schema: dict[str, Any], given: Node | None, place: No
         return
     keys: dict[str, Node] = {} if given is None else {key.raw: key for key, _ in given.pairs}
     check_fields(name, schema, keys, given or place, report)
+    for key, value in given.pairs if given is not None else ():
+        if "$" not in json.dumps(to_json(value)):
+            check_value(name, schema, key.raw, to_json(value), value, report)
 
 
 def check_fields(
     name: str, schema: dict[str, Any], keys: dict[str, Node], place: Node | Call, report: Report, *, open_: bool = False
 ) -> None:
     """As `check_input`, by the keys that are given. `open_`: there may be more than those."""
+    misspelt = {nearest(key, schema) for key in keys if key not in schema}
     for field, rules in schema.items():
-        if field not in keys and rules.get("required") and "default" not in rules and not open_:
+        needed = rules.get("required") and "default" not in rules and not open_
+        if needed and field not in keys and field not in misspelt:
             message = f"the pattern {name} needs the input {field!r}"
-            report.error("missing-input", place.line, place.column, message, str(rules.get("description", "")))
+            hint = str(rules.get("description") or f"input: {{{field}: …}}")
+            report.error("missing-input", place.line, place.column, message, hint)
     for field, key in keys.items():
         if field not in schema and schema:
             message = f"the pattern {name} has no input {field!r}"

@@ -109,6 +109,7 @@ def _metadata(view: View, report: Report, chart: dict[str, Any]) -> None:
     elif metadata is not None:
         report_traps(metadata, report)
         chart["metadata"] = {key.raw: to_json(value) for key, value in metadata.pairs if key.raw != "workspace"}
+        _check_counts(metadata, report)
         inner = next((pair for pair in metadata.pairs if pair[0].raw == "workspace"), None)
         if inner is not None and workspace is not None:
             message = "'workspace' stands at the top level already"
@@ -117,6 +118,15 @@ def _metadata(view: View, report: Report, chart: dict[str, Any]) -> None:
             workspace = inner[1]
     if workspace is not None and workspace.kind != "null":
         chart["workspace"] = _workspace(workspace, report)
+
+
+def _check_counts(metadata: Node, report: Report) -> None:
+    """Metadata is free, but what it says of the size of the team has to be possible."""
+    counts = {key.raw: (key, value.value) for key, value in metadata.pairs if value.kind == "number"}
+    if "minAgents" in counts and "maxAgents" in counts and counts["minAgents"][1] > counts["maxAgents"][1]:
+        (place, least), (_, most) = counts["minAgents"], counts["maxAgents"]
+        message = f"minAgents ({least}) is more than maxAgents ({most})"
+        report.error("impossible-instances", place.line, place.column, message, f"At most {most}.")
 
 
 def _workspace(node: Node, report: Report) -> WorkspaceSpec:

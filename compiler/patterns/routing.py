@@ -105,4 +105,4 @@ def read_escalation(view: View, names: list[str], report: Report) -> dict[str, A
             for topic, role in found.items()
             if role and _known(role, topics.get(topic) or routes, names, report)
         }
-    return made
+    return made or {"defaultBehavior": "route_to_reports_to"}

@@ -22,6 +22,7 @@ from shared.log import keep_quiet
 from shared.patterns import SUFFIXES, PatternLibrary
 
 EXIT_ERRORS, EXIT_UNREADABLE = 1, 2
+_READABLE = "Give the path of a file that can be read and is UTF-8 text."
 
 
 @click.group()
@@ -208,7 +209,9 @@ def _unreadable(path: Path) -> PatternDiagnostic:
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()
     message = f"{path} cannot be read: {reason}"
-    return PatternDiagnostic(file=str(path), line=0, column=0, code="unreadable", severity="error", message=message)
+    return PatternDiagnostic(
+        file=str(path), line=0, column=0, code="unreadable", severity="error", message=message, hint=_READABLE
+    )
 
 
 def _shown(one: PatternDiagnostic) -> str:

@@ -122,11 +122,26 @@ def compile_caller(tmp_path: Path, step: str) -> PatternResult:
     return load_pattern(text, filename="caller.yaml", lookup=library.source)
 
 
-def test_the_input_of_a_called_pattern_is_checked(tmp_path: Path) -> None:
-    """What is missing or unknown when the caller compiles, what does not fit when it runs."""
-    result = compile_caller(tmp_path, "gate, input: {tusk: x}")
-    assert [(one.code, one.column) for one in result.diagnostics] == [("missing-input", 56), ("unknown-input", 57)]
-    unfit = compile_caller(tmp_path, "gate, input: {task: x, strict: maybe}")
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("{tusk: x}", [("unknown-input", 57)]),
+        ("{strict: true}", [("missing-input", 56)]),
+        ("{strict: true, other: x}", [("missing-input", 56), ("unknown-input", 71)]),
+        ("{task: x, strict: maybe}", [("bad-input", 74)]),
+        ("{task: [x]}", [("bad-input", 63)]),
+    ],
+)
+def test_the_input_of_a_called_pattern_is_checked(tmp_path: Path, given: str, found: list[tuple[str, int]]) -> None:
+    """What is missing, unknown or of another kind; one mistake is said once."""
+    result = compile_caller(tmp_path, f"gate, input: {given}")
+    assert [(one.code, one.column) for one in result.diagnostics] == found
+    assert all(one.hint for one in result.diagnostics)
+
+
+def test_an_input_that_is_known_at_run_time_only_is_checked_then(tmp_path: Path) -> None:
+    """What a reference brings may not fit."""
+    unfit = compile_caller(tmp_path, 'gate, input: {task: x, strict: "${plan.result}"}')
     assert unfit.pattern is not None
     life = run(unfit.pattern, input={"task": "t"})
     assert life.error is not None
