@@ -142,13 +142,23 @@ class BodyGenerator(Generator):
         self.out.append(e.when(e.same(current, e.name("U")), outer, inner))
 
     def bands(self, score: Expr, branches: dict[str, t.Block], want: Want, otherwise: Callable[[], None]) -> None:
-        default = branches.get("default")
+        """The branch that a confidence picks. Each is written once: copies would double at each level of nesting."""
         self.cost += costs.BANDS
+        present = [band for band in ("high", "medium", "low") if band in branches]
+        high, medium = e.const(self.options.high), e.const(self.options.medium)
+        not_high = [] if "high" in branches else [e.compare(score, e.ast.Lt(), high)]
+        tests = {
+            "high": e.compare(score, e.ast.GtE(), high),
+            "medium": e.both(e.compare(score, e.ast.GtE(), medium), *not_high),
+            "low": e.compare(score, e.ast.Lt(), medium),
+        }
 
-        def lines(band: str) -> list[Stmt]:
-            chosen = branches.get(band, default)
-            return self.collect(otherwise) if chosen is None else self.inner(chosen, want)
+        def chosen(bands: list[str]) -> list[Stmt]:
+            if not bands:
+                default = branches.get("default")
+                return self.collect(otherwise) if default is None else self.inner(default, want)
+            lines = self.inner(branches[bands[0]], want)
+            is_last = bands == ["low"] and len(present) == 3
+            return lines if is_last else [e.when(tests[bands[0]], lines, chosen(bands[1:]))]
 
-        high = e.compare(score, e.ast.GtE(), e.const(self.options.high))
-        medium = e.compare(score, e.ast.GtE(), e.const(self.options.medium))
-        self.out.append(e.when(high, lines("high"), [e.when(medium, lines("medium"), lines("low"))]))
+        self.out.extend(chosen(present))
