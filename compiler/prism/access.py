@@ -59,7 +59,7 @@ def member(runtime: Runtime, value: Any, name: str) -> Any:
 
 def optional(runtime: Runtime, value: Any, name: str) -> Any:
     """`value?.name`: null where there is nothing."""
-    runtime.left -= 2
+    runtime.left -= 3
     inner = bare(value)
     found = _plain_member(inner, name)
     if found is U:
@@ -69,7 +69,7 @@ def optional(runtime: Runtime, value: Any, name: str) -> Any:
 
 def careful(runtime: Runtime, value: Any, name: str) -> Any:
     """`value~.name`: always confident; missing is null."""
-    runtime.left -= 3
+    runtime.left -= 4
     inner = bare(value)
     if inner is None:
         return Confident(None, score(value))
@@ -97,7 +97,7 @@ def index(runtime: Runtime, value: Any, key: Any) -> Any:
     if type(value) is dict:
         if type(key) is not str:
             raise Raised("Object index must be a string", code="wrong_index")
-        runtime.left -= len(key) >> 7
+        runtime.left -= len(key) >> 10
         return value.get(key)
     raise Raised(f"Cannot index {kind_of(value)}", code="wrong_index")
 
@@ -225,8 +225,11 @@ def match_array(runtime: Runtime, value: Any, count: float, has_rest: bool) -> l
 def match_object(runtime: Runtime, value: Any, keys: tuple[str, ...]) -> dict[str, Any] | None:
     """The entries when all keys are there."""
     inner = bare(value)
-    if type(inner) is not dict or not all(key in inner for key in keys):
+    if type(inner) is not dict:
         return None
+    for key in keys:
+        if key not in inner:
+            return None
     return fields(runtime, value)
 
 

@@ -106,9 +106,9 @@ def _includes(runtime: Runtime, value: Any, wanted: Any) -> bool:
     if type(value) is str:
         if type(wanted) is not str:
             raise wrong("includes", "a string to look for in a string", wanted)
-        runtime.scan(2 * len(value))
+        runtime.scan(3 * len(value))
         return wanted in value
-    runtime.work(3 * len(value))
+    runtime.work(4 * len(value))
     return any(same(bare(item), wanted, runtime.work) for item in value)
 
 

@@ -62,7 +62,9 @@ def _measure(stack: list[Any], limit: int) -> tuple[int, int]:
             stack.append(value.code)
         elif kind is FunctionType:
             seen.add(id(value))
-            stack.extend(_held(value))
+            held = _held(value)
+            looks += 2 + len(held)
+            stack.extend(held)
     return total, looks
 
 

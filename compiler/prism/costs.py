@@ -19,17 +19,17 @@ SMALL_BRANCH = 40
 STATEMENT, VARIABLE = 3, 5
 ROUND, NUMBERED, FUNCTION, PARAMETER = 20, 85, 34, 14
 NEW_FUNCTION, CAPTURED, FOUND_FUNCTION = 500, 70, 60
-INLINE, COMPARED, TESTED = 24, 12, 22
-TRUTH, HELPED, CONFIDENT_OP, HANDED_ON = 105, 190, 540, 300
+INLINE, COMPARED, TESTED = 26, 13, 24
+TRUTH, HELPED, CONFIDENT_OP, HANDED_ON = 115, 220, 600, 300
 TRIED, BANDS = 60, 110
-PARTS, PART, THRESHOLD = 190, 50, 130
+PARTS, PART, THRESHOLD = 220, 55, 150
 ARM, WEIGHED, STAGED, CARRIED = 40, 430, 280, 280
 ITEM, ENTRY, ARGUMENT, INTERPOLATED = 20, 45, 14, 110
 
 EXPRESSION: dict[type, int] = {
     t.Number: 0, t.String: 0, t.Constant: 0, t.Hole: 1, t.Name: 1, t.Interpolation: 250, t.Array: 160, t.Object: 180,
-    t.Lambda: 0, t.Call: 20, t.Member: 120, t.Index: 200, t.Unary: 280, t.Power: 200, t.Chain: 0, t.Attach: 320,
-    t.Ternary: 4, t.Pipe: 65, t.Match: 60,
+    t.Lambda: 0, t.Call: 20, t.Member: 140, t.Index: 200, t.Unary: 280, t.Power: 200, t.Chain: 0, t.Attach: 350,
+    t.Ternary: 6, t.Pipe: 65, t.Match: 60,
 }  # fmt: skip
 
 _HANDING_ON = frozenset({"~??", "~||>", "~@>"})

@@ -28,7 +28,7 @@ def need_function(value: Any, message: str) -> None:
         raise misuse(message)
 
 
-CALLBACK = 5
+CALLBACK = 6
 """Steps of calling back, beside those of the function called."""
 
 

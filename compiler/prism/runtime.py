@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from compiler.prism.machine import Machine
     from compiler.prism.program import Program, Unit
 
-NATIVE = 7
+NATIVE = 8
 """Steps of the call of a builtin or of a function of the host, beside those that its work takes."""
 
 ITEM = 64
@@ -140,7 +140,7 @@ class Runtime:
                 frames, [root for one in (self, *self.called) for root in one.roots()], self.memory_limit
             )
             size += held
-            self.left -= looks * 3
+            self.left -= looks * 4
         if size > self.memory_limit:
             mib = self.memory_limit // (1024 * 1024)
             message = f"The values of the program take more than {mib} MiB"

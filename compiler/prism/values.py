@@ -218,7 +218,7 @@ class Writer:
             self.add(f"[Function: {value.name}]")
 
     def _array(self, items: list[Any], depth: int) -> None:
-        self._count(8 * len(items))
+        self._count(9 * len(items))
         self.add("[")
         for i, item in enumerate(items):
             if i:

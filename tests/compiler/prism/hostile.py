@@ -8,6 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.compiler.prism.hostile_work import WORK
+
 MIB = 1024 * 1024
 
 HOSTILE: dict[str, tuple[Callable[[], str], str]] = {
@@ -83,12 +87,12 @@ HOSTILE: dict[str, tuple[Callable[[], str], str]] = {
     "joiners": (lambda: "a\u200db", "unexpected_character"),
     "too large": (lambda: " " * (MIB + 1), "source_too_large"),
     "too large in bytes": (lambda: '"' + "\U0001f600" * (MIB // 4) + '"', "source_too_large"),
+    **WORK,
 }
 
 
 def main(name: str) -> None:
     """Run one program within 400 MB of address space and print how it ended, in seconds of processor time and MB."""
-    sys.path.insert(0, str(Path(__file__).parents[3]))
     from compiler.prism import PrismError, compile_program, run, to_json
 
     resource.setrlimit(resource.RLIMIT_AS, (400 * MIB, 400 * MIB))
