@@ -66,6 +66,7 @@ class Step(Model, frozen=True, kw_only=True):
     method: str = ""
     sources: Node | None = None
     weights: dict[str, float] = {}
+    weighed: list[Node] = []
     check: Node | None = None
     then_steps: list[Step] = []
     else_steps: list[Step] = []

@@ -34,13 +34,13 @@ class Verification(Model, frozen=True, kw_only=True):
     judges: list[tuple[str, Node]] = []
 
 
-def read_verify(node: Node, report: Report, what: str) -> Verification:
-    """What stands under `verify`, or under `oracles` of a step."""
-    combine = "min"
+def read_verify(node: Node, report: Report, what: str, combine: str = "") -> Verification:
+    """What stands under `verify`, or under `oracles` of a step, which may say itself how they are combined."""
+    outer, combine = combine, combine or "min"
     entries = node.items if node.kind == "list" else [node]
     if node.kind == "map" and any(key.raw == "oracles" for key, _ in node.pairs):
         view = View(node, report, f"verify of {what}", ("oracles", "combine"))
-        combine, entries = view.choice("combine", _COMBINE, "min"), view.items("oracles")
+        combine, entries = outer or view.choice("combine", _COMBINE, "min"), view.items("oracles")
         if not view.has("oracles"):
             view.missing("oracles", 'oracles: [{type: command, run: "python -m pytest"}]')
         elif (given := view.get("oracles")) is not None and given.kind == "list" and not entries:
@@ -55,10 +55,18 @@ def read_verify(node: Node, report: Report, what: str) -> Verification:
         if made is not None:
             oracles.append(made)
             nodes.append(entry)
+            _check_weight(entry, combine, report, what)
             judge = next((value for key, value in entry.pairs if key.raw == "role"), None)
             if judge is not None and made.get("role"):
                 judges.append((made["role"], judge))
     return Verification(oracles=oracles, nodes=nodes, combine=combine, judges=judges)
+
+
+def _check_weight(entry: Node, combine: str, report: Report, what: str) -> None:
+    place = next((key for key, _ in entry.pairs if key.raw == "weight"), None)
+    if place is not None and combine != "weighted":
+        message = f"'weight' of an oracle of {what} has no effect: combine is {combine}"
+        report.error("bad-value", place.line, place.column, message, "Write combine: weighted beside the oracles.")
 
 
 def _oracle(node: Node, report: Report, what: str) -> dict[str, Any] | None:

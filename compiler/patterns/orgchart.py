@@ -152,19 +152,14 @@ def _check_roles(roles: dict[str, Role], steps: list[Step], report: Report) -> N
     used: set[str] = set()
     for step in every_step(steps):
         used.update(judge for judge, _ in step.judges)
-        for judge, place in step.judges:
-            if judge not in roles:
-                message = f"the oracle asks {judge!r}, which is no role"
-                report.error("unknown-role", place.line, place.column, message, did_you_mean(judge, roles))
-        node = step.role_node
-        if node is None or not step.role:
-            continue
-        used.add(step.role)
-        if step.role == HUMAN and step.type == "approve":
-            continue
-        if step.role not in roles:
-            message = f"the {step.type} step names {step.role!r}, which is no role"
-            report.error("unknown-role", node.line, node.column, message, did_you_mean(step.role, roles))
+        named = [(judge, place, "the oracle asks {!r}, which is no role") for judge, place in step.judges]
+        named += [(key.raw, key, "the weight is for {!r}, which is no role") for key in step.weighed]
+        if step.role_node is not None and step.role and not (step.role == HUMAN and step.type == "approve"):
+            named.append((step.role, step.role_node, f"the {step.type} step names {{!r}}, which is no role"))
+            used.add(step.role)
+        for name, place, message in named:
+            if name not in roles:
+                report.error("unknown-role", place.line, place.column, message.format(name), did_you_mean(name, roles))
     for role in roles.values():
         used.add(role.reports_to)
         used.update(judge for judge, _ in role.judges)

@@ -21,7 +21,7 @@ RESERVED_ROLES = {
 }
 ROLE_KEYS = (
     "id", "name", "description", "agentType", "type", "capabilities", "reportsTo", "minInstances", "maxInstances",
-    "singleton", "expertise", "agentConfig", "confidence", "verify", "threadConfig",
+    "singleton", "expertise", "agentConfig", "confidence", "verify", "threadConfig", "metadata",
 )  # fmt: skip
 _BOTH = ("command", "env")
 THREAD_KEYS = ("enabled", "objective", "approvalPreset", "workspace", "policy", "env", "metadata")
@@ -85,6 +85,8 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
     if (verify := view.get("verify")) is not None:
         found = read_verify(verify, report, f"role {role_id!r}")
         fields["verify"] = {"oracles": found.oracles, "combine": found.combine}
+    if view.has("metadata"):
+        fields["metadata"] = view.json("metadata")
     _thread(view, report, fields)
     if escalation:
         fields["escalation"] = escalation

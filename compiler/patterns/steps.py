@@ -148,6 +148,7 @@ class StepReader:
             numbers = View(weights, self._report, "weights", names)
             found = {name: numbers.number(name, most=1_000_000.0) for name in names if numbers.valid}
             fields["weights"] = {name: value for name, value in found.items() if value is not None}
+            fields["weighed"] = [key for key, _ in weights.pairs]
 
     def _condition(self, view: View, fields: dict[str, Any]) -> None:
         check = view.get("check")
@@ -191,7 +192,7 @@ class StepReader:
         if node is None:
             view.missing("oracles", 'oracles: [{type: command, run: "python -m pytest"}]')
             return
-        found = read_verify(node, self._report, view.what)
+        found = read_verify(node, self._report, view.what, fields["combine"] if view.has("combine") else "")
         fields["oracles"], fields["oracle_nodes"], fields["judges"] = found.oracles, found.nodes, found.judges
         if not view.has("combine"):
             fields["combine"] = found.combine

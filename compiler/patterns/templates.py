@@ -79,10 +79,7 @@ class Templates:
                 expression, after = parse_reference(text, found + 2, names)
                 made = resolve(expression, scope)
             except ExpressionError as error:
-                self._fail(node, error)
-                # what is broken up to its end is one mistake; what is never closed ends nowhere
-                end = -1 if error.code == "unclosed-reference" else text.find("}", max(error.offset, found + 2))
-                position = found + 2 if end < 0 else end + 1
+                position = self._broken(node, text, found, error)
                 continue
             if joined := "".join(plain):
                 parts.append(joined)
@@ -92,6 +89,19 @@ class Templates:
         if rest := "".join([*plain, text[position:]]):
             parts.append(rest)
         return parts, list(dict.fromkeys(roots))
+
+    def _broken(self, node: Node, text: str, found: int, error: ExpressionError) -> int:
+        """Reports a reference that cannot be read; gives where to go on.
+
+        What is broken up to its end is one mistake; what is never closed ends nowhere.
+        """
+        nested = text.startswith("${", error.offset) and not text[error.offset - 1].isspace()
+        if error.code == "unclosed-reference" or (not nested and _is_open(text, found + 2)):
+            self._fail(node, ExpressionError("this `${` is never closed", found, "Add a `}`.", "unclosed-reference"))
+            return found + 2
+        self._fail(node, error)
+        end = text.find("}", max(error.offset, found + 2))
+        return found + 2 if end < 0 else end + 1
 
     def _fail(self, node: Node, error: ExpressionError) -> None:
         line, column = self._place(node, error.offset)
@@ -105,14 +115,26 @@ class Templates:
             found = self._nth(node, value[: before + 2].count("${"))
             if found is not None:
                 return found[0], found[1] + max(0, offset - before)
-        if node.block:
-            line = node.line + 1 + value[:offset].count("\n")
-            shown = self._lines[line - 1] if line <= len(self._lines) else ""
-            indent = len(shown) - len(shown.lstrip())
-            return line, indent + 1 + offset - (value.rfind("\n", 0, offset) + 1)
+        if node.block or "\n" in value or value not in self._lines[node.line - 1]:
+            return self._over_lines(node, value, offset)
         shown = self._lines[node.line - 1] if node.line <= len(self._lines) else ""
         quote = 1 if shown[node.column - 1 : node.column] in {"'", '"'} else 0
         return node.line, node.column + quote + offset
+
+    def _over_lines(self, node: Node, value: str, offset: int) -> tuple[int, int]:
+        """Where a character of a text stands that goes over several lines, folded into one or not."""
+        passed = 0
+        for number in range(node.line + 1 if node.block else node.line, len(self._lines) + 1):
+            line = self._lines[number - 1]
+            begins = node.column - 1 if number == node.line else 0
+            words = line[begins:].strip().strip("\"'" if not node.block else "")
+            at = value.find(words, passed)
+            if at < 0:
+                break
+            if words and offset <= at + len(words):
+                return number, line.index(words, begins) + 1 + max(0, offset - at)
+            passed = at + len(words)
+        return node.line, node.column
 
     def _nth(self, node: Node, number: int) -> tuple[int, int] | None:
         line, column = node.line, node.column - 1
@@ -126,6 +148,12 @@ class Templates:
                 return line, found + 1
             column = found + 2
         return None
+
+
+def _is_open(text: str, start: int) -> bool:
+    """Whether no `}` follows before the line ends or the next reference begins."""
+    ends = [at for at in (text.find("${", start), text.find("\n", start)) if at >= 0]
+    return "}" not in text[start : min(ends, default=len(text))]
 
 
 def _all(rendered: Iterable[Rendered]) -> list[str]:

@@ -210,6 +210,8 @@ def _number_hint(node: Node, key: str) -> str:
     """What to write for a number that is written as something else."""
     if node.kind == "text" and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", node.raw):
         return f"Write {node.raw}, without quotes."
+    if node.kind == "number":
+        return "Write a whole number."
     if re.fullmatch(r"[0-9]+(\.[0-9]+)? *%", node.raw):
         return f"Write {float(node.raw.rstrip('% ')) / 100:g}."
     if key.lower().endswith(("timeout", "timeoutms")):

@@ -10,6 +10,7 @@ import pytest
 from compiler.orchestration import open_machine
 from compiler.patterns import load_pattern
 from compiler.prism import EffectFailed
+from schemas.effects import Ask, Verify
 from schemas.patterns import CompiledPattern
 from tests.compiler.drive import Life, run, scripted
 
@@ -339,6 +340,27 @@ def test_input_values_reach_the_agent_unchanged(text: str) -> None:
     assert life.tasks[0].text == f"a{text}b"
     assert life.tasks[0].input == {"deep": [text]}
     assert life.tasks[1].text == f"{text} {text}"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_input_values_reach_oracles_unchanged(text: str) -> None:
+    """In every text of an oracle that may refer to them; the command is never one of these."""
+    oracles = (
+        '[{type: command, run: "make test", cwd: "a/${input.task}"}, '
+        '{type: agent, role: boss, rubric: "r ${input.task}"}, {type: human, prompt: "p ${input.task}"}]'
+    )
+    roles = HEAD.replace("dev: {capabilities: [code]}", f"dev: {{capabilities: [code], verify: {oracles}}}")
+    steps = f"""    - {{type: assign, id: one, role: dev, task: go}}
+    - {{type: verify, subject: "${{one}}", oracles: {oracles.replace("input.task", "one.result")}}}
+"""
+    result = load_pattern(roles + steps, filename="life.yaml")
+    assert result.pattern is not None, result.diagnostics
+    life = run(result.pattern, scripted(dev=[text], boss=[{"verdict": "approve"}] * 2), input={"task": text})
+    assert life.error is None
+    verified = [request for _, request in life.asked if isinstance(request, Verify)]
+    assert [(one.run, one.cwd) for request in verified for one in request.oracles] == [("make test", f"a/{text}")] * 2
+    assert [task.text.endswith(f"r {text}") for task in life.tasks[1:]] == [True, True]
+    assert [request.question for _, request in life.asked if isinstance(request, Ask)] == [f"p {text}"] * 2
 
 
 def quoted(text: str) -> str:
