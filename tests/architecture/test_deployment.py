@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.conftest import missing
 
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "compose.yaml")
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
+NATS_CONF = ROOT / "nats.conf"
 SERVERS = ("nats", "postgres", "etcd")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 SETTINGS = {
@@ -38,13 +40,13 @@ IGNORED = [
 
 
 def filled(text: str) -> str:
-    """A value of compose.yaml with something in the place of each `${NAME:?…}`."""
-    return re.sub(r"\$\{(\w+)(:\?[^}]*)?\}", "something", str(text))
+    """A value of compose.yaml without settings: `${NAME:-default}` is the default, `${NAME:?…}` something."""
+    return re.sub(r"\$\{\w+(?::-([^}]*)|:\?[^}]*)\}", lambda found: found[1] or "something", str(text))
 
 
 def servers_of(name: str) -> set[str]:
     """The servers whose addresses a service is given."""
-    given = " ".join(CONTAINERS[name]["environment"].values())
+    given = " ".join(filled(value) for value in CONTAINERS[name]["environment"].values())
     return {server for server in SERVERS if re.search(rf"[/@]{server}:", given)}
 
 
@@ -197,18 +199,35 @@ def test_the_builder_is_sent_what_it_copies_and_no_more() -> None:
         assert not is_sent(private), private
 
 
-def test_nats_conf_is_valid_and_durable() -> None:
-    """nats-server itself accepts nats.conf, and the log is flushed before it is acknowledged."""
+def checked_by_nats(conf: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What nats-server itself says of a configuration."""
     try:
         program = find_program("nats-server")
     except MissingProgramError as error:
         missing("nats", str(error))
         raise
-    checked = subprocess.run(
-        [program, "-t", "-c", ROOT / "nats.conf"], capture_output=True, text=True, timeout=30, check=False
+    return subprocess.run(
+        [program, "-t", "-c", conf], env=environ, capture_output=True, text=True, timeout=30, check=False
     )
+
+
+def test_nats_conf_is_valid_and_durable() -> None:
+    """nats-server itself accepts nats.conf, and the log is flushed before it is acknowledged."""
+    checked = checked_by_nats(NATS_CONF, {})
     assert checked.returncode == 0, checked.stderr
-    text = (ROOT / "nats.conf").read_text(encoding="utf-8")
+    text = NATS_CONF.read_text(encoding="utf-8")
     assert re.search(r"^\s*sync_interval: always$", text, re.MULTILINE)
     assert re.search(r"^max_payload: 8MB$", text, re.MULTILINE)
     assert re.search(r'^http: "127\.0\.0\.1:8222"$', text, re.MULTILINE)
+
+
+def test_nats_conf_shows_how_users_are_given(tmp_path: Path) -> None:
+    """The block that nats.conf shows is valid as it stands, and takes the password that compose.yaml hands on."""
+    text = NATS_CONF.read_text(encoding="utf-8")
+    (block,) = re.findall(r"^# authorization \{\n.*?^# \}\n", text, re.MULTILINE | re.DOTALL)
+    conf = tmp_path / "nats.conf"
+    conf.write_text(text.replace(block, re.sub(r"^# ", "", block, flags=re.MULTILINE)), encoding="utf-8")
+    checked = checked_by_nats(conf, {"NATS_PASSWORD": "something"})
+    assert checked.returncode == 0, checked.stderr
+    assert checked_by_nats(conf, {}).returncode != 0
+    assert set(CONTAINERS["nats"]["environment"]) == {"NATS_PASSWORD"}
