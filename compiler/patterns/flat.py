@@ -29,6 +29,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "merge": ("deep", "shallow", "concat", "union"),
 }
 ALL_METHODS = tuple(word for words in METHODS.values() for word in words)
+_FAILURES = ("fail", "retry", "fallback")
 CONFLICTS = ("first", "last", "highest_confidence", "omit", "fail")
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,57}\Z")
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)\Z")
@@ -136,7 +137,7 @@ class _Reader:
             if word:
                 hint = did_you_mean(word, STEP_TYPES, f"One of {', '.join(STEP_TYPES)}.")
                 report.error("unknown-step-type", place.line, place.column, f"there is no step type {word!r}", hint)
-            return None
+            return FlatStep(kind="call", id=step_id, line=node.line, column=node.column)  # others may refer to it
         return self._composite(view, node, word, step_id)
 
     def _composite(self, view: View, node: Node, word: str, step_id: str) -> FlatStep:
@@ -356,18 +357,19 @@ class _Reader:
             return {}
         made: dict[str, Any] = {
             "minConfidence": view.number("minConfidence"),
-            "onFailure": view.choice("onFailure", ("fail", "retry", "fallback"), "fail"),
+            "onFailure": view.choice("onFailure", _FAILURES, "fail"),
             "maxRetries": view.integer("maxRetries", least=1, most=100),
             "retryDelay": duration(view, "retryDelay", least=0),
         }
-        for key in ("maxRetries", "retryDelay"):
+        known = view.is_one_of("onFailure", _FAILURES)
+        for key in ("maxRetries", "retryDelay") if known else ():
             if view.has(key) and made["onFailure"] != "retry":
                 place = view.key(key)
                 message = f"{key!r} has no effect: onFailure is {made['onFailure']}"
                 self._report.error("bad-value", place.line, place.column, message, "Write onFailure: retry.")
         if view.has("fallback"):
             made["fallback"] = view.json("fallback")
-            if view.has("onFailure") and made["onFailure"] == "fail":
+            if view.has("onFailure") and made["onFailure"] == "fail" and known:
                 place = view.key("fallback")
                 message = "'fallback' has no effect: onFailure is fail"
                 self._report.error("bad-value", place.line, place.column, message, "Write onFailure: fallback.")

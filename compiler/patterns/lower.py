@@ -275,7 +275,7 @@ class Lowering(Writer):
             shape = self._branch(branch, there)
             shapes.append(shape if sure or shape.kind == "record" else optional(ANY))
         self._emit(place.indent, f"], {self._calls.options(step)})")
-        variable.shape = Shape("list", items=tuple(shapes))
+        variable.shape = Shape("list", items=tuple(shapes) or None)
         variable.names, variable.works = names, True
         place.know(variable)
         place.last_works = place.last_parallel = variable
@@ -311,7 +311,7 @@ class Lowering(Writer):
 
     def _sequential(self, step: Step, place: Place, names: list[str]) -> Variable:
         inner = self._block(step.steps, place)
-        shape = Shape("list", items=tuple(one.shape for one in inner))
+        shape = Shape("list", items=tuple(one.shape for one in inner) or None)
         variable = self._bind(step, place, names, "[" + ", ".join(one.code for one in inner) + "]", shape)
         for position, one in enumerate(inner):
             if one.function == variable.function:

@@ -36,11 +36,12 @@ class Verification(Model, frozen=True, kw_only=True):
 
 def read_verify(node: Node, report: Report, what: str, combine: str = "") -> Verification:
     """What stands under `verify`, or under `oracles` of a step, which may say itself how they are combined."""
-    outer, combine = combine, combine or "min"
+    outer, combine, weighs = combine, combine or "min", True
     entries = node.items if node.kind == "list" else [node]
     if node.kind == "map" and any(key.raw == "oracles" for key, _ in node.pairs):
         view = View(node, report, f"verify of {what}", ("oracles", "combine"))
         combine, entries = outer or view.choice("combine", _COMBINE, "min"), view.items("oracles")
+        weighs = view.is_one_of("combine", _COMBINE)
         if not view.has("oracles"):
             view.missing("oracles", 'oracles: [{type: command, run: "python -m pytest"}]')
         elif (given := view.get("oracles")) is not None and given.kind == "list" and not entries:
@@ -55,7 +56,8 @@ def read_verify(node: Node, report: Report, what: str, combine: str = "") -> Ver
         if made is not None:
             oracles.append(made)
             nodes.append(entry)
-            _check_weight(entry, combine, report, what)
+            if weighs:
+                _check_weight(entry, combine, report, what)
             judge = next((value for key, value in entry.pairs if key.raw == "role"), None)
             if judge is not None and made.get("role"):
                 judges.append((made["role"], judge))
@@ -170,7 +172,7 @@ def _checklist(view: View, made: dict[str, Any]) -> None:
         weight = entry.number("weight", most=1_000_000.0)
         if weight is not None and weighting == "weighted":
             made_entry["weight"] = weight
-        elif weight is not None:
+        elif weight is not None and view.is_one_of("weighting", ("equal", "weighted")):
             place = entry.key("weight")
             hint = "Add 'weighting: weighted'."
             view.report.error(

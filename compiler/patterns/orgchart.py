@@ -47,9 +47,15 @@ def read_org_chart(root: Node, report: Report) -> OrgChart | None:
     made = OrgChart(**chart)
     for step in every_step(made.steps):
         report_unreachable(step, made.input, report)
-    if structure is not None:
-        _check_roles(made.roles, made.steps, report)
+    if names := _role_names(structure):
+        _check_roles(made.roles, names, made.steps, report)
     return made
+
+
+def _role_names(structure: Node | None) -> list[str]:
+    """What the roles are called, those that cannot be read as well: what is wrong with them is said once."""
+    roles = None if structure is None else next((value for key, value in structure.pairs if key.raw == "roles"), None)
+    return [] if roles is None else [key.raw for key, _ in roles.pairs]
 
 
 def is_flat(root: Node) -> bool:
@@ -94,11 +100,11 @@ def _workflow(node: Node, report: Report, chart: dict[str, Any]) -> None:
     steps = view.items("steps")
     if view.valid and not view.has("steps"):
         view.missing("steps", "At least one step.")
-    elif view.valid and not steps and view.has("steps"):
+    elif (given := view.get("steps")) is not None and given.kind == "list" and not steps:
         place = view.key("steps")
         report.error("empty-workflow", place.line, place.column, "the workflow has no steps", "Add at least one step.")
     chart["steps"] = StepReader(report).read_all(steps, "step")
-    if view.text("output"):
+    if view.text("output") and chart["steps"]:
         chart["output"] = view.get("output")
 
 
@@ -148,7 +154,7 @@ def _workspace(node: Node, report: Report) -> WorkspaceSpec:
     return WorkspaceSpec(enabled=view.flag("enabled", True) is not False, push=bool(push))
 
 
-def _check_roles(roles: dict[str, Role], steps: list[Step], report: Report) -> None:
+def _check_roles(roles: dict[str, Role], names: list[str], steps: list[Step], report: Report) -> None:
     used: set[str] = set()
     for step in every_step(steps):
         used.update(judge for judge, _ in step.judges)
@@ -158,8 +164,8 @@ def _check_roles(roles: dict[str, Role], steps: list[Step], report: Report) -> N
             named.append((step.role, step.role_node, f"the {step.type} step names {{!r}}, which is no role"))
             used.add(step.role)
         for name, place, message in named:
-            if name not in roles:
-                report.error("unknown-role", place.line, place.column, message.format(name), did_you_mean(name, roles))
+            if name not in names:
+                report.error("unknown-role", place.line, place.column, message.format(name), did_you_mean(name, names))
     for role in roles.values():
         used.add(role.reports_to)
         used.update(judge for judge, _ in role.judges)

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, NoReturn
 
+import msgspec
+
 from compiler.patterns.report import Report
 from compiler.patterns.yaml_events import YamlEvent, YamlSyntaxError, yaml_events
 from schemas.base import Model
@@ -83,13 +85,20 @@ def _syntax(error: YamlSyntaxError, text: str, report: Report) -> None:
         report.error("yaml-tab", error.line, error.column, "a tab stands where no tab may stand", hint)
         return
     context = f" {error.context}" if error.context else ""
-    hint = _syntax_hint(error.problem) if error.line else ""
+    hint = _syntax_hint(error, shown) if error.line else ""
     report.error("yaml-syntax", error.line, error.column, f"this is not YAML: {error.problem}{context}", hint)
 
 
-def _syntax_hint(problem: str) -> str:
+def _syntax_hint(error: YamlSyntaxError, shown: str) -> str:
+    problem = error.problem
     if "mapping values are not allowed" in problem:
-        return 'A text with ": " in it needs quotes.'
+        if ": " in shown[: error.column - 1]:
+            return 'A text with ": " in it needs quotes.'
+        return "The line above may lack a colon."
+    if "but got '{'" in problem and "${" in shown:
+        return 'Inside { } and [ ] a text with "${…}" needs quotes.'
+    if error.context in {"while scanning an alias", "while scanning an anchor"}:
+        return "A text that begins with * or & needs quotes."
     if "cannot start any token" in problem:
         return "A text that begins with a special character needs quotes."
     return "Check the indentation, the quotes and the brackets above this place."
@@ -154,6 +163,8 @@ class _Builder:
         while (inner := next(events)).kind != "end":
             key = self._node(inner, events, depth + 1)
             value = self._node(next(events), events, depth + 1)
+            if value.kind == "null" and not value.raw:  # the parser shows what is not there where the next thing begins
+                value = msgspec.structs.replace(value, line=key.line, column=key.column)
             if key.kind in {"list", "map"}:
                 self._report.error("bad-key", key.line, key.column, "a key is a word, not a list or a map")
                 continue

@@ -65,7 +65,7 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
         place = view.get("id") or node
         message = f"the role stands under the key {role_id!r} and calls itself {named!r}"
         report.error("role-id-mismatch", place.line, place.column, message, f"Write id: {role_id}.")
-    reports_to = view.text("reportsTo")
+    reports_to = view.meant("reportsTo")
     fields: dict[str, Any] = {
         "id": role_id,
         "name": view.text("name") or role_id,
@@ -79,7 +79,8 @@ def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> 
     _instances(view, report, fields)
     if expertise := [word for word, _ in view.texts("expertise")]:
         fields["expertise"] = expertise
-    _config(view, report, fields)
+    if _kinds_are_known(view):
+        _config(view, report, fields)
     _confidence(view, report, fields)
     found = None
     if (verify := view.get("verify")) is not None:
@@ -137,6 +138,15 @@ def _kinds(view: View, report: Report) -> list[str]:
     if named is not None and named.kind == "list" and not named.items:
         report.error("missing-key", named.line, named.column, f"{key!r} of {view.what} is empty", "For example claude.")
     return kinds or ["custom"]
+
+
+def _kinds_are_known(view: View) -> bool:
+    """Whether the agent types are ones that there are: what depends on a wrong one is not reported."""
+    node = view.meant_value("agentType") or view.meant_value("type")
+    if node is None:
+        return True
+    words = node.items if node.kind == "list" else [node]
+    return all(word.raw in KINDS for word in words) and not (view.misspelt("agentType") or view.misspelt("type"))
 
 
 def _capabilities(view: View, report: Report) -> list[str]:
@@ -244,7 +254,7 @@ def _confidence(view: View, report: Report, fields: dict[str, Any]) -> None:
             message = f"{lower} ({low:g}) is above {upper} ({high:g}){default}"
             report.error("impossible-policy", place.line, place.column, message, f"At most {high:g}.")
             break
-    if "escalateBelow" in made and not view.has("reportsTo"):
+    if "escalateBelow" in made and not view.meant("reportsTo"):
         place = bounds.key("escalateBelow")
         message = f"{view.what} escalates and reports to nobody: such work is accepted with a warning"
         report.warning("escalates-to-nobody", place.line, place.column, message, "Add reportsTo.")
@@ -267,7 +277,8 @@ def _thread(view: View, report: Report, fields: dict[str, Any]) -> None:
     if (env := thread.get("env")) is not None:
         config["env"] = {**config.get("env", {}), **_env(env, report, thread.what)}
     _own_worktree(thread, report)
-    _for_coding_agents(thread, report, fields["agentType"], config)
+    if _kinds_are_known(view):
+        _for_coding_agents(thread, report, fields["agentType"], config)
     if not config:
         del fields["agentConfig"]
 

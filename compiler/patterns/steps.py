@@ -8,7 +8,7 @@ from typing import Any
 from compiler.patterns.model import STEP_TYPES, Step
 from compiler.patterns.oracles import read_verify
 from compiler.patterns.reader import Node
-from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.report import Report, did_you_mean, nearest
 from compiler.patterns.view import View, describe
 
 METHODS = ("consensus", "majority", "merge", "best", "all", "weighted", "custom")
@@ -28,6 +28,7 @@ STEP_KEYS: dict[str, tuple[str, ...]] = {
     "verify": ("oracles", "subject", "combine"),
     "pattern": ("pattern", "input"),
 }
+_STRATEGIES = ("all", "race", "all_settled", "quorum")
 _EXAMPLES = {"task": 'task: "What is to be done."', "check": "check: step_0_result.confidence > 0.8"}
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
@@ -40,19 +41,17 @@ class StepReader:
 
     def read_all(self, nodes: list[Node], prefix: str) -> list[Step]:
         """The steps of a list; a step without an id is called `<prefix>_<position>`."""
-        steps = [self._read(node, f"{prefix}_{position}") for position, node in enumerate(nodes)]
-        return [step for step in steps if step is not None]
+        return [self._read(node, f"{prefix}_{position}") for position, node in enumerate(nodes)]
 
-    def _read(self, node: Node, default_id: str) -> Step | None:
+    def _read(self, node: Node, default_id: str) -> Step:
         if node.kind != "map":
             hint = '{type: assign, role: …, task: "…"}'
             self._report.error("wrong-type", node.line, node.column, f"a step is a map, not {describe(node)}", hint)
-            return None
-        kind = self._type(node)
+        kind = self._type(node) if node.kind == "map" else None
         if kind is None:
-            return None
+            return _unreadable(node, default_id)
         view = View(node, self._report, f"the {kind} step", (*COMMON_KEYS, *STEP_KEYS[kind]))
-        step_id = view.text("id") or default_id
+        step_id = view.meant("id") or default_id
         if not _ID.match(step_id) or step_id in RESERVED_IDS:
             place = view.get("id") or node
             reason = "it is taken" if step_id in RESERVED_IDS else "a letter, then letters, digits, - and _"
@@ -63,7 +62,7 @@ class StepReader:
             "id": step_id,
             "line": node.line,
             "column": node.column,
-            "explicit": view.has("id"),
+            "explicit": step_id != default_id,
             "timeout_ms": self._timeout(view),
             "on_error": view.choice("onError", ("fail", "continue", "best_effort"), "fail"),
         }
@@ -71,17 +70,32 @@ class StepReader:
         return Step(**fields)
 
     def _type(self, node: Node) -> str | None:
-        view = View(Node(kind="map", value=[p for p in node.pairs if p[0].raw == "type"], line=node.line,
-                         column=node.column), self._report, "a step", ("type",))  # fmt: skip
-        kind = view.text("type", required=True, hint=f"type: one of {', '.join(STEP_TYPES)}")
-        place = view.get("type")
-        if not kind or place is None:
+        """The type of a step; where it is misspelt, the one that is probably meant, so that the rest is read too."""
+        key = next((key for key, _ in node.pairs if key.raw == "type"), None) or self._misspelt_type(node)
+        value = next((value for one, value in node.pairs if one is key), None)
+        if key is None or value is None or value.kind == "null":
+            message = "a step needs 'type'" if key is None else "'type' of a step is empty"
+            hint = f"type: one of {', '.join(STEP_TYPES)}"
+            place = key or node
+            self._report.error("missing-key", place.line, place.column, message, hint)
             return None
-        if kind not in STEP_TYPES:
+        view = View(Node(kind="map", value=[(key, value)], line=node.line, column=node.column), self._report, "a step",
+                    (key.raw,))  # fmt: skip
+        kind = view.text(key.raw)
+        if kind and kind not in STEP_TYPES:
             hint = did_you_mean(kind, STEP_TYPES, f"One of {', '.join(STEP_TYPES)}.")
-            self._report.error("unknown-step-type", place.line, place.column, f"there is no step type {kind!r}", hint)
-            return None
-        return kind
+            self._report.error("unknown-step-type", value.line, value.column, f"there is no step type {kind!r}", hint)
+            meant = nearest(kind, STEP_TYPES)
+            fits = meant is not None and all(one.raw in (*COMMON_KEYS, *STEP_KEYS[meant]) for one, _ in node.pairs)
+            return meant if fits else None
+        return kind or None
+
+    @staticmethod
+    def _misspelt_type(node: Node) -> Node | None:
+        """The key that stands for `type`; that it is none is said by whoever reads the step."""
+        known = {*COMMON_KEYS, *(key for keys in STEP_KEYS.values() for key in keys)}
+        typed = [key for key, value in node.pairs if key.raw not in known and value.raw in STEP_TYPES]
+        return next((key for key in typed if nearest(key.raw, ("type",))), None)
 
     def _timeout(self, view: View) -> int | None:
         if view.has("timeout") and view.has("timeoutMs"):
@@ -100,9 +114,11 @@ class StepReader:
     def _parallel(self, view: View, fields: dict[str, Any]) -> None:
         self._inner(view, fields)
         fields["max_concurrency"] = view.integer("maxConcurrency", least=1, most=1000)
-        fields["strategy"] = view.choice("strategy", ("all", "race", "all_settled", "quorum"), "all")
+        fields["strategy"] = view.choice("strategy", _STRATEGIES, "all")
         fields["min_results"] = view.integer("minResults", least=1)
         place = view.key("minResults")
+        if not view.is_one_of("strategy", _STRATEGIES):
+            return
         if fields["min_results"] is not None and fields["strategy"] != "quorum":
             message = f"'minResults' has no effect: the strategy is {fields['strategy']}"
             self._report.error("bad-value", place.line, place.column, message, "Write strategy: quorum.")
@@ -139,6 +155,8 @@ class StepReader:
         fields["method"] = method
         fields["sources"] = view.get("sources")
         weights = view.get("weights")
+        if weights is not None and method != "weighted" and not view.is_one_of("method", METHODS):
+            return
         if weights is not None and method != "weighted":
             place = view.key("weights")
             message = f"'weights' has no effect: the method is {method}"
@@ -158,7 +176,7 @@ class StepReader:
         else:
             fields["check"] = self._text(view, "check")
         for key in ("then", "else"):
-            node = view.get(key)
+            node = view.meant_value(key)
             if node is None:
                 if key == "then":
                     view.missing("then", "The step that runs when the check holds.")
@@ -212,7 +230,8 @@ class StepReader:
         fields["role_node"] = view.get(key)
 
     def _inner(self, view: View, fields: dict[str, Any]) -> None:
-        nodes = view.items("steps")
+        meant = view.meant_value("steps")
+        nodes = view.items("steps") or (meant.items if meant is not None else [])
         fields["steps"] = self.read_all(nodes, fields["id"])
         given = view.get("steps")
         if not nodes and (given is None or given.kind == "list") and not view.misspelt("steps"):
@@ -233,3 +252,10 @@ class StepReader:
         if node is None:
             view.missing(key, "What is to be judged, for example ${implement}.")
         return node
+
+
+def _unreadable(node: Node, default_id: str) -> Step:
+    """In the place of a step that cannot be read, which is reported: other steps may refer to it, and are numbered."""
+    named = next((value for key, value in node.pairs if key.raw == "id" and value.kind == "text"), None)
+    name = str(named.value) if named is not None and _ID.match(str(named.value)) else ""
+    return Step(type="pattern", id=name or default_id, line=node.line, column=node.column, explicit=bool(name))

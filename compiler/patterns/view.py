@@ -39,7 +39,7 @@ class View:
         self.report = report
         self.what = what
         self._entries: dict[str, tuple[Node, Node]] = {}
-        self._misspelt: set[str] = set()
+        self._misspelt: dict[str, Node] = {}
         self.valid = node.kind == "map"
         known, refusals = list(keys), refused or {}
         if not self.valid:
@@ -53,7 +53,8 @@ class View:
             elif key.raw not in known:
                 message = f"{what} has no key {key.raw!r}"
                 report.error("unknown-key", key.line, key.column, message, did_you_mean(key.raw, known))
-                self._misspelt.update(name for name in [nearest(key.raw, known)] if name)
+                if (meant := nearest(key.raw, known)) is not None:
+                    self._misspelt[meant] = value
             else:
                 self._entries[key.raw] = (key, value)
 
@@ -64,6 +65,20 @@ class View:
     def misspelt(self, key: str) -> bool:
         """Whether an unknown key was probably meant to be this one."""
         return key in self._misspelt
+
+    def meant(self, key: str) -> str:
+        """The text of a key, misspelt or not, so that what follows from a reported mistake is not reported too."""
+        node = self._misspelt.get(key)
+        return self.text(key) or (str(node.value) if node is not None and node.kind == "text" else "")
+
+    def meant_value(self, key: str) -> Node | None:
+        """The value's node of a key, misspelt or not; as `meant`."""
+        return self.get(key) or self._misspelt.get(key)
+
+    def is_one_of(self, key: str, choices: Iterable[str]) -> bool:
+        """Whether a choice is one that there is, or not made: what depends on a wrong one is not reported."""
+        node = self.meant_value(key)
+        return node is None or (key in self._entries and node.raw in choices)
 
     def get(self, key: str) -> Node | None:
         """The value's node; None where the key is missing or empty."""

@@ -64,7 +64,11 @@ def yaml_events(text: str) -> Iterator[YamlEvent]:
         raise _marked(cast("Any", error)) from error
     except (YAMLError, RecursionError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
-        raise YamlSyntaxError(first) from error
+        at: Any = getattr(error, "position", None)
+        if not isinstance(at, int):
+            raise YamlSyntaxError(first) from error
+        line, begins = text.count("\n", 0, at) + 1, text.rfind("\n", 0, at) + 1
+        raise YamlSyntaxError(first, "", line, at - begins + 1) from error
 
 
 def _marked(error: Any) -> YamlSyntaxError:
