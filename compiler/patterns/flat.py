@@ -8,7 +8,7 @@ from typing import Any
 from compiler.patterns.flat_model import FlatPattern, FlatStep
 from compiler.patterns.inputs import read_schema, read_value_schema
 from compiler.patterns.reader import Node
-from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.report import Report, did_you_mean, nearest
 from compiler.patterns.roles import KINDS
 from compiler.patterns.view import View, to_json
 from schemas.patterns import WorkspaceSpec
@@ -22,6 +22,11 @@ STEP_KEYS = (
     "on", "cases", "default", "sources", "pattern",
 )  # fmt: skip
 STEP_TYPES = ("switch", "parallel", "merge", "pattern")
+_OF_ALL = ("id", "type", "description", "output")
+_OF_TYPE: dict[str, tuple[str, ...]] = {
+    "parallel": ("steps",), "merge": ("sources", "aggregation"), "switch": ("on", "cases", "default"),
+    "pattern": ("pattern", "input"),
+}  # fmt: skip
 STRATEGIES = ("parallel", "sequential", "race")
 AGGREGATIONS = ("voting", "consensus", "merge", "first", "best", "weighted")
 METHODS: dict[str, tuple[str, ...]] = {
@@ -44,7 +49,7 @@ def read_flat(view: View, chart: dict[str, Any], report: Report) -> FlatPattern:
     view.texts("tags")
     execution = view.get("execution")
     inner = None if execution is None else next((v for k, v in execution.pairs if k.raw == "steps"), None)
-    steps_node = view.get("steps") or inner
+    steps_node = view.meant_value("steps") or inner
     if view.has("steps") and inner is not None:
         report.error("conflicting-keys", inner.line, inner.column, "'steps' stands at the top level already")
     shared = _Shared(view.get("agents"), execution, view.get("aggregation"), view.get("validation"))
@@ -129,23 +134,27 @@ class _Reader:
         step_id = self._own_id(step_id, default_id, view.get("id") or node)
         if view.has("pattern") and not view.has("type"):
             return self._composite(view, node, "pattern", step_id)
-        if not view.has("type"):
+        word = view.meant("type")
+        if not view.has("type") and word not in STEP_TYPES:
             return self.work(view, node, step_id)
-        word = view.text("type")
         if word not in STEP_TYPES:
             place = view.get("type") or node
             if word:
                 hint = did_you_mean(word, STEP_TYPES, f"One of {', '.join(STEP_TYPES)}.")
                 report.error("unknown-step-type", place.line, place.column, f"there is no step type {word!r}", hint)
-            return FlatStep(kind="call", id=step_id, line=node.line, column=node.column)  # others may refer to it
+            meant = nearest(word, STEP_TYPES) if word else None
+            keys = {key.raw for key, _ in node.pairs} - set(_OF_ALL)
+            if meant is None or not keys or not keys <= set(_OF_TYPE[meant]):
+                return FlatStep(kind="call", id=step_id, line=node.line, column=node.column)  # others may refer to it
+            word = meant
         return self._composite(view, node, word, step_id)
 
     def _composite(self, view: View, node: Node, word: str, step_id: str) -> FlatStep:
         self._only(view, word)
         base: dict[str, Any] = {"kind": word, "id": step_id, "line": node.line, "column": node.column}
         if word == "parallel":
-            base["steps"] = self.read_all(view.items("steps"))
-            given = view.get("steps")
+            given = view.meant_value("steps")
+            base["steps"] = self.read_all(view.items("steps") or (given.items if given is not None else []))
             if given is None:
                 view.missing("steps", "The steps that run at once.")
             elif given.kind == "list" and not given.items:
@@ -181,12 +190,8 @@ class _Reader:
         return step_id
 
     def _only(self, view: View, word: str) -> None:
-        taken = {
-            "parallel": ("steps",), "merge": ("sources", "aggregation"), "switch": ("on", "cases", "default"),
-            "pattern": ("pattern", "input"),
-        }[word]  # fmt: skip
         for key in STEP_KEYS:
-            if view.has(key) and key not in {"id", "type", "description", "output", *taken}:
+            if view.has(key) and key not in {*_OF_ALL, *_OF_TYPE[word]}:
                 place = view.key(key)
                 message = f"{key!r} has no effect on a step of type {word}"
                 self._report.error("bad-value", place.line, place.column, message, "Remove the key.")

@@ -265,6 +265,10 @@ class FlatLowering(Writer):
             return "[" + ", ".join(self._value(item, scope) for item in node.items) + "]"
         if node.kind == "map":
             for name, _ in node.pairs:
+                if name.raw.startswith("$") and name.raw != "$template":
+                    message = f"there is no {name.raw!r}; a key that begins with '$' says what the value is made of"
+                    hint = "Did you mean '$template'?"
+                    self._report.error("unknown-key", name.line, name.column, message, hint)
                 if name.raw == "$template" and len(node.pairs) > 1:
                     message = "'$template' stands alone: it is all of the value"
                     self._report.error("bad-value", name.line, name.column, message, "Remove the other keys.")

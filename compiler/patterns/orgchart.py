@@ -11,7 +11,7 @@ from compiler.patterns.flat_model import FlatPattern
 from compiler.patterns.inputs import read_schema
 from compiler.patterns.model import HUMAN, OrgChart, Role, Step
 from compiler.patterns.reader import Node
-from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.report import Report, did_you_mean, nearest
 from compiler.patterns.roles import read_structure
 from compiler.patterns.steps import StepReader
 from compiler.patterns.view import View, report_traps, to_json
@@ -59,9 +59,12 @@ def _role_names(structure: Node | None) -> list[str]:
 
 
 def is_flat(root: Node) -> bool:
-    """Whether a file describes a team of equals rather than an org chart."""
+    """Whether a file describes a team of equals rather than an org chart; its keys may be misspelt."""
     names = {key.raw for key, _ in root.pairs}
-    return bool(names & _FLAT) and not names & {"structure", "workflow"}
+    if names & _FLAT:
+        return not names & {"structure", "workflow"}
+    meant = {nearest(name, (*CHART_KEYS, *flat.KEYS)) or name for name in names}
+    return bool(meant & {*_FLAT, "author", "tags", "input", "output"}) and not meant & {"structure", "workflow"}
 
 
 def read_flat_pattern(root: Node, report: Report) -> FlatPattern:

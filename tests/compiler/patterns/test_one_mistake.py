@@ -118,14 +118,123 @@ def test_the_chart_is_clean() -> None:
 )
 def test_one_mistake_is_one_diagnostic(right: str, wrong: str, code: str) -> None:
     """In the line where it was made, with a hint."""
-    assert CHART.count(right) == 1, right
-    text = CHART.replace(right, wrong)
+    _holds(CHART, right, wrong, code)
+
+
+def _holds(chart: str, right: str, wrong: str, code: str) -> None:
+    assert chart.count(right) == 1, right
+    text = chart.replace(right, wrong)
     changed = next(
         number
-        for number, (old, new) in enumerate(zip(CHART.split("\n"), text.split("\n"), strict=False), start=1)
+        for number, (old, new) in enumerate(zip(chart.split("\n"), text.split("\n"), strict=False), start=1)
         if old != new
     )
     (found,) = load_pattern(text, filename="team.yaml").diagnostics
     assert (found.code, found.line, found.severity) == (code, changed, "error")
     assert found.hint
     assert found.column > 0
+
+
+FLAT = """\
+name: flat
+version: 1.0.0
+description: Look at it.
+author: me
+tags: [a]
+input:
+  question: {type: string, minLength: 3}
+  kind: {type: string, enum: [bug, idea], default: bug}
+steps:
+  - id: ask
+    agents: {capabilities: [review], min: 3, max: 4, prefer: [claude], taskTimeout: 30s}
+    task: "Look at ${input.question}"
+    execution: {strategy: parallel, timeout: 5m, waitForAll: false, minResults: 2, minConfidence: 0.2}
+    aggregation: {strategy: voting, method: majority, minVotes: 2, fields: [verdict]}
+    validation: {minConfidence: 0.4, onFailure: retry, maxRetries: 2, retryDelay: 1s}
+    output: {said: $vote.result, sure: $vote.confidence}
+  - id: choose
+    type: switch
+    on: $input.kind
+    cases:
+      bug: {id: fix, agents: {capabilities: [coding]}, task: "Fix ${ask.said}"}
+      idea: {id: think, agents: {capabilities: [writing]}, task: "Think ${ask.said}"}
+  - id: both
+    type: parallel
+    steps:
+      - {id: left, agents: {capabilities: [coding]}, task: "L ${choose.result}"}
+      - {id: right, agents: {capabilities: [coding]}, task: R}
+  - id: joined
+    type: merge
+    sources: [$left, $right]
+    aggregation: {strategy: merge, method: deep, conflictResolution: last, deduplication: true}
+output:
+  what: $joined.result
+  said: $ask.said
+  text: {$template: "On ${input.question}: ${joined.result}"}
+"""
+
+
+def test_the_flat_pattern_is_clean() -> None:
+    """Without a mistake nothing is reported."""
+    result = load_pattern(FLAT, filename="flat.yaml")
+    assert result.pattern is not None
+    assert result.diagnostics == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "code"),
+    [
+        ("name: flat", "nam: flat", "unknown-key"),
+        ("tags: [a]", "tags: a", "wrong-type"),
+        ("input:\n", "inputs:\n", "unknown-key"),
+        ("minLength: 3", "minLen: 3", "unknown-key"),
+        ("type: string, minLength", "type: strng, minLength", "unknown-type"),
+        ("enum: [bug, idea]", "enum: bug", "wrong-type"),
+        ("default: bug", "default: bag", "bad-default"),
+        ("steps:\n  - id: ask", "step:\n  - id: ask", "unknown-key"),
+        ("capabilities: [review]", "capabilites: [review]", "unknown-key"),
+        ("min: 3", "min: 5", "impossible-instances"),
+        ("prefer: [claude]", "prefer: [claud]", "unknown-agent-type"),
+        ("taskTimeout: 30s", "taskTimeout: 30sec", "wrong-type"),
+        ('task: "Look', 'tsk: "Look', "unknown-key"),
+        ('${input.question}"\n', '${input.qestion}"\n', "unknown-field"),
+        ("strategy: parallel", "strategy: paralel", "bad-value"),
+        ("timeout: 5m", "timeout: soon", "wrong-type"),
+        ("waitForAll: false", "waitForAll: no", "yaml-boolean"),
+        ("minResults: 2", "minResults: 4", "out-of-range"),
+        ("minConfidence: 0.2", "minConfidence: 20", "out-of-range"),
+        ("strategy: voting", "strategy: votting", "unknown-method"),
+        ("strategy: voting", "stratgy: voting", "unknown-key"),
+        ("method: majority", "method: majorty", "unknown-method"),
+        ("method: majority", "method: deep", "bad-value"),
+        ("minVotes: 2", "minVotes: 9", "out-of-range"),
+        ("fields: [verdict]", "fields: verdict", "wrong-type"),
+        ("onFailure: retry", "onFailure: retri", "bad-value"),
+        ("onFailure: retry", "onfailure: retry", "unknown-key"),
+        ("maxRetries: 2", "maxRetries: -2", "out-of-range"),
+        ("retryDelay: 1s", "retryDelay: later", "wrong-type"),
+        ("$vote.result", "$vot.result", "unknown-output"),
+        ("$vote.confidence", "$vote.confidance", "unknown-field"),
+        ("type: switch", "type: swich", "unknown-step-type"),
+        ("type: switch", "typ: switch", "unknown-key"),
+        ("on: $input.kind", "on: $input.knd", "unknown-field"),
+        ("cases:\n", "casses:\n", "unknown-key"),
+        ("bug: {id: fix", "bag: {id: fix", "unreachable-step"),
+        ("${choose.result}", "${chose.result}", "unknown-reference"),
+        ("type: parallel", "type: paralell", "unknown-step-type"),
+        ("    steps:\n", "    stepz:\n", "unknown-key"),
+        ("type: merge", "type: merg", "unknown-step-type"),
+        ("sources: [$left, $right]", "sources: [$left, $rigth]", "unknown-output"),
+        ("sources:", "source:", "unknown-key"),
+        ("method: deep", "method: deap", "unknown-method"),
+        ("conflictResolution: last", "conflictResolution: lasst", "bad-value"),
+        ("deduplication: true", "deduplication: yes", "yaml-boolean"),
+        ("what: $joined.result", "what: $joint.result", "unknown-output"),
+        ("text: {$template", "text: {$templat", "unknown-key"),
+        ('${joined.result}"', '${joined.result"', "unclosed-reference"),
+        ("output:\n  what", "outputs:\n  what", "unknown-key"),
+    ],
+)
+def test_one_mistake_in_a_flat_pattern_is_one_diagnostic(right: str, wrong: str, code: str) -> None:
+    """In the line where it was made, with a hint."""
+    _holds(FLAT, right, wrong, code)
