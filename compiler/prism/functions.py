@@ -60,4 +60,4 @@ def _definition(outer: BodyGenerator, key: Any, params: t.Params, body: Any, cod
     assigned = sorted(var.py for var in func.assigns.values() if not var.boxed and var.kind != "global")
     counted = e.enter(outer.options.limits.depth, costs.steps(inner.cost))
     lines = [*([e.shared(assigned)] if assigned else []), *counted, *inner.out]
-    return e.define(code, names, boxes, lines, key.pos)
+    return e.define(code, names, boxes, inner.fitted(lines), key.pos)

@@ -23,6 +23,10 @@ def _unset(name: str) -> Any:
     )
 
 
+def _held(value: Any, missing: Callable[[str], Any], name: str) -> Any:
+    return missing(name) if value is U else value
+
+
 def _early(name: str) -> None:
     raise Raised(f"Cannot assign to '{name}' before initialization", code="undefined_name")
 
@@ -153,6 +157,7 @@ def _export_all(exports: dict[str, Any], module: tuple[dict[str, Any], list[bool
 
 HELPERS: dict[str, Any] = {
     "__builtins__": {}, "T": type, "F": float, "Fn": Fn, "Confident": Confident, "U": U, "Raised": Raised, "Stop": Stop,
+    "LEAVE": object(), "AGAIN": object(),
     "r_add": operators.add, "r_sub": operators.subtract, "r_mul": operators.multiply, "r_div": operators.divide,
     "r_mod": operators.modulo, "r_pow": operators.power, "r_lt": operators.less, "r_le": operators.less_equal,
     "r_gt": operators.greater, "r_ge": operators.greater_equal, "r_eq": operators.loosely_equal,
@@ -170,7 +175,7 @@ HELPERS: dict[str, Any] = {
     "r_parts": access.parts, "r_fields": access.fields, "r_field": access.field, "r_has": access.has,
     "r_level": access.level, "r_above": access.above, "r_enough": access.enough, "r_rest": access.rest,
     "r_others": access.others, "r_match_array": access.match_array, "r_match_object": access.match_object,
-    "r_is": access.matches, "r_undefined": _undefined, "r_unset": _unset, "r_early": _early, "r_constant": _constant,
+    "r_is": access.matches, "r_undefined": _undefined, "r_held": _held, "r_unset": _unset, "r_early": _early, "r_constant": _constant,
     "r_redeclared": _redeclared, "r_unassignable": _unassignable, "r_global": _global, "r_tick": _tick,
     "r_enter": _enter, "r_call": _call, "r_callee": _callee, "r_fn": _fn, "r_annotate": _annotate, "r_array": _array,
     "r_object": _object, "r_text": _text, "r_fill": _fill, "r_missing": _missing, "r_certainty": _certainty,

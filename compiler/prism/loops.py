@@ -9,24 +9,16 @@ from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.bodies import BodyGenerator, Want
-from compiler.prism.build import BuildError
 from compiler.prism.emit import Expr, Stmt
-
-MAX_PYTHON_BLOCKS = 17
-"""Python itself nests at most 20 loops and try statements in one function."""
 
 
 class LoopGenerator(BodyGenerator):
     """The loops of one Python function."""
 
-    def nested(self, pos: int, make: Callable[[], None]) -> None:
-        """A loop or try statement of Python, of which only so many may nest."""
+    def nested(self, make: Callable[[], None]) -> None:
+        """A loop or try statement of Python, of which only so many may nest in one function."""
         self.blocks += 1
-        if self.blocks > MAX_PYTHON_BLOCKS:
-            message = f"Loops and try statements are nested more than {MAX_PYTHON_BLOCKS} deep in one function"
-            raise BuildError(
-                message, pos, kind="LimitError", code="nesting_too_deep", hint="move the inner ones into a function"
-            )
+        self.deepest = max(self.deepest, self.blocks)
         make()
         self.blocks -= 1
 
@@ -34,7 +26,7 @@ class LoopGenerator(BodyGenerator):
         """A loop, each round of which counts what the code of a round costs."""
         outer_cost, self.cost = self.cost, costs.ROUND
         outer_round, self.round = self.round, e.charge(1, pos)
-        self.nested(pos, make)
+        self.nested(make)
         self.round.value = e.const(costs.steps(self.cost))
         self.cost, self.round = outer_cost + costs.TRIED, outer_round
 

@@ -245,7 +245,7 @@ def _main(names: Names, options: Options, tree: t.Program, *, compact: bool) -> 
             gen.hoist(inner)
     gen.body(tree.body, "return")
     counted = e.charge(costs.steps(gen.cost))
-    return e.define("main", ["R", "d", "E"], [], [counted, *gen.out], 0)
+    return e.define("main", ["R", "d", "E"], [], gen.fitted([counted, *gen.out]), 0)
 
 
 def _not_ready(*_: Any) -> Any:

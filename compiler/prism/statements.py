@@ -158,13 +158,14 @@ class StatementGenerator(LoopGenerator):
     # -- try ---------------------------------------------------------------------------------------------------
 
     def emit_try(self, node: t.Try, want: Want) -> None:
-        self.nested(node.pos, lambda: self._guarded(node, want))
+        self.nested(lambda: self._guarded(node, want))
 
     def _guarded(self, node: t.Try, want: Want) -> None:
         self.cost += costs.TRIED
         if node.final is None:
             self._caught(node, want)
             return
+        self.finals = True
         clean = self.temp()
         self.out.append(e.set_name(clean, e.const(True)))
         body = self.collect(lambda: self._caught(node, want))

@@ -14,6 +14,7 @@ from compiler.prism import costs
 from compiler.prism import emit as e
 from compiler.prism.builtin_names import BUILTIN_NAMES
 from compiler.prism.emit import Expr, Stmt
+from compiler.prism.nesting import DEEPEST, fitted
 from compiler.prism.options import Options
 from compiler.prism.scope import Func, Names, Ref, Var
 
@@ -47,7 +48,8 @@ class FunctionWriter(ABC):
         self.temps = 0
         self.lambdas = 0
         self.compact = compact
-        self.blocks = 0
+        self.blocks = self.deepest = 0
+        self.finals = False
         self.round = e.charge(1)
         self.known: dict[int, Expr] = {}
         self.loop_update: list[Callable[[], None] | None] = []
@@ -58,6 +60,10 @@ class FunctionWriter(ABC):
         """A new temporary of this function."""
         self.temps += 1
         return f"t{self.temps}"
+
+    def fitted(self, lines: list[Stmt]) -> list[Stmt]:
+        """The body of the function, as Python takes it."""
+        return fitted(lines) if self.finals or self.deepest > DEEPEST // 3 else lines
 
     def spill(self, value: Expr) -> Expr:
         """Evaluate now, into a temporary."""
@@ -114,15 +120,15 @@ class FunctionWriter(ABC):
         value: Expr = e.item(e.name(var.py), 0) if var.boxed else e.name(var.py)
         if var.boxed and var.number:
             self.known[id(value)] = value
-        if not ref.check:
+        if not ref.check or (var.kind == "global" and var.name in BUILTIN_NAMES):
             return value
         if ref.fallback is not None:
             otherwise = self.read(ref.fallback, pos)
         else:
             helper = "r_undefined" if var.kind == "global" else "r_unset"
+            if self.compact:
+                return e.call("r_held", value, e.name(helper), e.const(var.name), pos=pos)
             otherwise = e.call(helper, e.const(var.name), pos=pos)
-        if var.kind == "global" and var.name in BUILTIN_NAMES:
-            return value
         return e.choose(e.different(value, e.name("U")), value, otherwise)
 
     def write(self, var: Var, value: Expr) -> None:
