@@ -15,6 +15,8 @@ from compiler.prism.scope import Func, Names, Ref, Scope, Var, lookup
 
 MAX_DEPTH = 420
 LONG_CHAIN = 24
+MOST_FALLBACKS = 5_000
+"""How often, in all, a use may have to look further out than the next variable of its name that comes later."""
 
 
 class ExpressionResolver(ABC):
@@ -31,6 +33,7 @@ class ExpressionResolver(ABC):
         self.loops: int = 0
         self.functions = 0
         self.depth = 0
+        self.fallbacks = 0
         self.hole: Var | None = None
         self.continues: list[bool] = []
         self.host_uses: list[tuple[str, int]] = []
@@ -99,8 +102,22 @@ class ExpressionResolver(ABC):
             ref.var.used = ref.var.used or reads
             if ref.fallback is None and ref.check and (ref.var.soft or ref.var.kind == "legacy"):
                 ref.fallback = Ref(self._global(name), check=True)
+            self._count_fallbacks(ref)
             return ref
         return Ref(self._global(name), check=True)
+
+    def _count_fallbacks(self, ref: Ref) -> None:
+        """Bound the code of uses that look through many functions, each of which declares the name later."""
+        if ref.fallback is None:
+            return
+        further = ref.fallback.fallback
+        while further is not None:
+            self.fallbacks += 1
+            further = further.fallback
+        if self.fallbacks > MOST_FALLBACKS:
+            message = f"Too many functions around uses of '{ref.var.name}' declare it later"
+            hint = "give these variables different names"
+            raise BuildError(message, ref.var.pos, kind="LimitError", code="nesting_too_deep", hint=hint)
 
     def _global(self, name: str) -> Var:
         var = self.names.globals.get(name)
