@@ -28,7 +28,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     weights: dict[str, float] = {}
     threshold: float | None = None
     fields: list[str] = []
-    conflict_resolution: Literal["", "first", "last", "highest_confidence", "omit", "fail"] = ""
+    thresholds: dict[str, float] = {}
+    conflict_resolution: Literal["", "first", "last", "highest_confidence", "weighted", "omit", "fail"] = ""
     deduplication: bool = True
     min_confidence: float = 0.0
     min_results: int = 1
@@ -185,7 +186,7 @@ def _weight(one: Source, rules: Rules) -> float:
         return 1.0
     if not rules.weights:
         return max(0.0, one.confidence or 0.0)
-    return max(0.0, rules.weights.get(one.role, 1.0))
+    return max(0.0, rules.weights.get(one.role, rules.weights.get("default", 1.0)))
 
 
 def _consensus(valid: Sequence[Source], rules: Rules) -> Verdict:
@@ -199,11 +200,13 @@ def _consensus(valid: Sequence[Source], rules: Rules) -> Verdict:
     else:
         names = rules.fields or list(dict.fromkeys(name for fields in objects for name in fields))
         found = {name: _share([fields[name] for fields in objects if name in fields], len(objects)) for name in names}
-        disputed = [name for name in names if found[name][1] < bound]
+        disputed = [name for name in names if found[name][1] < rules.thresholds.get(name, bound)]
         agreed = {name: found[name][0] for name in names if name not in disputed}
         agreed.update(_settled(valid, disputed, rules))
         share = sum(part for _, part in found.values()) / len(found) if found else 0.0
         agreed = agreed or None
+    if len(valid) < rules.min_votes:
+        agreed = None
     mean = _mean(valid)
     confidence = 0.0 if agreed is None else None if mean is None else mean * share
     said = {"result": agreed, "confidence": confidence, "agreement": share, "disputed": disputed}
@@ -224,6 +227,8 @@ def _settled(valid: Sequence[Source], disputed: Sequence[str], rules: Rules) -> 
         return {}
     if rules.conflict_resolution == "fail":
         raise EffectFailed("no_consensus", f"step {rules.id!r}: no agreement about {', '.join(disputed)}")
+    if rules.conflict_resolution == "weighted":
+        return {name: value for name in disputed if (value := _heaviest(valid, name)) is not None}
     order = _ordered(valid, rules)
     holders = {name: [cast("dict[str, Any]", one.result) for one in order] for name in disputed}
     return {
@@ -233,18 +238,31 @@ def _settled(valid: Sequence[Source], disputed: Sequence[str], rules: Rules) -> 
     }
 
 
+def _heaviest(valid: Sequence[Source], name: str) -> Any:
+    """The value of a field whose holders are surest together."""
+    groups: dict[str, list[Any]] = {}
+    weights: dict[str, float] = {}
+    for one in valid:
+        fields = cast("dict[str, Any]", one.result)
+        if name in fields:
+            key = canonical(fields[name])
+            groups.setdefault(key, []).append(fields[name])
+            weights[key] = weights.get(key, 0.0) + (one.confidence or 0.0)
+    return groups[max(weights, key=lambda key: weights[key])][0] if weights else None
+
+
 def _ordered(valid: Sequence[Source], rules: Rules) -> list[Source]:
     """The results by who wins a conflict."""
     if rules.conflict_resolution == "last":
         return list(reversed(valid))
-    if rules.conflict_resolution == "highest_confidence":
+    if rules.conflict_resolution in {"highest_confidence", "weighted"}:
         return sorted(valid, key=_sure, reverse=True)
     return list(valid)
 
 
 def _merge(valid: Sequence[Source], rules: Rules) -> Verdict:
     """All results in one: `deep`, `shallow` of objects; `concat`, `union` of lists and texts."""
-    results = [one.result for one in _ordered(valid, rules) if one.result is not None]
+    results = [_narrowed(one.result, rules) for one in _ordered(valid, rules) if one.result is not None]
     conflicts: list[str] = []
     merged: Any = None
     if results and all(isinstance(result, dict) for result in results) and rules.method not in {"concat", "union"}:
@@ -264,6 +282,13 @@ def _merge(valid: Sequence[Source], rules: Rules) -> Verdict:
     known = [one.confidence for one in valid if one.confidence is not None]
     confidence = min(known) if known and len(known) == len(valid) else None
     return Verdict(result=merged, confidence=confidence, notes={"merged": merged, "conflicts": conflicts})
+
+
+def _narrowed(result: Any, rules: Rules) -> Any:
+    """An object with the named fields only, where any are named."""
+    if not rules.fields or not isinstance(result, dict):
+        return result
+    return {name: value for name, value in cast("dict[str, Any]", result).items() if name in rules.fields}
 
 
 def _merged(

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from compiler.patterns.flat_model import FlatPattern, FlatStep
-from compiler.patterns.inputs import read_schema, read_value_schema
+from compiler.patterns.flat_rules import check_votes, duration, read_aggregation, read_validation
+from compiler.patterns.inputs import read_schema
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean, nearest
 from compiler.patterns.roles import KINDS
@@ -19,28 +20,18 @@ KEYS = (
 )  # fmt: skip
 STEP_KEYS = (
     "id", "type", "description", "agents", "task", "input", "execution", "aggregation", "validation", "output", "steps",
-    "on", "cases", "default", "sources", "pattern",
+    "on", "value", "cases", "default", "sources", "inputs", "branches", "capability", "pattern",
 )  # fmt: skip
 STEP_TYPES = ("switch", "parallel", "merge", "pattern")
 _OF_ALL = ("id", "type", "description", "output")
 _OF_TYPE: dict[str, tuple[str, ...]] = {
-    "parallel": ("steps",), "merge": ("sources", "aggregation"), "switch": ("on", "cases", "default"),
-    "pattern": ("pattern", "input"),
+    "parallel": ("steps", "branches"), "merge": ("sources", "inputs", "aggregation"),
+    "switch": ("on", "value", "cases", "default"), "pattern": ("pattern", "input"),
 }  # fmt: skip
+"""What each type takes; `branches`, `inputs` and `value` are what older files call `steps`, `sources` and `on`."""
 STRATEGIES = ("parallel", "sequential", "race")
-AGGREGATIONS = ("voting", "consensus", "merge", "first", "best", "weighted")
-METHODS: dict[str, tuple[str, ...]] = {
-    "voting": ("majority", "unanimous", "weighted", "plurality"),
-    "merge": ("deep", "shallow", "concat", "union"),
-}
-ALL_METHODS = tuple(word for words in METHODS.values() for word in words)
-_FAILURES = ("fail", "retry", "fallback")
-CONFLICTS = ("first", "last", "highest_confidence", "omit", "fail")
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,57}\Z")
-_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)\Z")
 _NOT_IDS = frozenset({"input", "human", "results", "validResults", "vote", "consensus", "merged", "first", "execution"})
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
-_LONGEST = 2_592_000_000
 
 
 def read_flat(view: View, chart: dict[str, Any], report: Report) -> FlatPattern:
@@ -90,18 +81,6 @@ def _surroundings(view: View, made: dict[str, Any], report: Report) -> None:
         )
 
 
-def duration(view: View, key: str, *, least: int = 1) -> int | None:
-    """A time: milliseconds, or a text such as `30s`."""
-    node = view.get(key)
-    if node is None or node.kind == "number":
-        return view.integer(key, least=least, most=_LONGEST)
-    match = _TIME.match(node.raw) if node.kind == "text" else None
-    if match is None:
-        view.wrong(key, node, "a time", "Milliseconds, or a number with ms, s, m or h, for example 30s.")
-        return None
-    return min(_LONGEST, max(least, int(float(match[1]) * _UNITS[match[2]])))
-
-
 class _Shared:
     """What the top level says for steps that do not say it themselves."""
 
@@ -119,9 +98,21 @@ class _Reader:
         self._report = report
         self._shared = shared
         self._seen: dict[str, int] = {}
+        self._below: dict[str, Node] = {}
+        self._moved: set[int] = set()
 
     def read_all(self, nodes: list[Node]) -> list[FlatStep]:
-        """The steps of a list."""
+        """The steps of a pattern."""
+        ids = {id(node): next((v.raw for k, v in node.pairs if k.raw == "id"), "") for node in nodes}
+        self._below = {ids[id(node)]: node for node in nodes if ids[id(node)]}
+        made: list[FlatStep | None] = []
+        for position, node in enumerate(nodes):
+            self._below.pop(ids[id(node)], None)
+            if id(node) not in self._moved:
+                made.append(self._step(node, f"step_{position}"))
+        return [step for step in made if step is not None]
+
+    def _read(self, nodes: list[Node]) -> list[FlatStep]:
         made = [self._step(node, f"step_{position}") for position, node in enumerate(nodes)]
         return [step for step in made if step is not None]
 
@@ -153,8 +144,8 @@ class _Reader:
         self._only(view, word)
         base: dict[str, Any] = {"kind": word, "id": step_id, "line": node.line, "column": node.column}
         if word == "parallel":
-            given = view.meant_value("steps")
-            base["steps"] = self.read_all(view.items("steps") or (given.items if given is not None else []))
+            given = view.meant_value("steps") or view.get("branches")
+            base["steps"] = self._read(view.items("steps") or (given.items if given is not None else []))
             if given is None:
                 view.missing("steps", "The steps that run at once.")
             elif given.kind == "list" and not given.items:
@@ -162,9 +153,9 @@ class _Reader:
         elif word == "pattern":
             base |= {"kind": "call", "input": view.get("input"), "pattern": self._called(view)}
         elif word == "merge":
-            base["sources"] = view.get("sources")
-            base["aggregation"] = self._aggregation(view.get("aggregation")) or {"strategy": "merge"}
-            if not view.has("sources"):
+            base["sources"] = view.get("sources") or view.get("inputs")
+            base["aggregation"] = read_aggregation(view.get("aggregation"), self._report) or {"strategy": "merge"}
+            if base["sources"] is None:
                 view.missing("sources", "sources: [$first, $second]")
         else:
             self._switch(view, base)
@@ -197,7 +188,7 @@ class _Reader:
                 self._report.error("bad-value", place.line, place.column, message, "Remove the key.")
 
     def _switch(self, view: View, base: dict[str, Any]) -> None:
-        base["on"] = view.get("on")
+        base["on"] = view.get("on") or view.get("value")
         if base["on"] is None:
             view.missing("on", "What is looked at, for example on: $input.kind.")
         cases = view.get("cases")
@@ -208,15 +199,35 @@ class _Reader:
             view.missing("cases", "A map from values to steps.")
             return
         made = {
-            key.raw: self._step(value, f"{base['id']}_{position}") for position, (key, value) in enumerate(cases.pairs)
+            key.raw: self._case(value, f"{base['id']}_{position}") for position, (key, value) in enumerate(cases.pairs)
         }
+        base["default"] = made.pop("default", None)
         base["cases"] = {value: step for value, step in made.items() if step is not None}
         if (default := view.get("default")) is not None:
-            base["default"] = self._step(default, f"{base['id']}_default")
+            base["default"] = self._case(default, f"{base['id']}_default")
+
+    def _case(self, node: Node, default_id: str) -> FlatStep | None:
+        """A step that stands in a case; or one further below, which the case goes to, and which runs there only."""
+        if node.kind != "map" or [key.raw for key, _ in node.pairs] != ["next"]:
+            return self._step(node, default_id)
+        view = View(node, self._report, "a case", ("next",))
+        name = view.text("next")
+        target = self._below.pop(name, None)
+        if target is None and name:
+            place = view.get("next") or node
+            message = f"the case goes to {name!r}, which is no step below this one, or which another case goes to"
+            hint = did_you_mean(name, self._below, "Write the step into the case.")
+            self._report.error("unknown-reference", place.line, place.column, message, hint)
+        if target is None:
+            return None
+        self._moved.add(id(target))
+        return self._step(target, default_id)
 
     def work(self, view: View, node: Node, step_id: str, *, top: bool = False) -> FlatStep:
         """A step that agents do."""
         agents, count, task_timeout = self._agents(view.get("agents") or self._shared.agents, view)
+        if not top and (capability := view.text("capability")):
+            agents["capabilities"] = [capability]
         execution = self.execution(view.get("execution") or self._shared.execution)
         wanted = execution.get("minResults")
         if wanted is not None and wanted > count:
@@ -224,11 +235,11 @@ class _Reader:
             message = f"minResults ({wanted}) is more than there are agents ({count})"
             self._report.error("out-of-range", place.line, place.column, message, "Raise agents.min.")
         aggregated = view.get("aggregation") or self._shared.aggregation
-        aggregation = self._aggregation(aggregated)
-        self._enough_votes(aggregation, aggregated, count)
+        aggregation = read_aggregation(aggregated, self._report)
+        check_votes(aggregation, aggregated, count, self._report)
         for name in aggregation.get("weights", {}):
             names = [f"agent-{number + 1}" for number in range(count)]
-            if name not in names and aggregated is not None:
+            if name not in (*names, "default") and aggregated is not None:
                 place = next(value for key, value in aggregated.pairs if key.raw == "weights")
                 hint = did_you_mean(name, names)
                 self._report.error("unknown-agent", place.line, place.column, f"no agent is called {name!r}", hint)
@@ -249,7 +260,7 @@ class _Reader:
             input=None if top else view.get("input"),
             execution=execution,
             aggregation=aggregation,
-            validation=self._validation(view.get("validation") or self._shared.validation),
+            validation=read_validation(view.get("validation") or self._shared.validation, self._report),
             output=None if top else view.get("output"),
         )
 
@@ -292,94 +303,4 @@ class _Reader:
         made["waitForAll"], made["stopOnError"] = view.flag("waitForAll"), view.flag("stopOnError")
         made["minResults"] = view.integer("minResults", least=1, most=1000)
         made["minConfidence"] = view.number("minConfidence")
-        return {key: value for key, value in made.items() if value is not None}
-
-    def _aggregation(self, node: Node | None) -> dict[str, Any]:
-        if node is None:
-            return {}
-        keys = (
-            "strategy", "method", "minVotes", "weights", "threshold", "fields", "conflictResolution", "deduplication",
-        )  # fmt: skip
-        view = View(node, self._report, "aggregation", keys)
-        if not view.valid:
-            return {}
-        if not view.has("strategy"):
-            view.missing("strategy", f"One of {', '.join(AGGREGATIONS)}.")
-        made: dict[str, Any] = {"strategy": view.choice("strategy", AGGREGATIONS, "", "unknown-method")}
-        method = view.choice("method", ALL_METHODS, "", "unknown-method")
-        allowed = METHODS.get(made["strategy"], ())
-        if method and method not in allowed and made["strategy"]:
-            place = view.get("method") or node
-            hint = f"One of {', '.join(allowed)}." if allowed else "Remove the key."
-            message = f"'method: {method}' has no effect on {made['strategy']}"
-            self._report.error("bad-value", place.line, place.column, message, hint)
-        elif method:
-            made["method"] = method
-        found: dict[str, Any] = {
-            "minVotes": view.integer("minVotes", least=1, most=1000),
-            "threshold": view.number("threshold"),
-            "fields": [word for word, _ in view.texts("fields")] or None,
-            "conflictResolution": view.choice("conflictResolution", CONFLICTS, "") or None,
-            "deduplication": view.flag("deduplication"),
-        }
-        if (weights := view.get("weights")) is not None:
-            names = [key.raw for key, _ in weights.pairs]
-            numbers = View(weights, self._report, "weights", names)
-            if numbers.valid:
-                found["weights"] = {name: numbers.number(name, most=1_000_000.0) for name in names}
-        self._effective(view, made)
-        return {**made, **{key: value for key, value in found.items() if value is not None}}
-
-    def _enough_votes(self, aggregation: dict[str, Any], node: Node | None, count: int) -> None:
-        wanted = aggregation.get("minVotes")
-        if wanted is not None and wanted > count and node is not None:
-            place = next(value for key, value in node.pairs if key.raw == "minVotes")
-            message = f"minVotes ({wanted}) is more than there are agents ({count})"
-            self._report.error("out-of-range", place.line, place.column, message, "Raise agents.min.")
-
-    def _effective(self, view: View, made: dict[str, Any]) -> None:
-        voting = {"voting", "weighted"}
-        for_strategies = {
-            "minVotes": voting,
-            "weights": {"weighted"} if made.get("method") != "weighted" else voting,
-            "threshold": voting | {"consensus"},
-            "fields": voting | {"consensus"},
-            "conflictResolution": {"consensus", "merge"},
-            "deduplication": {"merge"},
-        }
-        for key, strategies in for_strategies.items():
-            if view.has(key) and made["strategy"] and made["strategy"] not in strategies:
-                place = view.key(key)
-                message = f"{key!r} has no effect on {made['strategy']}"
-                self._report.error("bad-value", place.line, place.column, message, "Remove the key.")
-
-    def _validation(self, node: Node | None) -> dict[str, Any]:
-        if node is None:
-            return {}
-        keys = ("minConfidence", "onFailure", "maxRetries", "retryDelay", "fallback", "schema")
-        view = View(node, self._report, "validation", keys)
-        if not view.valid:
-            return {}
-        made: dict[str, Any] = {
-            "minConfidence": view.number("minConfidence"),
-            "onFailure": view.choice("onFailure", _FAILURES, "fail"),
-            "maxRetries": view.integer("maxRetries", least=1, most=100),
-            "retryDelay": duration(view, "retryDelay", least=0),
-        }
-        known = view.is_one_of("onFailure", _FAILURES)
-        for key in ("maxRetries", "retryDelay") if known else ():
-            if view.has(key) and made["onFailure"] != "retry":
-                place = view.key(key)
-                message = f"{key!r} has no effect: onFailure is {made['onFailure']}"
-                self._report.error("bad-value", place.line, place.column, message, "Write onFailure: retry.")
-        if view.has("fallback"):
-            made["fallback"] = view.json("fallback")
-            if view.has("onFailure") and made["onFailure"] == "fail" and known:
-                place = view.key("fallback")
-                message = "'fallback' has no effect: onFailure is fail"
-                self._report.error("bad-value", place.line, place.column, message, "Write onFailure: fallback.")
-        elif made["onFailure"] == "fallback":
-            view.missing("fallback", "What the result is when the step fails.")
-        if (schema := view.get("schema")) is not None:
-            made["schema"] = read_value_schema(schema, self._report, "the result")
         return {key: value for key, value in made.items() if value is not None}

@@ -57,7 +57,8 @@ class FlatLowering(Writer):
                 self._role(step)
         self._emit("", "}")
         for step in flat_steps(pattern.steps):
-            self._scope.later[step.id] = f"step {step.id!r} runs later"
+            for word in filter(None, (step.id, step.alias)):
+                self._scope.later[word] = f"step {step.id!r} runs later"
         made = ""
         for step in pattern.steps:
             self._emit("", "")
@@ -108,7 +109,10 @@ class FlatLowering(Writer):
             self._emit(indent, f"let {name} = combine({sources}, {literal({'id': step.id, **step.aggregation})})")
         self._know(step, name, scope)
         self._last = name
-        if step.output is None:
+        if step.alias:
+            scope.later.pop(step.alias, None)
+            scope.symbols[step.alias] = Symbol(name, ANY)
+        if step.output is None or step.alias:
             return name
         shown = self._allocate(name, "output")
         self._emit(indent, f"let {shown} = graded({self._output(step.output, scope)}, {name})")
@@ -194,6 +198,9 @@ class FlatLowering(Writer):
         for position, inner in enumerate(step.steps):
             scope.later.pop(inner.id, None)
             scope.symbols[inner.id] = Symbol(f"{name}[{position}]", ANY)
+            if inner.alias:
+                scope.later.pop(inner.alias, None)
+                scope.symbols[inner.alias] = scope.symbols[inner.id]
 
     def _call(self, step: FlatStep, scope: Scope) -> str:
         node, pattern = step.pattern, self._pattern
@@ -248,7 +255,8 @@ class FlatLowering(Writer):
     def _case(self, inner: FlatStep, name: str, indent: str, scope: Scope) -> None:
         made = self._step(inner, indent + "  ", scope.inner())
         self._emit(indent + "  ", f"{name} = {made}")
-        scope.later[inner.id] = f"step {inner.id!r} may not have run; refer to the switch"
+        for word in filter(None, (inner.id, inner.alias)):
+            scope.later[word] = f"step {inner.id!r} may not have run; refer to the switch"
 
     # -- values -------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from compiler.patterns.reader import Node
 from schemas.base import Model
 from schemas.patterns import WorkspaceSpec
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 class FlatStep(Model, frozen=True, kw_only=True):
@@ -34,6 +37,12 @@ class FlatStep(Model, frozen=True, kw_only=True):
     default: FlatStep | None = None
     sources: Node | None = None
     pattern: Node | None = None
+
+    @property
+    def alias(self) -> str:
+        """The other name that a step's record goes by: an `output` that is one word, as older files have it."""
+        node = self.output
+        return node.raw if node is not None and node.kind == "text" and _WORD.match(node.raw) else ""
 
 
 class FlatPattern(Model, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from compiler.input_check import FORMATS
-from compiler.patterns import flat
+from compiler.patterns import flat, flat_rules
 from compiler.patterns.inputs import FIELD_KEYS, TYPES
 from compiler.patterns.model import STEP_TYPES
 from compiler.patterns.oracles import ORACLE_KEYS
@@ -133,8 +133,9 @@ def _flat() -> Schema:
         ),
         "aggregation": _keys(
             ("strategy", "method", "minVotes", "weights", "threshold", "fields", "conflictResolution", "deduplication"),
-            ("strategy",), strategy=_one(*flat.AGGREGATIONS), method=_one(*flat.ALL_METHODS), minVotes=_COUNT,
-            threshold=_SCORE, fields=_TEXTS, conflictResolution=_one(*flat.CONFLICTS), deduplication=_FLAG,
+            ("strategy",), strategy=_one(*flat_rules.AGGREGATIONS), method=_one(*flat_rules.ALL_METHODS),
+            minVotes=_COUNT, threshold=_SCORE, fields={"type": "array"}, deduplication=_FLAG,
+            conflictResolution=_one(*flat_rules.CONFLICTS),
         ),
         "validation": _keys(
             ("minConfidence", "onFailure", "maxRetries", "retryDelay", "fallback", "schema"),
