@@ -90,13 +90,14 @@ def pair(tokens: list[Tok], source: Source, limits: Limits) -> dict[int, int]:
 class _Level:
     """One bracket that is open: what it is, what its statements still wait for, and where a match arm stands."""
 
-    __slots__ = ("arm", "body_after", "kind", "pending", "semis", "value_after")
+    __slots__ = ("arm", "body_after", "dos", "kind", "pending", "semis", "value_after")
 
     def __init__(self, kind: str, *, value_after: bool, body_after: bool = False) -> None:
         self.kind = kind
         self.value_after = value_after
         self.body_after = body_after
         self.pending: list[str] = []
+        self.dos = 0
         self.semis = 0
         self.arm = "pattern" if kind == "LMATCH" else ""
 
@@ -163,14 +164,17 @@ class Classifier:
             self.body_next = False
 
     def _header(self, kind: str, previous: Tok | None) -> None:
-        pending = self.levels[-1].pending
+        level = self.levels[-1]
+        pending = level.pending
         first_of_body = self.body_next or (previous is not None and previous.type == "DO")
-        if kind == "WHILE" and "DO" in pending and not first_of_body:
+        if kind == "WHILE" and level.dos and not first_of_body:
             while pending.pop() != "DO":
                 pass
+            level.dos -= 1
             return
         if kind == "FOR":
-            self.levels[-1].semis = 0
+            level.semis = 0
+        level.dos += kind == "DO"
         pending.append(kind)
 
     def _juxtaposed(self) -> None:

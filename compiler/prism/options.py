@@ -12,8 +12,8 @@ class Limits:
     """Counters, never clocks: the same program with the same inputs stops at the same place everywhere.
 
     `steps` counts loop rounds, calls and callbacks; `depth` nested calls; `memory` bytes of live values by a fixed
-    estimate; `effects` requests to the host; `source` bytes of text; `nesting` brackets;
-    `tokens` of one file, where a function counts as six: its code takes that much more.
+    estimate; `effects` requests to the host; `source` bytes of text; `nesting` brackets; `tokens` of one file, and the
+    size of its `code` in nodes, by an estimate made before there is any.
     """
 
     steps: int = 10_000_000
@@ -22,7 +22,8 @@ class Limits:
     effects: int = 100_000
     source: int = MIB
     nesting: int = 200
-    tokens: int = 40_000
+    tokens: int = 200_000
+    code: int = 500_000
 
 
 @dataclass(frozen=True, slots=True)

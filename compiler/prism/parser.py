@@ -12,6 +12,7 @@ from typing import Any
 from compiler.prism import tree as t
 from compiler.prism.brackets import Classifier, pair
 from compiler.prism.build import BuildError, builder_methods, second_of
+from compiler.prism.collector import held_off
 from compiler.prism.errors import PrismError
 from compiler.prism.expected import describe
 from compiler.prism.lexer import tokenize
@@ -39,7 +40,8 @@ def parse(text: str, name: str = "program", limits: Limits | None = None) -> t.P
 
 def parse_source(source: Source, limits: Limits) -> t.Program:
     """As `parse`, for a text whose places are needed later."""
-    return _build(read_tokens(source, limits), source, None)
+    with held_off():
+        return _build(read_tokens(source, limits), source, None)
 
 
 def _build(tokens: list[Tok], source: Source, ends: dict[int, int] | None) -> t.Program:
@@ -75,10 +77,6 @@ def read_tokens(source: Source, limits: Limits) -> list[Tok]:
         message = f"The program is larger than {limits.source} bytes"
         raise PrismError("LimitError", message, code="source_too_large", hint="split it up", file=source.name)
     tokens = tokenize(source, limits)
-    functions = sum(1 for token in tokens if token.type in ("ARROW", "FUNCTION"))
-    if len(tokens) + 5 * functions > limits.tokens:
-        message = f"The program has more than {limits.tokens} tokens"
-        raise source.error("LimitError", message, 0, code="tokens_exceeded", hint="split it into modules")
     pairs = pair(tokens, source, limits)
     Classifier(tokens, pairs, source.text).run()
     return tokens

@@ -16,6 +16,7 @@ from compiler.prism import emit as e
 from compiler.prism import tree as t
 from compiler.prism.binding import binds
 from compiler.prism.build import BuildError
+from compiler.prism.collector import held_off
 from compiler.prism.errors import PrismError
 from compiler.prism.helpers import HELPERS
 from compiler.prism.modules import Library, Loader, candidates, clean, resolve_path
@@ -23,14 +24,18 @@ from compiler.prism.options import Options
 from compiler.prism.parser import parse_source
 from compiler.prism.resolve import Resolver
 from compiler.prism.scope import Names
+from compiler.prism.sizes import generated_size
 from compiler.prism.source import Source
 from compiler.prism.statements import StatementGenerator
 
 COMPILE_RECURSION = 12_000
 """Python's recursion limit while a tree is turned into code; the tree's own depth is limited far below."""
 
-COMPACT_SOURCE = 32 * 1024
-"""Characters of a file from which on its code is made small rather than fast."""
+SMALL_SOURCE = 8 * 1024
+"""Characters of a file whose code is never large."""
+
+COMPACT_CODE = 50_000
+"""Nodes of the code of a file from which on it is made small rather than fast."""
 
 CACHED_PROGRAMS = 256
 CACHED_BYTES = 16 * 1024 * 1024
@@ -205,7 +210,8 @@ class _Linker:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(max(limit, COMPILE_RECURSION))
         try:
-            code = self._code(tree, unit, paths)
+            with held_off():
+                code = self._code(tree, unit, paths)
         except BuildError as failure:
             raise unit.source.error(
                 failure.kind, failure.message, failure.pos, code=failure.code, hint=failure.hint
@@ -221,15 +227,17 @@ class _Linker:
         return cast("Callable[..., Any]", made["main"])
 
     def _code(self, tree: t.Program, unit: Unit, paths: dict[str, str]) -> CodeType:
+        size = generated_size(tree) if len(unit.source.text) > SMALL_SOURCE else 0
+        if size > self.options.limits.code:
+            message = f"The program becomes more than {self.options.limits.code} nodes of code"
+            raise BuildError(message, 0, kind="LimitError", code="tokens_exceeded", hint="split it into modules")
         resolver = Resolver(legacy=self.options.legacy)
         names = resolver.program(tree)
         names.paths = paths
         library = self.library
         names.shown = {wanted: library.shown(path) for wanted, path in paths.items()} if library is not None else {}
         unit.globals = resolver.host_uses
-        module = ast.Module(
-            body=[_main(names, self.options, tree, compact=len(unit.source.text) > COMPACT_SOURCE)], type_ignores=[]
-        )
+        module = ast.Module(body=[_main(names, self.options, tree, compact=size > COMPACT_CODE)], type_ignores=[])
         return compile(module, f"prism:{unit.path}", "exec", dont_inherit=True, optimize=2)
 
 

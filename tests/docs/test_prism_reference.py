@@ -44,5 +44,5 @@ def test_the_page_names_everything() -> None:
     assert words >= BUILTIN_NAMES
     assert {name for name in EFFECTS if name not in {"text", "revised", "elementOf", "replaceAt"}} <= words
     limits = Limits()
-    for number in (limits.steps, limits.depth, limits.effects, limits.tokens, limits.nesting):
+    for number in (limits.steps, limits.depth, limits.effects, limits.tokens, limits.code, limits.nesting):
         assert f"{number:,}" in PAGE

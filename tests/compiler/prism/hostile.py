@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.compiler.prism.hostile_work import WORK
+from tests.compiler.prism.large import LARGE
 
 MIB = 1024 * 1024
 
@@ -75,9 +76,17 @@ HOSTILE: dict[str, tuple[Callable[[], str], str]] = {
     "members": (lambda: "a" + ".a" * 19_000, "nesting_too_deep"),
     "pipelines": (lambda: "1" + "|>_+1" * 9_000, "nesting_too_deep"),
     "ifs": (lambda: "if (1) " * 9_000 + "1", "nesting_too_deep"),
+    "a row of headers": (lambda: "while 1 " * 90_000, "syntax"),
+    "a row of lambdas": (lambda: "x => 1\n" * 40_000, "tokens_exceeded"),
+    "many variables and functions": (
+        lambda: "".join(f"let a{i} = 1\n" for i in range(20_000)) + "x => 1\n" * 4_000,
+        "tokens_exceeded",
+    ),
+    "products in a small file": (lambda: "a*b/a;" * 5_400, "undefined_name"),
+    "conditions in a small file": (lambda: "&&".join("ab"[i % 2] for i in range(10_500)), "undefined_name"),
     "names": (lambda: "a" * MIB, "undefined_name"),
     "quotes": (lambda: '"' * (MIB - 1), "tokens_exceeded"),
-    "comment": (lambda: "/*" * (MIB // 2), "tokens_exceeded"),
+    "comment": (lambda: "/*" * (MIB // 2), "unterminated"),
     "stars": (lambda: "*" * MIB, "tokens_exceeded"),
     "tildes": (lambda: "~" * MIB, "tokens_exceeded"),
     "escapes": (lambda: '"' + "\\\\" * (MIB // 2 - 1), "unterminated"),
@@ -92,19 +101,28 @@ HOSTILE: dict[str, tuple[Callable[[], str], str]] = {
 
 
 def main(name: str) -> None:
-    """Run one program within 400 MB of address space and print how it ended, in seconds of processor time and MB."""
+    """Run one program within 400 MB of address space and print how it ended, in seconds of processor time and MB.
+
+    A large program that means well may be named as well; it ends with its value.
+    """
     from compiler.prism import PrismError, compile_program, run, to_json
 
     resource.setrlimit(resource.RLIMIT_AS, (400 * MIB, 400 * MIB))
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
-    source = HOSTILE[name][0]()
+    source = (HOSTILE.get(name) or LARGE[name])[0]()
+    value = None
     try:
-        to_json(run(compile_program(source)))
+        value = to_json(run(compile_program(source)))
         code = "none"
     except PrismError as failure:
         code = failure.code
     used = resource.getrusage(resource.RUSAGE_SELF)
-    report = {"code": code, "cpu_s": used.ru_utime + used.ru_stime, "mb": _most_kib(used.ru_maxrss) // 1024}
+    report = {
+        "code": code,
+        "value": value,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "mb": _most_kib(used.ru_maxrss) // 1024,
+    }
     sys.stdout.write(json.dumps(report))
 
 

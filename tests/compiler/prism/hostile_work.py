@@ -1,7 +1,5 @@
 """Programs that look for uncounted work or memory: the most of it for each step, or each byte, they are charged.
 
-A program that is right ends in time; these never would.
-
 Each builds what it needs and then does one thing over and over.
 """
 

@@ -16,6 +16,7 @@ from compiler.prism import Limits, Options, PrismError, compile_program, run, to
 from compiler.prism.check import check_program
 from compiler.prism.printer import format_source
 from tests.compiler.prism.hostile import HOSTILE
+from tests.compiler.prism.large import LARGE
 from tests.compiler.prism.programs import PROGRAMS
 
 SCRIPT = Path(__file__).with_name("hostile.py")
@@ -35,6 +36,16 @@ def test_a_hostile_program_ends(name: str) -> None:
     done = subprocess.run([sys.executable, SCRIPT, name], capture_output=True, text=True, check=True)
     ended = json.loads(done.stdout)
     assert ended["code"] == HOSTILE[name][1]
+    assert ended["mb"] < 200
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_program_runs(name: str) -> None:
+    """A program as large as a file may be is compiled and run, in less than 200 MB."""
+    done = subprocess.run([sys.executable, SCRIPT, name], capture_output=True, text=True, check=True)
+    ended = json.loads(done.stdout)
+    assert ended["code"] == "none"
+    assert ended["value"] == LARGE[name][1]
     assert ended["mb"] < 200
 
 
