@@ -33,9 +33,11 @@ def aggregate(values: Sequence[Value], method: str, weights: dict[str, float]) -
     if combine is None:
         known = ", ".join(METHODS)
         raise EffectFailed("invalid_argument", f"aggregate: unknown method {method!r}; it takes {known}")
+    if not values:
+        raise EffectFailed("invalid_argument", "aggregate: there is nothing to aggregate")
     sources = collect(values)
     if not sources:
-        raise EffectFailed("invalid_argument", "aggregate: there is nothing to aggregate")
+        raise EffectFailed("no_sources", "aggregate: there is nothing to aggregate: none of its sources has run")
     made = combine(sources, weights)
     fields = {
         "result": made.result,

@@ -1,7 +1,6 @@
 """The host functions: what a program can call to have something done in the world.
 
-Each reads its arguments, refuses what it cannot honour, and performs effects. `text`, `revised` and `replaceAt` are
-pure helpers of compiled programs.
+Each reads its arguments, refuses what it cannot honour, and performs effects; a few are helpers of compiled programs.
 """
 
 from __future__ import annotations
@@ -136,9 +135,10 @@ class HostLibrary:
             wanted, combine = read_oracles({"oracles": plain(oracles), "combine": given.combine})
         except (ValueError, TypeError, msgspec.ValidationError) as error:
             raise EffectFailed("invalid_argument", f"verify: {error}") from error
-        wanted, tasks = self._team.oracles(wanted), reviews.tasks_in(listed(of))
-        if not wanted or not tasks:
+        wanted, works = self._team.oracles(wanted), listed(of)
+        if not wanted or (not works and bare(of) is not None):
             raise EffectFailed("invalid_argument", "verify: oracles, and `of` with the work of a task")
+        tasks = reviews.tasks_in(works)
 
         def run() -> Value:
             return self._verify(machine, wanted, combine, tasks, given)
@@ -162,7 +162,7 @@ class HostLibrary:
         scores = [one.score for one, _ in found]
         score = None if not scores or None in scores else min(cast("list[float]", scores))
         passed = bool(found) and all(one.passed for one, _ in found)
-        critique = "\n\n".join(one.critique for one, _ in found if one.critique)
+        critique = "\n\n".join(one.critique for one, _ in found if one.critique) if tasks else "There is no work."
         if options.gate and not passed:
             raise EffectFailed("verification_failed", f"step {options.id!r} did not pass: {critique}")
         fields = {
@@ -188,7 +188,8 @@ class HostLibrary:
         """One result out of several."""
         del machine
         given = self._team.options(options, "aggregate", _STEP | {"method", "weights"})
-        return flow.guarded(given, lambda: aggregate(listed(sources), given.method, given.weights))
+        left = listed([None] if bare(sources) is None else sources)  # a step that has not run left null
+        return flow.guarded(given, lambda: aggregate(left, given.method, given.weights))
 
     def integrate(self, machine: Machine, options: Value = None) -> Value:
         """Integrates what the running branch has committed so far, so that its next step sees it."""

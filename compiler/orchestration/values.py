@@ -130,10 +130,13 @@ def _number(value: float) -> float:
 
 
 def replaced(array: Value, path: list[int], value: Value) -> Value:
-    """An array with the element at a path of indexes replaced."""
+    """An array with the element at a path of indexes replaced; what has no such element stays as it is."""
     if not path:
         return value
-    items = list(cast("list[Value]", bare(array)))
+    inner = bare(array)
+    if not isinstance(inner, list) or path[0] >= len(cast("list[Value]", inner)):
+        return array
+    items = list(cast("list[Value]", inner))
     items[path[0]] = replaced(items[path[0]], path[1:], value)
     return with_confidence(items, confidence_of(array))
 

@@ -181,11 +181,11 @@ class Lowering(Writer):
         """Names for the steps inside a parallel step, taken out of its array."""
         items = container.shape.items or ()
         for position, step in enumerate(steps):
-            inner = [*step.steps, *step.then_steps, *step.else_steps] if step.type in {"parallel", "sequential"} else []
+            inner = step.steps if step.type in {"parallel", "sequential"} else []
             if not (self._mentioned(step) or any(map(self._mentioned, every_step(inner)))):
                 continue
             shape = items[position] if position < len(items) else ANY
-            names = self._names(step, None, set())
+            shape = optional(shape) if container.shape.nullable else shape
             known = place.variables.get(step.id) if place.declared else None
             code = element(container, position)
             if known is not None:
@@ -193,13 +193,12 @@ class Lowering(Writer):
                 alias.shape = shape
                 self._emit(place.indent, f"{alias.code} = {code}")
             else:
-                alias = Variable(self._variable_name(step), shape, place.function, names)
+                alias = Variable(self._variable_name(step), shape, place.function, self._names(step, None, set()))
                 self._emit(place.indent, f"let {alias.code} = {code}")
             alias.parent, alias.index, alias.works = container, position, step.type in WORKS
             container.children.append(alias)
             place.know(alias)
-            if inner and step.type in {"parallel", "sequential"}:
-                self._aliases(inner, alias, place)
+            self._aliases(inner, alias, place)
 
     def _mentioned(self, step: Step) -> bool:
         return step.explicit or re.search(rf"\b{re.escape(step.id)}(_result)?\b", self._source) is not None
@@ -213,8 +212,8 @@ class Lowering(Writer):
             return "null"
         around = f"{self._caller.prefix}." if self._caller.prefix else ""
         call = Call(reference=node.raw, step=around + step.id, line=node.line, column=node.column)
-        workspace = self._chart.workspace.enabled
-        found = self._callees.for_workflow(call, callers, step.input, self._report, workspace=workspace)
+        works = self._chart.workspace.enabled
+        found = self._callees.for_workflow(call, callers, step.input, self._report, workspace=works)
         if found is None:
             return "null"
         given = "{}" if step.input is None else self._templates.value(step.input, place.scope).code
@@ -289,11 +288,13 @@ class Lowering(Writer):
         """Variables for steps inside conditions inside branches, so that later steps can refer to them."""
         made: dict[str, Variable] = {}
         for step in inside_conditions(branches):
-            known = place.declared and step.id in place.variables
-            if known or step.id in place.hoisted or step.id in made or not self._mentioned(step):
+            if step.id in made or not self._mentioned(step):
                 continue
-            made[step.id] = Variable(self._variable_name(step), ANY, place.function, self._names(step, None, set()))
-            self._emit(place.indent, f"let {made[step.id].code} = null")
+            variable = place.hoisted.get(step.id) or (place.variables.get(step.id) if place.declared else None)
+            if variable is None:
+                variable = Variable(self._variable_name(step), ANY, place.function, self._names(step, None, set()))
+                self._emit(place.indent, f"let {variable.code} = null")
+            made[step.id] = variable
         return made
 
     def _branch(self, step: Step, place: Place) -> Shape:
@@ -372,7 +373,7 @@ class Lowering(Writer):
         return result
 
     def _group(self, step: Step, place: Place, names: list[str]) -> Variable:
-        """A composite that has a time limit or may fail: its code in a function over variables that begin as null."""
+        """A composite with a time limit, or that may fail: code in a function over variables that begin as null."""
         made = self._declare([step], place)
         made[0].names = names
         there = place.inside(indent=place.indent + "  ", declared=True)

@@ -266,6 +266,56 @@ def test_an_element_of_what_is_no_list_is_nothing() -> None:
     assert life.tasks[-1].text == "[] [2]"
 
 
+def test_what_has_not_run_is_neither_aggregated_nor_verified() -> None:
+    """A step of a branch that was not taken left nothing; the steps that need it fail, where they may."""
+    life = live(
+        """
+- type: condition
+  check: input.task == "other"
+  then: {type: assign, id: maybe, role: dev, task: do}
+- {type: aggregate, id: all, method: merge, sources: [maybe], onError: continue}
+- {type: verify, id: seen, oracles: [{type: command, run: x}], subject: "${maybe}"}
+- type: condition
+  check: seen.passed
+  then: {type: assign, role: ops, task: good}
+  else: {type: assign, role: ops, task: "[${all.error.code}] ${seen.critique}"}
+"""
+    )
+    assert life.error is None
+    assert [task.text for task in life.tasks] == ["[no_sources] There is no work."]
+
+
+def test_steps_of_a_group_that_ended_early_are_null() -> None:
+    """A review of one of them may follow, and an element of one that has no elements is nothing."""
+    no = EffectFailed("task_failed", "no")
+    life = live(
+        """
+- type: sequential
+  id: group
+  onError: continue
+  steps:
+    - type: sequential
+      id: inner
+      steps:
+        - {type: assign, id: one, role: dev, task: a}
+        - {type: assign, id: two, role: ops, task: b}
+- {type: review, reviewer: boss, subject: "${one}"}
+- type: parallel
+  id: both
+  steps:
+    - type: sequential
+      onError: continue
+      steps: [{type: sequential, id: deep, steps: [{type: assign, id: three, role: ops, task: c}]}]
+- {type: assign, role: boss, task: "${one.result} [${two.result}] [${three.result}] [${deep[0].result}]"}
+""",
+        dev=["first", "second"],
+        ops=[no, no],
+        boss=[{"verdict": "revise", "critique": "more"}, {"verdict": "approve"}, "end"],
+    )
+    assert life.error is None, life.error
+    assert life.tasks[-1].text == "second [] [] []"
+
+
 def test_a_selected_session_does_the_later_steps_of_its_role() -> None:
     """And nobody else's."""
     life = live(
