@@ -30,7 +30,7 @@ _WORDS: dict[str, Word] = {
     "failed": "reject",
 }
 _LINE = re.compile(r"^\W*(?:verdict\W+)?([a-z]+(?:[_ -][a-z]+)?)\W*$", re.IGNORECASE)
-_CRITIQUE_KEYS = ("critique", "feedback", "comments", "reason", "message", "summary")
+_CRITIQUE_KEYS = ("critique", "feedback", "issues", "comments", "reason", "message", "summary")
 _SCORE_KEYS = ("score", "confidence")
 _TEXT_LIMIT = 200_000
 

@@ -240,3 +240,10 @@ def test_who_judges_may_take_as_long_as_it_takes(oracle: str, limit: int | None)
         if isinstance(request, Ask) or (isinstance(request, Task) and request.role == "boss")
     ]
     assert limits == [limit]
+
+
+@pytest.mark.parametrize("key", ["critique", "feedback", "issues", "comments"])
+def test_what_is_wrong_is_found_under_the_names_reviewers_use(key: str) -> None:
+    """A text, or a list of them."""
+    assert read_verdict({"verdict": "revise", key: "line 3"}).critique == "line 3"
+    assert read_verdict({"verdict": "revise", key: ["line 3", "line 5"]}).critique == "- line 3\n- line 5"
