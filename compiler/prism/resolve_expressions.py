@@ -15,8 +15,8 @@ from compiler.prism.scope import Func, Names, Ref, Scope, Var, lookup
 
 MAX_DEPTH = 420
 LONG_CHAIN = 24
-MOST_FALLBACKS = 5_000
-"""How often, in all, a use may have to look further out than the next variable of its name that comes later."""
+MOST_FALLBACKS = 10_000
+"""How often, in all, uses may have to look further out because a function around them declares the name later."""
 
 
 class ExpressionResolver(ABC):
@@ -107,16 +107,14 @@ class ExpressionResolver(ABC):
         return Ref(self._global(name), check=True)
 
     def _count_fallbacks(self, ref: Ref) -> None:
-        """Bound the code of uses that look through many functions, each of which declares the name later."""
-        if ref.fallback is None:
-            return
-        further = ref.fallback.fallback
+        """Bound the code of uses that have to look whether a name is declared by now, and further out if not."""
+        further = ref.fallback
         while further is not None:
             self.fallbacks += 1
             further = further.fallback
         if self.fallbacks > MOST_FALLBACKS:
-            message = f"Too many functions around uses of '{ref.var.name}' declare it later"
-            hint = "give these variables different names"
+            message = f"Too many uses of names such as '{ref.var.name}' that functions around them declare later"
+            hint = "declare the names before the functions that use them"
             raise BuildError(message, ref.var.pos, kind="LimitError", code="nesting_too_deep", hint=hint)
 
     def _global(self, name: str) -> Var:

@@ -103,13 +103,14 @@ def test_moved_code_means_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("use", ["z;", "z = 1;"])
 def test_names_that_many_functions_declare_later(use: str) -> None:
-    """A use that would have to look through many functions, over and over, is a limit and no mountain of code."""
+    """Uses that would have to look further out, over and over, are a limit and no mountain of code."""
     few = nested("fn g() {\n", f"let q = () => {{ {use} }}\n", "let z = 1\n}\n", 3)
     assert run(compile_program(few + "1")) == 1
-    many = nested("fn g() {\n", f"let q = () => {{ {use * 2_000} }}\n", "let z = 1\n}\n", 100)
-    with pytest.raises(PrismError) as failure:
-        compile_program(many)
-    assert (failure.value.kind, failure.value.code) == ("LimitError", "nesting_too_deep")
+    for uses, functions in ((2_000, 100), (12_000, 1)):
+        many = nested("fn g() {\n", f"let q = () => {{ {use * uses} }}\n", "let z = 1\n}\n", functions)
+        with pytest.raises(PrismError) as failure:
+            compile_program(many)
+        assert (failure.value.kind, failure.value.code) == ("LimitError", "nesting_too_deep")
 
 
 def test_brackets_are_the_limit() -> None:
