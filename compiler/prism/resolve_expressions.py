@@ -108,7 +108,7 @@ class ExpressionResolver(ABC):
 
     def _count_fallbacks(self, ref: Ref) -> None:
         """Bound the code of uses that have to look whether a name is declared by now, and further out if not."""
-        further = ref.fallback
+        further = ref.fallback if ref.var.kind != "legacy" else None
         while further is not None:
             self.fallbacks += 1
             further = further.fallback
