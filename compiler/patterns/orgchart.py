@@ -12,7 +12,7 @@ from compiler.patterns.inputs import read_schema
 from compiler.patterns.model import HUMAN, OrgChart, Role, Step
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean, nearest
-from compiler.patterns.roles import read_structure
+from compiler.patterns.roles import read_structure, role_names
 from compiler.patterns.steps import StepReader
 from compiler.patterns.view import View, report_traps, to_json
 from schemas.patterns import WorkspaceSpec
@@ -53,9 +53,8 @@ def read_org_chart(root: Node, report: Report) -> OrgChart | None:
 
 
 def _role_names(structure: Node | None) -> list[str]:
-    """What the roles are called, those that cannot be read as well: what is wrong with them is said once."""
     roles = None if structure is None else next((value for key, value in structure.pairs if key.raw == "roles"), None)
-    return [] if roles is None else [key.raw for key, _ in roles.pairs]
+    return [] if roles is None else role_names(roles)
 
 
 def is_flat(root: Node) -> bool:

@@ -40,8 +40,8 @@ def read_structure(node: Node, report: Report) -> dict[str, Role]:
         view.wrong("roles", roles_node, "a map from role ids to roles")
         return {}
     roles: dict[str, Role] = {}
-    names = [key.raw for key, _ in roles_node.pairs]
-    escalation, routing = read_escalation(view, names, report), read_routing(view, names, report)
+    names, known = [key.raw for key, _ in roles_node.pairs], role_names(roles_node)
+    escalation, routing = read_escalation(view, known, report), read_routing(view, names, known, report)
     for key, value in roles_node.pairs:
         role = _role(key, value, report, escalation)
         if role is not None:
@@ -50,8 +50,16 @@ def read_structure(node: Node, report: Report) -> dict[str, Role]:
             roles[role.id] = role
     if not roles_node.pairs:
         view.missing("roles", "A structure has at least one role.")
-    _check_hierarchy(roles, set(names), report)
+    _check_hierarchy(roles, set(known), report)
     return roles
+
+
+def role_names(roles: Node) -> list[str]:
+    """What the roles are called, those that cannot be read as well, and the ids that differ: both are said once."""
+    ids = [
+        value.raw for _, role in roles.pairs for key, value in role.pairs if key.raw == "id" and value.kind == "text"
+    ]
+    return list(dict.fromkeys([*(key.raw for key, _ in roles.pairs), *ids]))
 
 
 def _role(key: Node, node: Node, report: Report, escalation: dict[str, Any]) -> Role | None:

@@ -18,8 +18,8 @@ _MESSAGE_TYPES = ("task", "question", "response", "status")
 _ESCALATION_KEYS = ("defaultBehavior", "timeoutMs", "maxDepth", "onMaxDepth", "topicRoutes")
 
 
-def read_routing(view: View, names: list[str], report: Report) -> dict[str, list[dict[str, Any]]]:
-    """The rules for the questions of each role, the highest priority first."""
+def read_routing(view: View, names: list[str], known: list[str], report: Report) -> dict[str, list[dict[str, Any]]]:
+    """The rules for the questions of each role, the highest priority first. `known` names are not reported."""
     made: dict[str, list[tuple[int, bool, dict[str, Any]]]] = {}
     for node in view.items("routing"):
         rule = View(node, report, "a routing rule", _RULE_KEYS)
@@ -28,12 +28,12 @@ def read_routing(view: View, names: list[str], report: Report) -> dict[str, list
         senders = [
             word
             for word, place in rule.texts("from", single=True, required=True, hint='A role, a list of roles, or "*".')
-            if _known(word, place, names, report, every=True)
+            if _known(word, place, known, report, every=True)
         ]
         targets = [
             word
             for word, place in rule.texts("to", single=True, required=True, hint="A role, or a list of roles.")
-            if _known(word, place, names, report)
+            if _known(word, place, known, report)
         ]
         topics = [word for word, _ in rule.texts("topics")]
         entry: dict[str, Any] = {"to": targets}

@@ -67,6 +67,7 @@ def test_the_chart_is_clean() -> None:
         ("  input:\n", "  inputs:\n", "unknown-key"),
         ("  output: seen", "  ouput: seen", "unknown-key"),
         ("      id: dev\n", "      id: developer\n", "role-id-mismatch"),
+        ("    dev:\n", "    d.e.v:\n", "bad-role-id"),
         ("agentType: command", "agentType: comand", "unknown-agent-type"),
         ("agentType: command", "agenttype: command", "unknown-key"),
         ("agentConfig: {command:", "agentConfig: {comand:", "unknown-key"),
@@ -119,6 +120,12 @@ def test_the_chart_is_clean() -> None:
 def test_one_mistake_is_one_diagnostic(right: str, wrong: str, code: str) -> None:
     """In the line where it was made, with a hint."""
     _holds(CHART, right, wrong, code)
+
+
+def test_a_key_that_differs_from_its_id_is_said_once() -> None:
+    """At the id; whoever names the role by the one or by the other is not to blame."""
+    (found,) = load_pattern(CHART.replace("    dev:\n", "    developer:\n"), filename="team.yaml").diagnostics
+    assert (found.code, found.line, found.hint) == ("role-id-mismatch", 7, "Write id: developer.")
 
 
 def _holds(chart: str, right: str, wrong: str, code: str) -> None:
