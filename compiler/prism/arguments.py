@@ -50,7 +50,7 @@ def lift(name: str, kinds: tuple[type, ...], what: str, compute: Callable[..., A
             count(name, args)
         for arg in args:
             if type(arg) is Confident:
-                runtime.left -= 6
+                runtime.left -= 8
                 return Confident(plain(runtime, [bare(one) for one in args]), min(score(one) for one in args))
         return plain(runtime, args)
 

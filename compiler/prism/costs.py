@@ -17,18 +17,18 @@ SMALL_BRANCH = 40
 """A branch of no more than this is counted with the code around it."""
 
 STATEMENT, VARIABLE = 3, 5
-ROUND, NUMBERED, FUNCTION, PARAMETER = 20, 85, 34, 14
+ROUND, NUMBERED, FUNCTION, PARAMETER = 20, 85, 30, 14
 NEW_FUNCTION, CAPTURED, FOUND_FUNCTION = 500, 70, 60
 INLINE, COMPARED, TESTED = 26, 13, 24
 TRUTH, HELPED, CONFIDENT_OP, HANDED_ON = 115, 220, 600, 300
-TRIED, BANDS = 60, 110
+TRIED, BANDS = 60, 240
 PARTS, PART, THRESHOLD = 220, 55, 150
 ARM, WEIGHED, STAGED, CARRIED = 40, 430, 280, 280
-ITEM, ENTRY, ARGUMENT, INTERPOLATED = 20, 45, 14, 110
+ITEM, ENTRY, ARGUMENT, INTERPOLATED = 20, 64, 12, 190
 
 EXPRESSION: dict[type, int] = {
-    t.Number: 0, t.String: 0, t.Constant: 0, t.Hole: 1, t.Name: 1, t.Interpolation: 250, t.Array: 160, t.Object: 180,
-    t.Lambda: 0, t.Call: 20, t.Member: 140, t.Index: 200, t.Unary: 280, t.Power: 200, t.Chain: 0, t.Attach: 350,
+    t.Number: 0, t.String: 0, t.Constant: 0, t.Hole: 1, t.Name: 1, t.Interpolation: 350, t.Array: 160, t.Object: 180,
+    t.Lambda: 0, t.Call: 18, t.Member: 140, t.Index: 200, t.Unary: 280, t.Power: 200, t.Chain: 0, t.Attach: 350,
     t.Ternary: 6, t.Pipe: 65, t.Match: 60,
 }  # fmt: skip
 

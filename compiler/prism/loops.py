@@ -136,6 +136,7 @@ class LoopGenerator(BodyGenerator):
                 self.out.append(e.when(e.name(again), self.collect(update)))
                 self.out.append(e.set_name(again, e.const(True)))
             if test is not None:
+                self.cost += costs.TRUTH
                 temp = self.temp()
                 self.out.append(e.set_name(temp, self.expr(test)))
                 held = e.name(temp)

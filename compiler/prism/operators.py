@@ -110,7 +110,7 @@ def _order(compute: Callable[[Any, Any], bool]) -> Callable[[Any, Any, Any], Any
         if kind is not type(right) or (kind is not float and kind is not str):
             raise Raised(f"Cannot compare {kind_of(left)} and {kind_of(right)}", code="wrong_operands")
         if kind is str:
-            runtime.left -= 2 + (min(len(left), len(right)) >> 10)
+            runtime.left -= 3 + (min(len(left), len(right)) >> 10)
         return compute(left, right)
 
     return run

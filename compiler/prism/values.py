@@ -249,6 +249,8 @@ def text_of(value: Any, runtime: Runtime | None = None) -> str:
         if runtime is not None:
             runtime.left -= NUMBER_TEXT if len(text) <= SHORT_NUMBER else 2 * NUMBER_TEXT
         return text
+    if runtime is not None:
+        runtime.left -= NUMBER_TEXT
     writer = Writer(runtime)
     writer.value(value)
     return writer.text()
@@ -285,7 +287,7 @@ def _same_inside(left: Any, right: Any, charge: Callable[[int], None] | None, de
     if len(left) != len(right):
         return False
     if charge is not None:
-        charge(2 * len(left))
+        charge(2 * len(left) + 12)
     if kind is list:
         return all(same(a, b, charge, depth + 1) for a, b in zip(left, right, strict=True))
     return all(key in right and same(item, right[key], charge, depth + 1) for key, item in left.items())
