@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
+
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.orchestration.values import readable
 from compiler.patterns.callees import Call, Callees, check_input
@@ -19,6 +21,7 @@ from compiler.patterns.templates import Templates
 from compiler.patterns.writing import Writer
 
 _INPUT_FIELD = re.compile(r"\$(?:\{ *)?input\.([A-Za-z_][\w-]*)(?: *\})?")
+_OLDER_REFERENCE = re.compile(r"\{\{\s*\$?([^{}]+?)\s*\}\}")
 _LOCALS = ("results", "began", "task")
 _TAKEN = (
     RESERVED | frozenset(HOST_FUNCTION_NAMES) | frozenset(PROGRAM_GLOBALS) | frozenset(FUNCTIONS) | frozenset(_LOCALS)
@@ -263,7 +266,7 @@ class FlatLowering(Writer):
     def _output(self, node: Node, scope: Scope) -> str:
         """What is handed out: values with `$…` in them, or one text under `$template`."""
         if node.kind == "map" and len(node.pairs) == 1 and node.pairs[0][0].raw == "$template":
-            return self._text(node.pairs[0][1], scope)
+            return self._text(_template(node.pairs[0][1]), scope)
         return self._value(node, scope)
 
     def _value(self, node: Node, scope: Scope) -> str:
@@ -281,7 +284,7 @@ class FlatLowering(Writer):
                     message = "'$template' stands alone: it is all of the value"
                     self._report.error("bad-value", name.line, name.column, message, "Remove the other keys.")
             if len(node.pairs) == 1 and node.pairs[0][0].raw == "$template":
-                return self._text(node.pairs[0][1], scope)
+                return self._text(_template(node.pairs[0][1]), scope)
             entries = [f"{key(name.raw)}: {self._value(value, scope)}" for name, value in node.pairs]
             return "{" + ", ".join(entries) + "}"
         return self._templates.value(node, scope).code
@@ -307,6 +310,14 @@ class FlatLowering(Writer):
     def _plain(self, node: Node) -> bool:
         line = self._source.split("\n")[node.line - 1]
         return line[node.column - 1 : node.column] not in {'"', "'"}
+
+
+def _template(node: Node) -> Node:
+    """A template, in which older files write `{{$vote.result}}` for `${vote.result}`."""
+    if node.kind != "text" or "{{" not in node.raw:
+        return node
+    text = _OLDER_REFERENCE.sub(lambda match: f"${{{match[1]}}}", node.raw)
+    return msgspec.structs.replace(node, value=text, raw=text)
 
 
 def _object(entries: dict[str, str]) -> str:

@@ -130,3 +130,13 @@ def test_a_case_goes_to_a_step_that_is_there() -> None:
     assert [(one.code, one.line) for one in found] == [("unknown-reference", 17)]
     missing = load_pattern(PIPELINE.replace("next: read-image", "next: read-images"), filename="x.yaml").diagnostics
     assert [(one.code, one.hint) for one in missing] == [("unknown-reference", "Did you mean 'read-image'?")]
+
+
+def test_references_in_double_braces() -> None:
+    """As `${}`, with or without a dollar; a name that means nothing is an error here too."""
+    rules = "{strategy: voting}"
+    text = "{$template: \"It is {{$vote.result}}, {{ vote.confidence >= 0.5 ? 'sure' : 'not sure' }}.\"}"
+    assert flat_of(rules, text, [("a", 0.9), ("a", 0.9)]).value == "It is a, sure."
+    wrong = "name: x\ndescription: Say.\nagents: {capabilities: [x]}\noutput: {$template: 'It is {{sentiment}}'}\n"
+    (found,) = load_pattern(wrong, filename="x.yaml").diagnostics
+    assert (found.code, found.line) == ("unknown-reference", 4)
