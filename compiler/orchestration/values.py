@@ -103,8 +103,11 @@ def _mapping(fields: dict[str, Value], indent: str) -> str:
         critique = readable(fields.get("critique"))
         verdict = readable(fields["verdict"])
         return f"{verdict}: {critique}" if critique else verdict
-    if "method" in fields and "sources" in fields:
-        return readable(fields.get("result"), indent)
+    if "result" in fields and ({"method", "sources"} <= set(fields) or "validResults" in fields):
+        return readable(fields["result"], indent)
+    if "passed" in fields and "oracles" in fields:
+        critique = readable(fields.get("critique"))
+        return "passed" if bare(fields["passed"]) else f"did not pass: {critique}" if critique else "did not pass"
     return "\n".join(_item(f"{key}:", item, indent) for key, item in fields.items())
 
 

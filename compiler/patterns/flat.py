@@ -225,8 +225,11 @@ class _Reader:
 
     def work(self, view: View, node: Node, step_id: str, *, top: bool = False) -> FlatStep:
         """A step that agents do."""
-        agents, count, task_timeout = self._agents(view.get("agents") or self._shared.agents, view)
-        if not top and (capability := view.text("capability")):
+        capability, given = "" if top else view.text("capability"), view.get("agents") or self._shared.agents
+        agents, count, task_timeout = {"agentType": ["custom"], "maxInstances": 1}, 1, None
+        if given is not None or not capability:
+            agents, count, task_timeout = self._agents(given, view)
+        if capability:
             agents["capabilities"] = [capability]
         execution = self.execution(view.get("execution") or self._shared.execution)
         wanted = execution.get("minResults")

@@ -32,7 +32,7 @@ steps:
   - id: both
     type: parallel
     branches:
-      - {id: first-part, capability: analysis, agents: {capabilities: [x]}, task: One, output: one}
+      - {id: first-part, capability: analysis, task: One, output: one}
       - {id: second-part, agents: {capabilities: [analysis]}, task: "Two ${route.result}", output: two}
   - {id: combine, type: merge, inputs: [$one, $two], output: combined}
 output: {entities: $entities.result, route: $route.result, one: $one.result, all: $combined.result}
@@ -140,3 +140,19 @@ def test_references_in_double_braces() -> None:
     wrong = "name: x\ndescription: Say.\nagents: {capabilities: [x]}\noutput: {$template: 'It is {{sentiment}}'}\n"
     (found,) = load_pattern(wrong, filename="x.yaml").diagnostics
     assert (found.code, found.line) == ("unknown-reference", 4)
+
+
+def test_a_step_reads_as_its_result() -> None:
+    """Steps under `execution`, one after the other, each with the one capability it asks for."""
+    text = """
+name: chain
+description: Say.
+execution:
+  strategy: sequential
+  steps:
+    - {capability: research, output: found}
+    - {capability: analysis, input: {found: $found, plain: $found.result}}
+"""
+    life = play(text, {}, step_0=[({"a": 1}, 0.9)])
+    assert life.tasks[1].text == "Say.\n\nfound:\n  a: 1\nplain:\n  a: 1"
+    assert [task.agent.capabilities for task in life.tasks] == [["research"], ["analysis"]]

@@ -247,6 +247,19 @@ def test_a_step_inside_a_condition_inside_a_branch_is_addressed_by_its_id() -> N
     assert life.tasks[-1].text == "second approve [] second"
 
 
+def test_a_verification_reads_as_what_came_of_it() -> None:
+    """Not as a dump of everything that its oracles said."""
+    life = live(
+        """
+- {type: assign, id: one, role: dev, task: do}
+- {type: verify, id: seen, subject: "${one}", oracles: [{type: command, run: x}]}
+- {type: verify, id: again, subject: "${one}", oracles: [{type: human, prompt: "Good?"}], onError: continue}
+- {type: assign, role: ops, task: "${seen} and ${again}"}
+"""
+    )
+    assert life.tasks[-1].text == "passed and passed"
+
+
 def test_an_element_of_what_is_no_list_is_nothing() -> None:
     """A branch that failed left a record where its list would be, and agents may leave anything."""
     no = EffectFailed("task_failed", "no")
