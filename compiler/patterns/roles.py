@@ -180,7 +180,7 @@ def _check_abilities(view: View, report: Report, kinds: list[str]) -> None:
         message = f"no agent type of {view.what} offers the capability {item.raw!r}"
         hint = f"Did you mean {found[1]!r} for {found[0]!r}?" if found[1] else ""
         hint = f"{hint} Agents of type custom or command offer what the role says.".strip()
-        report.warning("unknown-capability", item.line, item.column, message, hint)
+        report.error("unknown-capability", item.line, item.column, message, hint)
 
 
 def _instances(view: View, report: Report, fields: dict[str, Any]) -> None:

@@ -103,10 +103,19 @@ def test_what_an_oracle_says_may_name_the_input_and_the_workspace() -> None:
     assert 'Does it do the "} thing?' in life.tasks[1].text
 
 
-def test_no_capability_of_a_coding_agent_is_refused() -> None:
-    """One of which no word is known is probably a mistake, and is said to be one."""
-    text = OLDER_TEAM.replace("[implementation]", "[database-migrations, translation, telepathy]")
-    result = load_pattern(text, filename="older.yaml")
-    assert result.pattern is not None
-    found = [one for one in result.diagnostics if one.code == "unknown-capability"]
-    assert [(one.severity, "telepathy" in one.message) for one in found] == [("warning", True)]
+@pytest.mark.parametrize(
+    ("capability", "known"),
+    [
+        *(
+            (one, True)
+            for one in ("database-migrations", "translation", "kafka", "codeReview", "k8s", "rust-ffi", "foo")
+        ),
+        *((one, False) for one in ("telepathy", "no_such_capability", "time_travel", "code_reveiw", "does_not_exist")),
+    ],
+)
+def test_a_capability_that_no_coding_agent_offers_is_a_mistake(capability: str, known: bool) -> None:
+    """One of which no word is known, or one is misspelt. Short words are taken for abbreviations."""
+    result = load_pattern(OLDER_TEAM.replace("[implementation]", f"[{capability}]"), filename="older.yaml")
+    found = [(one.severity, one.code) for one in result.diagnostics if one.code == "unknown-capability"]
+    assert found == ([] if known else [("error", "unknown-capability")])
+    assert (result.pattern is not None) is known
