@@ -86,8 +86,8 @@ class StepReader:
             hint = did_you_mean(kind, STEP_TYPES, f"One of {', '.join(STEP_TYPES)}.")
             self._report.error("unknown-step-type", value.line, value.column, f"there is no step type {kind!r}", hint)
             meant = nearest(kind, STEP_TYPES)
-            fits = meant is not None and all(one.raw in (*COMMON_KEYS, *STEP_KEYS[meant]) for one, _ in node.pairs)
-            return meant if fits else None
+            said = {one.raw for one, _ in node.pairs} - {*COMMON_KEYS}
+            return meant if meant is not None and said and said <= {*STEP_KEYS[meant]} else None
         return kind or None
 
     @staticmethod

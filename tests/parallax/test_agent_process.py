@@ -13,7 +13,8 @@ from typing import Any
 from parallax.agent import Task
 from parallax.stack.binaries import server_account
 from parallax.stack.servers import Nats, free_ports, spawn
-from schemas.agents import TaskAccepted
+from schemas.agents import TaskAccepted, TaskResult
+from shared import subjects
 from shared.ids import new_id
 from shared.testing import eventually
 from tests.parallax.agent_room import room, running
@@ -46,7 +47,12 @@ async def test_an_agent_reconnects_after_a_server_was_killed(server_dir: Path) -
             await asyncio.to_thread(process.wait)
             go.set()
             process = start()
-            assert (await here.ended(offer)).result == "alive"
+
+            async def heard() -> list[TaskResult]:
+                await here.bus.publish(subjects.agent_task(agent.id), offer)  # is made again until something is heard
+                return here.about(offer, TaskResult)
+
+            assert (await eventually(heard, timeout_s=10, every_s=0.3))[0].result == "alive"
             assert (await here.result(agent.id)).result == "alive"
     finally:
         process.kill()
