@@ -45,7 +45,8 @@ class Claims:
                 if await self._claim(execution_id, session, task_id):
                     return session
             try:
-                await asyncio.wait_for(freed.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await freed.wait()
             except TimeoutError:
                 waited += pause
                 pause = min(1.0, pause * 2) * random.uniform(0.8, 1.2)

@@ -173,7 +173,8 @@ class Sessions:
                 asked = agent.life
             began = asyncio.get_running_loop().time()
             try:
-                await asyncio.wait_for(changed.wait(), _LOOK_EVERY_S)
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await changed.wait()
                 continue
             except TimeoutError:
                 absent = await self.runtimes.look()

@@ -31,7 +31,8 @@ class Interruptible:
         """Waits for news. False when there was none for so long."""
         told = self._told = asyncio.Event()
         try:
-            await asyncio.wait_for(told.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await told.wait()
         except TimeoutError:
             return False
         finally:

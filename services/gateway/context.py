@@ -81,7 +81,8 @@ class Context:
                 what = "The message bus did not answer; ask again, with the same idempotency key."
                 raise Trouble(503, what, again_s=2) from error
             try:
-                return await asyncio.wait_for(answered, _ANSWERED_S)
+                async with asyncio.timeout(_ANSWERED_S):
+                    return await answered
             except TimeoutError:
                 return None
         finally:

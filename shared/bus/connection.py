@@ -36,6 +36,7 @@ _PING_EVERY_S = 5
 _PINGS_UNANSWERED = 2
 _RECONNECT_WAIT_S = 0.1
 _MANY_WAITING = 20_000
+_CLOSE_S = 2.0
 
 Watcher = Callable[[], Awaitable[None]]
 
@@ -136,7 +137,8 @@ class Connection:
         self._fail_waiting(BusClosed("The connection to the bus was closed."))
         if self._ever:
             with suppress(nats.errors.Error, OSError, TimeoutError):
-                await self._client.close()
+                async with asyncio.timeout(_CLOSE_S):  # nats-py waits without end for a peer that reads no more
+                    await self._client.close()
 
     async def _renew(self, *, again: bool) -> None:
         """Connects a new client and subscribes to everything."""
