@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -25,6 +26,12 @@ from parallax.stack.errors import StackError
 from parallax.stack.servers import Etcd, Nats, Postgres, Server, free_ports, spawn
 
 NEEDS = {"nats_url": "nats", "postgres_url": "postgres", "etcd_url": "etcd", "stack": "stack"}
+
+
+def pytest_configure() -> None:
+    """Lets the programs that tests start hear Ctrl-C: a shell has it ignored by what it runs in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
