@@ -20,6 +20,7 @@ from parallax.stack.errors import MissingProgramError
 from shared.ids import new_id
 from shared.testing import eventually
 from tests.conftest import missing
+from tests.processes import has_ended
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.stack]
 
@@ -120,7 +121,7 @@ async def crowd(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Crow
 
 async def ended(processes: list[psutil.Process]) -> None:
     """Returns when none of the processes is left."""
-    await eventually(lambda: not any(one.is_running() and one.status() != "zombie" for one in processes), timeout_s=10)
+    await eventually(lambda: all(map(has_ended, processes)), timeout_s=10)
 
 
 async def types(execution: Execution) -> list[str]:

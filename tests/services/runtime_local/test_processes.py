@@ -32,6 +32,7 @@ from shared.config import Settings
 from shared.ids import new_id
 from shared.processes import process_identity
 from shared.testing import eventually
+from tests.processes import has_ended
 from tests.services.runtime_local.stage import Stage, stage
 
 STUBBORN = (
@@ -55,11 +56,6 @@ async def child_of(place: Path) -> psutil.Process:
     return psutil.Process(int(place.read_text()))
 
 
-def gone(process: psutil.Process) -> bool:
-    """Whether a process has ended."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 async def test_cancel_ends_a_program_and_its_detached_child(nats_url: str, tmp_path: Path) -> None:
     """Both ignore SIGTERM, and the child has left session, group and environment: nothing is left of them."""
     async with stage(nats_url, tmp_path) as scene:
@@ -70,7 +66,7 @@ async def test_cancel_ends_a_program_and_its_detached_child(nats_url: str, tmp_p
         ended = await scene.ended(offer)
         assert isinstance(ended, TaskFault)
         assert (ended.error.code, ended.error.message) == ("cancelled", "enough")
-        assert gone(child)
+        assert has_ended(child)
 
 
 async def test_what_a_program_leaves_behind_is_ended_with_it(nats_url: str, tmp_path: Path) -> None:
@@ -95,7 +91,7 @@ async def test_a_killed_keeper_takes_the_program_along(nats_url: str, tmp_path: 
         ended = await scene.ended(offer)
         assert isinstance(ended, TaskFault)
         assert (ended.error.code, ended.interrupted) == ("agent_killed", True)
-        await eventually(lambda: gone(child) and gone(program))
+        await eventually(lambda: has_ended(child) and has_ended(program))
 
 
 async def test_the_end_of_an_execution_ends_its_agents(nats_url: str, tmp_path: Path) -> None:
@@ -105,7 +101,7 @@ async def test_the_end_of_an_execution_ends_its_agents(nats_url: str, tmp_path: 
         offer = await scene.offer(await scene.program(*with_child(pid, "time.sleep(300)")))
         child = await child_of(pid)
         await scene.bus.append(ExecutionCompleted(execution_id=offer.execution_id))
-        await eventually(lambda: gone(child), timeout_s=10)
+        await eventually(lambda: has_ended(child), timeout_s=10)
         stopped = await has_stopped(scene, offer)
         assert (stopped.reason, stopped.exit_code) == ("the execution is over", None)
         await eventually(lambda: not list((tmp_path / "agents" / "homes").iterdir()))
@@ -150,7 +146,7 @@ async def test_a_frozen_program_can_be_cancelled(nats_url: str, tmp_path: Path) 
         await scene.bus.append(ExecutionPaused(execution_id=offer.execution_id, number=1))
         await eventually(lambda: child.status() == psutil.STATUS_STOPPED)
         await scene.bus.append(ExecutionCancelled(execution_id=offer.execution_id, reason="enough"))
-        await eventually(lambda: gone(child), timeout_s=10)
+        await eventually(lambda: has_ended(child), timeout_s=10)
 
 
 CANARIES = {
@@ -291,7 +287,7 @@ async def test_a_stopping_runtime_ends_its_programs(nats_url: str, tmp_path: Pat
         await scene.runtime.stop()
         ended = await eventually(lambda: [f for f in scene.about(offer, TaskFault) if f.interrupted])
         assert "the runtime was stopped" in ended[0].error.message
-        assert gone(child)
+        assert has_ended(child)
         records = Records(tmp_path / "agents" / "records")
         assert [*records.programs(), *records.sessions()] == []
 
