@@ -44,7 +44,7 @@ def written_oracles(oracles: list[dict[str, Any]], nodes: list[Node], templates:
 
 @dataclass(slots=True)
 class Written:
-    """A call, the shape of its result, and for a review the variables that it may revise."""
+    """A call, the shape of its result, the variables that a review may revise, or those that go into an aggregate."""
 
     code: str
     shape: Shape
@@ -132,32 +132,39 @@ class Calls:
             f"approve({approver}, {subject.code}, {self.options(step, gate=gate, session=self._session(step, place))})"
         )
 
-    def _aggregate(self, step: Step, place: Place) -> str:
+    def _aggregate(self, step: Step, place: Place) -> Written:
+        of: list[Variable] = []
         if step.sources is not None:
-            sources = self._sources(step, place)
+            sources, roots = self._sources(step, place)
+            of = [place.variables[root] for root in roots if root in place.variables]
         elif place.last_parallel is not None:
-            sources = place.last_parallel.code
+            sources, of = place.last_parallel.code, [place.last_parallel]
         else:
             message = "the aggregate has no sources, and no parallel step comes before it"
             self._report.error("missing-sources", step.line, step.column, message, 'sources: ["${first}", "${second}"]')
             sources = "[]"
         weights = literal(step.weights) if step.weights else None
-        return f"aggregate({sources}, {self.options(step, method=quoted(step.method), weights=weights)})"
+        code = f"aggregate({sources}, {self.options(step, method=quoted(step.method), weights=weights)})"
+        return Written(code, BY_TYPE["aggregate"], of)
 
-    def _sources(self, step: Step, place: Place) -> str:
-        """The sources as values; a bare name of a step counts as a reference to it."""
+    def _sources(self, step: Step, place: Place) -> tuple[str, list[str]]:
+        """The sources as values, and the names they refer to; a bare name of a step counts as a reference to it."""
         node = step.sources
         assert node is not None
         codes: list[str] = []
+        roots: list[str] = []
         for item in node.items if node.kind == "list" else [node]:
             if item.kind == "text" and "${" not in item.raw:
                 resolved = self._templates.expression(item, place.scope)
                 codes.append("null" if resolved is None else resolved.code)
+                roots += [] if resolved is None else resolved.roots
             else:
-                codes.append(self._templates.value(item, place.scope).code)
+                value = self._templates.value(item, place.scope)
+                codes.append(value.code)
+                roots += value.roots
         if not codes:
             self._report.error("missing-sources", node.line, node.column, "the aggregate has no sources")
-        return "[" + ", ".join(codes) + "]" if node.kind == "list" else codes[0]
+        return "[" + ", ".join(codes) + "]" if node.kind == "list" else codes[0], roots
 
     def _wait(self, step: Step, place: Place) -> Written:
         del place

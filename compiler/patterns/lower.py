@@ -156,6 +156,7 @@ class Lowering(Writer):
             return self._bind(step, place, names, self._pattern(step, place), ANY)
         call = self._calls.write(step, place)
         variable = self._bind(step, place, names, call.code, call.shape)
+        variable.made_by, variable.made_of = call.code, [one.code for one in call.of if step.type == "aggregate"]
         if step.type == "review" and step.max_iterations != 0:
             self._take_revisions(call.of, variable, place)
         if step.type == "select":
@@ -390,10 +391,10 @@ class Lowering(Writer):
     # -- revisions ----------------------------------------------------------------------------------------------------
 
     def _take_revisions(self, of: list[Variable], review: Variable, place: Place) -> None:
-        """After a review, the names of the reviewed steps mean the revised work."""
+        """After a review, the names of the reviewed steps mean the revised work, and aggregates are made of it."""
         for position, variable in enumerate(of):
             self._set(variable, f"revised({review.code}, {position})", place)
             current = place.variables[variable.names[0]]
             self._refresh(current, place)
-            if current.parent is not None:
-                self._update_parent(current, place)
+            self._update_parent(current, place)
+        self._make_again(of, place)

@@ -12,7 +12,10 @@ from compiler.patterns.shapes import CONTEXT, WORKSPACE, Shape, Symbol, of_schem
 
 @dataclass(slots=True)
 class Variable:
-    """What a step is called in the program. `function` is the branch whose code declares it."""
+    """What a step is called in the program. `function` is the branch whose code declares it.
+
+    `made_by` is the call that makes it, `made_of` the variables that go into an aggregate.
+    """
 
     code: str
     shape: Shape
@@ -23,6 +26,8 @@ class Variable:
     parent: Variable | None = None
     index: int = 0
     children: list[Variable] = field(default_factory=list["Variable"])
+    made_by: str = ""
+    made_of: list[str] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)

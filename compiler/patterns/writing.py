@@ -55,6 +55,32 @@ class Writer:
             self._emit(place.indent, f"{parent.code} = replaceAt({parent.code}, [{variable.index}], {variable.code})")
             self._update_parent(parent, place)
 
+    def _make_again(self, revised: list[Variable], place: Place) -> None:
+        """Makes the aggregates of revised steps anew, and the aggregates of those; one that has not run stays so."""
+        changed = {code for one in revised if one.function == place.function for code in _family(one)}
+        known = {one.code: one for one in place.variables.values() if one.made_of and one.function == place.function}
+        for variable in sorted(known.values(), key=lambda one: one.number):
+            if changed.isdisjoint(variable.made_of):
+                continue
+            changed.add(variable.code)
+            again = f"{variable.code} = {variable.made_by}"
+            guarded = variable.shape.nullable
+            self._emit(place.indent, f"if ({variable.code} != null) {{ {again} }}" if guarded else again)
+
+
+def _family(variable: Variable) -> set[str]:
+    """The variables that change with one: the containers that it is in, and what is in it."""
+    found, waiting = {variable.code}, [variable]
+    while waiting:
+        children = waiting.pop().children
+        found |= {one.code for one in children}
+        waiting += children
+    parent = variable.parent
+    while parent is not None:
+        found.add(parent.code)
+        parent = parent.parent
+    return found
+
 
 def element(container: Variable, position: int) -> str:
     """An element of a composite step's array; of one that may have failed there may be no array."""
