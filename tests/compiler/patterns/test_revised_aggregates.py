@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from compiler.patterns import load_pattern
 from tests.compiler.drive import Life, run, scripted
 
@@ -27,10 +29,10 @@ PAIR = """
     - {type: assign, id: two, role: ops, task: two}
 """
 
-REVISE = [{"verdict": "revise", "critique": "again"}, {"verdict": "approve"}, "end"]
+REVISE: list[Any] = [{"verdict": "revise", "critique": "again"}, {"verdict": "approve"}, "end"]
 
 
-def live(steps: str, **results: list[object]) -> Life:
+def live(steps: str, **results: list[Any]) -> Life:
     """Runs a chart of these steps with what the roles answer."""
     lines = "".join(f"    {line}\n" for line in steps.strip("\n").split("\n"))
     loaded = load_pattern(TEAM + lines, filename="life.yaml")
