@@ -105,6 +105,7 @@ class Agent:
         self._url = url
         self._handler: Handler | None = None
         self._running: dict[str, RunningTask] = {}
+        self._telling: set[asyncio.Task[None]] = set()
         self._memory: OrderedDict[str, TaskResult | TaskFault] = OrderedDict()
         self._bus: Bus | None = None
         self._enrolment: Enrolment | None = None
@@ -299,7 +300,9 @@ class Agent:
         await self._say(offer.reply_to, TaskAccepted(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id))
 
     def _progress(self, running: RunningTask, text: str) -> None:
-        asyncio.create_task(self._tell(running, str(text)))  # noqa: RUF006 - kept by the loop until it is sent
+        telling = asyncio.create_task(self._tell(running, str(text)))
+        self._telling.add(telling)  # the loop alone would not keep it
+        telling.add_done_callback(self._telling.discard)
 
     async def _tell(self, running: RunningTask, text: str) -> None:
         offer = running.offer

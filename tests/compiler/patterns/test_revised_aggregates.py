@@ -4,22 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compiler.patterns import load_pattern
-from tests.compiler.drive import Life, run, scripted
-
-TEAM = """
-name: life
-version: 1.0.0
-structure:
-  name: Team
-  roles:
-    dev: {capabilities: [code]}
-    ops: {capabilities: [run]}
-    boss: {capabilities: [plan]}
-workflow:
-  name: work
-  steps:
-"""
+from tests.compiler.patterns.charts import live
 
 PAIR = """
 - type: parallel
@@ -32,16 +17,6 @@ PAIR = """
 REVISE: list[Any] = [{"verdict": "revise", "critique": "again"}, {"verdict": "approve"}, "end"]
 
 
-def live(steps: str, **results: list[Any]) -> Life:
-    """Runs a chart of these steps with what the roles answer."""
-    lines = "".join(f"    {line}\n" for line in steps.strip("\n").split("\n"))
-    loaded = load_pattern(TEAM + lines, filename="life.yaml")
-    assert loaded.pattern is not None, loaded.diagnostics
-    life = run(loaded.pattern, scripted(**results))
-    assert life.error is None, life.error
-    return life
-
-
 def test_an_aggregate_is_made_of_the_revised_work() -> None:
     """What later steps see of it is what came of the revision, also through an aggregate of the aggregate."""
     steps = f"""{PAIR}
@@ -51,6 +26,7 @@ def test_an_aggregate_is_made_of_the_revised_work() -> None:
 - {{type: assign, id: last, role: boss, task: "${{all.result}} ${{outer.result}}"}}
 """
     life = live(steps, dev=["d1", "d2"], ops=["o1", "o2"], boss=REVISE)
+    assert life.error is None, life.error
     said = life.tasks[-1].text
     assert "d2" in said
     assert "o2" in said
@@ -68,6 +44,7 @@ def test_an_aggregate_of_one_revised_source_is_made_again() -> None:
 - {type: assign, id: last, role: boss, task: "${all.result}"}
 """
     life = live(steps, dev=["d1", "d2"], ops=["o1"], boss=REVISE)
+    assert life.error is None, life.error
     assert "d2" in life.tasks[-1].text
     assert "o1" in life.tasks[-1].text
     assert "d1" not in life.tasks[-1].text
@@ -84,4 +61,5 @@ def test_an_aggregate_that_has_not_run_is_not_made_by_a_revision() -> None:
 - {{type: assign, id: last, role: boss, task: "[${{all}}]"}}
 """
     life = live(steps, dev=["d1", "d2"], ops=["o1", "o2"], boss=REVISE)
+    assert life.error is None, life.error
     assert life.tasks[-1].text == "[]"  # what is missing reads as nothing
