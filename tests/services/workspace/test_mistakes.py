@@ -22,7 +22,7 @@ from schemas.events import (
     WorkspaceRequested,
 )
 from services.workspace import service
-from tests.services.workspace.test_service import Caller, bus_at, service_at
+from tests.services.workspace.caller import Caller, bus_at, service_at
 
 TURN: dict[str, Any] = {"task_id": "t", "attempt": 1, "role": "r", "session": "r-1"}
 
