@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from schemas.events import Event, TaskRequested, TaskWaiting
+from schemas.events import Event, ExecutionCompleted, ExecutionFailed, TaskRequested, TaskWaiting
 from services.pattern_engine.conductor import Sources
 from services.pattern_engine.history import History, first_difference, owed, rebuild
 from shared.bus import Recorded
 from tests.histories.corpus import PLACE, read
+from tests.histories.scenarios import DECISIONS
 
 HISTORIES = sorted(PLACE.glob("*.jsonl"))
 
@@ -37,8 +39,78 @@ def test_the_corpus_holds_every_way_to_end() -> None:
     assert {
         "execution.completed", "execution.failed", "execution.cancelled", "execution.paused", "execution.resumed",
         "task.requested", "task.completed", "timer.set", "timer.fired", "signal.received", "effect.recorded",
-        "workspace.requested", "workspace.integrated", "workspace.finalized",
+        "workspace.requested", "workspace.integrated", "workspace.finalized", "workspace.conflicted",
+        "verification.requested", "verification.completed", "question.asked", "question.answered", "task.failed",
+        "task.retrying", "http.requested", "http.completed",
     } <= kinds  # fmt: skip
+
+
+MEANT: dict[str, tuple[str, Any]] = {
+    "review-approve": ("completed", 0.8),
+    "review-revise": ("completed", 0.8),
+    "review-endless": ("completed", 0.7),
+    "review-reject": ("completed", 0.8),
+    "review-reject-decided": ("completed", 0.7),
+    "review-unread": ("completed", None),
+    "review-evidence": ("completed", 0.0),
+    "review-parallel": ("completed", 0.8),
+    "review-broken": ("completed", None),
+    "approve-role": ("completed", 0.8),
+    "deny-role": ("failed", "not_approved"),
+    "deny-role-continue": ("completed", 0.7),
+    "deny-role-decided": ("completed", 0.7),
+    "approve-person": ("completed", None),
+    "deny-person": ("failed", "not_approved"),
+    "late-person": ("failed", "not_approved"),
+    "deny-person-decided": ("completed", 0.7),
+    "verified-pass": ("completed", 1.0),
+    "verified-fail": ("completed", 0.0),
+    "verified-nothing": ("completed", None),
+    "verified-list": ("completed", 0.86),
+    "checks-pass": ("completed", 1.0),
+    "checks-fail": ("failed", "verification_failed"),
+    "checks-nothing": ("failed", "verification_failed"),
+    "checks-fail-continue": ("completed", 0.7),
+    "checks-fail-decided": ("completed", 0.7),
+    "checks-merged": ("completed", 1.0),
+    "retry-better": ("completed", 1.0),
+    "retry-no-better": ("completed", 0.0),
+    "retry-nothing": ("completed", None),
+    "escalated": ("completed", 1.0),
+    "escalated-best": ("completed", 0.0),
+    "escalated-fail": ("failed", "verification_failed"),
+    "escalated-person": ("completed", 0.0),
+    "attempts": ("completed", None),
+    "question-person": ("completed", 0.9),
+    "question-role": ("completed", 0.9),
+    "selected": ("completed", 0.9),
+    "calls": ("completed", None),
+    "gates": ("completed", None),
+    "asks-http": ("completed", None),
+    "conflict": ("failed", "workspace_conflict"),
+    "conflict-continue": ("completed", 0.7),
+    "pushed": ("completed", 0.7),
+    "votes": ("completed", None),
+}
+"""How the first meaning of gates, policies and the rest ended, by the name of the history: the confidence of what was
+completed, the code of what failed. Executions that began under that meaning keep it."""
+
+
+def test_the_corpus_holds_every_way_to_decide() -> None:
+    """Review, approval, verification, retry, escalation, question, selection, call, HTTP, conflict and push are there.
+
+    A changed expectation here is a changed meaning of an execution that somebody has in a log.
+    """
+    assert set(MEANT) == set(DECISIONS)
+    found: dict[str, tuple[str, Any]] = {}
+    for name in MEANT:
+        ending = read(PLACE / f"{name}.jsonl")[-1].data
+        if isinstance(ending, ExecutionFailed):
+            found[name] = ("failed", ending.error.code)
+        else:
+            assert isinstance(ending, ExecutionCompleted)
+            found[name] = ("completed", ending.confidence)
+    assert found == MEANT
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
