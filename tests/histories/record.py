@@ -87,7 +87,7 @@ async def _record_decisions(bus: Bus, origin: str, place: Path) -> None:
         if (place / f"{name}.jsonl").exists():
             continue
         repo = {"repo": origin} if scenario.repo else {}
-        await _start(bus, name, name, options=scenario.options, **repo)
+        await start(bus, name, name, options=scenario.options, **repo)
         await _answer(bus, name, scenario)
         await _write(bus, name, place)
 
@@ -102,7 +102,7 @@ async def _answer(bus: Bus, execution_id: str, scenario: Scenario) -> None:
             value, reason = left.pop(0)
             assert isinstance(record.data, QuestionAsked)
             body = {"question_id": record.data.question_id, "value": value, "by": "ada", "reason": reason}
-            await _say(bus, execution_id, "answer", body)
+            await say(bus, execution_id, "answer", body)
             if not left:
                 return
 
@@ -118,28 +118,28 @@ async def _record(bus: Bus, origin: str, place: Path) -> None:
     if all((place / f"{name}.jsonl").exists() for name in FIRST):
         return
     topic = {"topic": "words"}
-    await _start(bus, "team", "team", input=topic)
-    await _start(bus, "budget", "team", input=topic, options={"budget": {"turns": 0}})
-    await _start(bus, "writers", "chaos", input=topic, repo=origin)
-    await _start(bus, "broken", "broken")
-    await _start(bus, "timeout", "patient", options={"timeout_ms": 300})
-    await _start(bus, "naps", "naps")
-    await _say(bus, "naps", "signal", {"name": "go", "data": {"far": [1, 2.5, None]}})
+    await start(bus, "team", "team", input=topic)
+    await start(bus, "budget", "team", input=topic, options={"budget": {"turns": 0}})
+    await start(bus, "writers", "chaos", input=topic, repo=origin)
+    await start(bus, "broken", "broken")
+    await start(bus, "timeout", "patient", options={"timeout_ms": 300})
+    await start(bus, "naps", "naps")
+    await say(bus, "naps", "signal", {"name": "go", "data": {"far": [1, 2.5, None]}})
     for name in ("cancelled", "paused"):
-        await _start(bus, name, "patient")
-    await _say(bus, "cancelled", "cancel", {"reason": "not needed"})
-    await _say(bus, "paused", "pause", {"reason": "lunch"})
-    await _say(bus, "paused", "signal", {"name": "go"})
-    await _say(bus, "paused", "resume", {})
+        await start(bus, name, "patient")
+    await say(bus, "cancelled", "cancel", {"reason": "not needed"})
+    await say(bus, "paused", "pause", {"reason": "lunch"})
+    await say(bus, "paused", "signal", {"name": "go"})
+    await say(bus, "paused", "resume", {})
     for name in FIRST:
         await _write(bus, name, place)
 
 
-async def _start(bus: Bus, execution_id: str, pattern: str, **fields: Any) -> None:
+async def start(bus: Bus, execution_id: str, pattern: str, **fields: Any) -> None:
     await bus.submit(subjects.REQUEST, {"execution_id": execution_id, "pattern": pattern, **fields})
 
 
-async def _say(bus: Bus, execution_id: str, verb: str, body: dict[str, Any]) -> None:
+async def say(bus: Bus, execution_id: str, verb: str, body: dict[str, Any]) -> None:
     inbox = bus.new_inbox()
     answered = asyncio.Event()
 
