@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dulwich.objects import ObjectID
-
 from schemas.events import WorkspaceCleaned, WorkspaceFinalized
 from schemas.workspaces import WorkspaceCleanup
 from services.workspace.journal import Line, Session
@@ -43,11 +41,11 @@ def clean_up(workspace: Workspace, at: int, *, ended: bool, force: bool) -> tupl
 
 
 def _keep_session(workspace: Workspace, session: Session, at: int) -> dict[str, str]:
-    head = ObjectID(session.head.encode())
-    kept = keep(workspace, session, workspace.worktree(session).look(), at)
-    if not workspace.history.holds(workspace.result, head):
+    head = session.head
+    kept = keep(workspace, session, workspace.worktree(session).snapshot(), at)
+    if not workspace.git.holds(workspace.result, head, workspace.base):
         ref = f"refs/parallax/kept/{session.session}/branch"
-        workspace.point(ref, session.head)
+        workspace.git.point(ref, session.head)
         kept[ref] = session.head
     return kept
 
@@ -59,5 +57,5 @@ def _keep_result(workspace: Workspace) -> dict[str, str]:
     if pushed or workspace.result == workspace.base:
         return {}
     ref = "refs/parallax/kept/result"
-    workspace.point(ref, workspace.result.decode())
-    return {ref: workspace.result.decode()}
+    workspace.git.point(ref, workspace.result)
+    return {ref: workspace.result}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from schemas.base import EXECUTION_ID_PATTERN
-from services.workspace.origins import Clones
+from services.workspace.backends import Backends
 from services.workspace.workspace import Workspace
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Desk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._executions = root / "executions"
-        self._clones = Clones(root / "clones")
+        self._backends = Backends(root / "clones")
         self._open: OrderedDict[str, Workspace] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
@@ -46,7 +46,7 @@ class Desk:
         async with self._turn(execution_id):
             workspace = self._open.get(execution_id)
             if workspace is None:
-                workspace = Workspace(self._executions / execution_id, execution_id, self._clones)
+                workspace = Workspace(self._executions / execution_id, execution_id, self._backends)
             self._open[execution_id] = workspace
             self._open.move_to_end(execution_id)
             loop = asyncio.get_running_loop()

@@ -12,12 +12,12 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from services.workspace.modes import EXECUTABLE, SYMLINK
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.store import EXECUTABLE, SYMLINK
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -157,6 +157,41 @@ def prune(parent: int, name: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+class Held:
+    """Paths that stay where everything else goes, each with all that is below it."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = [os.fsencode(path).strip(b"/") for path in paths]
+
+    def holds(self, path: bytes) -> bool:
+        """Whether a path is one of them, or below one."""
+        return any(path == held or path.startswith(held + b"/") for held in self._paths)
+
+    def reaches_into(self, path: bytes) -> bool:
+        """Whether one of them is below a path."""
+        return any(held.startswith(path + b"/") for held in self._paths)
+
+
+def clear(directory: Path, paths: Iterable[bytes], held: Held) -> None:
+    """Removes paths of a worktree, but what is held."""
+    with opened(directory) as root:
+        places = Places(root)
+        try:
+            waiting = sorted(paths)
+            for path in waiting:
+                *above, name = path.split(b"/")
+                place = None if held.holds(path) else places.find(tuple(above))
+                if place is None:
+                    continue
+                below = places.find((*above, name)) if held.reaches_into(path) else None
+                if below is None:
+                    remove(place, name)
+                else:
+                    waiting.extend(path + b"/" + os.fsencode(child) for child in os.listdir(below))  # noqa: PTH208
+        finally:
+            places.close()
 
 
 def write(parent: int, name: bytes, mode: int, content: bytes) -> os.stat_result:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dulwich.objects import ObjectID
-
 from schemas.events import (
     Event,
     WorkspaceConflicted,
@@ -11,11 +9,10 @@ from schemas.events import (
     WorkspaceIntegrated,
     WorkspaceIntegrationRequested,
 )
-from services.workspace.history import PLATFORM, make_commit
+from services.workspace.commit_text import PLATFORM, message
+from services.workspace.git_backend import Oid, object_id
 from services.workspace.journal import Line
-from services.workspace.merging import merge_commits
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.store import object_id
 from services.workspace.workspace import Workspace, bounded
 
 
@@ -35,31 +32,31 @@ def integrate(workspace: Workspace, request: WorkspaceIntegrationRequested, at: 
     integrated = WorkspaceIntegrated(
         execution_id=workspace.execution_id,
         effect=request.effect,
-        commit=head.decode(),
+        commit=head,
         files=workspace.names_of_changes(before, head) if head != before else [],
     )
-    return workspace.answer(integrated, Line(type="", result=head.decode()))
+    return workspace.answer(integrated, Line(type="", result=head))
 
 
 def _taken_over(
     workspace: Workspace,
-    head: ObjectID,
+    head: Oid,
     contribution: WorkspaceContribution,
     request: WorkspaceIntegrationRequested,
     at: int,
-) -> ObjectID:
+) -> Oid:
     """The result with one more contribution in it."""
     if not contribution.commit:
         return head
     commit = object_id(contribution.commit)
-    store, history = workspace.store, workspace.history
-    if commit is None or not history.ours(commit):
+    git, base = workspace.git, workspace.base
+    if commit is None or not git.ours(commit, base):
         raise WorkspaceProblem("unknown_commit", f"{contribution.commit[:80]!r} is no commit of this workspace.")
-    if history.holds(head, commit):
+    if git.holds(head, commit, base):
         return head
-    if history.holds(commit, head):
+    if git.holds(commit, head, base):
         return commit
-    merged = merge_commits(store, history, head, commit)
+    merged = git.merge(head, commit, base)
     if merged.conflicts:
         shown = ", ".join(merged.conflicts[:20])
         raise WorkspaceProblem(
@@ -68,14 +65,15 @@ def _taken_over(
             paths=merged.conflicts,
         )
     step = f"step {request.step}" if request.step else f"effect {request.effect}"
-    return make_commit(
-        store,
+    return git.commit(
         tree=merged.tree,
         parents=[head, commit],
         author=PLATFORM,
         at=at,
-        subject=f"Take over the work of {contribution.session} in {step}",
-        trailers=workspace.trailers(effect=request.effect, session=contribution.session),
+        message=message(
+            f"Take over the work of {contribution.session} in {step}",
+            workspace.trailers(effect=request.effect, session=contribution.session),
+        ),
     )
 
 

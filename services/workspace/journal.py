@@ -31,6 +31,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     task: tuple[str, int] | None = None
     kept: dict[str, str] = {}
     location: str = ""
+    backend: str = ""
     at: int = 0
 
 
@@ -53,6 +54,7 @@ class State:
     ready: WorkspaceReady | None = None
     created_at: int = 0
     location: str = ""
+    backend: str = ""
     result: str = ""
     sessions: dict[str, Session] = field(default_factory=dict[str, Session])
     kept: dict[str, str] = field(default_factory=dict[str, str])
@@ -68,6 +70,7 @@ class State:
             self.said[event.event_id] = event
             if isinstance(event, WorkspaceReady):
                 self.ready, self.created_at, self.location = event, line.at, line.location
+                self.backend = line.backend or "dulwich"
         self.intended = self.intended or line.type == INTENDED
         self.last = line.type
         self.result = line.result or self.result

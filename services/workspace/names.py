@@ -6,13 +6,6 @@ takes for it, or with a slash inside. None of them is ever written to a disk.
 
 from __future__ import annotations
 
-from dulwich.objects import ObjectID
-
-from services.workspace.problems import WorkspaceProblem
-from services.workspace.store import DIRECTORY, EXECUTABLE, FILE, SUBMODULE, SYMLINK, Store
-
-_KINDS = frozenset({FILE, EXECUTABLE, SYMLINK, DIRECTORY, SUBMODULE})
-_DEEPEST = 200
 _NO_WIDTH = frozenset(
     chr(code)
     for first, last in ((0x200C, 0x200F), (0x202A, 0x202E), (0x206A, 0x206F), (0xFEFF, 0xFEFF))
@@ -40,32 +33,6 @@ def is_git_directory(name: bytes) -> bool:
         return False
     text = name.decode("utf-8", "replace")
     return "".join(letter for letter in text if letter not in _NO_WIDTH).lower() == ".git"
-
-
-def check_tree(store: Store, tree: ObjectID, checked: set[ObjectID], prefix: bytes = b"", depth: int = 0) -> None:
-    """Raises `unsafe_repository` where a tree holds something that must not be written.
-
-    `checked` remembers what was found good, so that the next version of a repository costs what changed.
-    """
-    if tree in checked:
-        return
-    if depth > _DEEPEST:
-        raise WorkspaceProblem(
-            "unsafe_repository", f"The directories of the repository are nested over {_DEEPEST} deep."
-        )
-    folded: set[bytes] = set()
-    for name, (mode, sha) in store.tree(tree).items():
-        where = show(prefix + name)
-        if not safe_name(name):
-            raise WorkspaceProblem("unsafe_repository", f"The repository holds a file with a dangerous name: {where}.")
-        if mode not in _KINDS:
-            raise WorkspaceProblem("unsafe_repository", f"The repository holds an entry of unknown kind: {where}.")
-        if name in folded:
-            raise WorkspaceProblem("unsafe_repository", f"The repository holds two entries of one name: {where}.")
-        folded.add(name)
-        if mode == DIRECTORY:
-            check_tree(store, sha, checked, prefix + name + b"/", depth + 1)
-    checked.add(tree)
 
 
 def show(path: bytes) -> str:

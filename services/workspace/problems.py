@@ -2,32 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-
-from dulwich.errors import (
-    ApplyDeltaError,
-    ChecksumMismatch,
-    FileFormatException,
-    MissingCommitError,
-    ObjectMissing,
-    WrongObjectException,
-)
-
 from schemas.base import Failure
-
-DAMAGED = (
-    ApplyDeltaError,
-    AssertionError,
-    ChecksumMismatch,
-    FileFormatException,
-    KeyError,
-    MissingCommitError,
-    ObjectMissing,
-    ValueError,
-    WrongObjectException,
-    zlib.error,
-)
-"""What dulwich raises over objects that are missing or are not what they should be."""
 
 
 class WorkspaceProblem(Exception):

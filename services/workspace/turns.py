@@ -9,17 +9,13 @@ from __future__ import annotations
 import re
 
 import msgspec
-from dulwich.objects import ObjectID
 
 from schemas.events import Event, TaskFinished, WorkspaceCommitted, WorkspacePrepared, WorkspacePrepareRequested
-from services.workspace.history import PLATFORM, identity, make_commit
+from services.workspace.commit_text import PLATFORM, identity, message
+from services.workspace.git_backend import Oid, Snapshot, Worktree
 from services.workspace.journal import Line, Session
-from services.workspace.merging import merge_commits
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.scan import Scan
-from services.workspace.trees import changed
 from services.workspace.workspace import Workspace
-from services.workspace.worktree import Worktree
 
 
 def prepare(workspace: Workspace, request: WorkspacePrepareRequested, at: int) -> Event:
@@ -42,11 +38,11 @@ def prepare(workspace: Workspace, request: WorkspacePrepareRequested, at: int) -
 
 
 def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRequested, at: int) -> Event:
-    head = ObjectID(session.head.encode())
+    head = session.head
     worktree = workspace.worktree(session)
     target = _brought_up(workspace, session, head, at)
-    wanted = workspace.store.tree_of(target)
-    found = worktree.look()
+    wanted = workspace.git.tree_of(target)
+    found = worktree.snapshot()
     kept = keep(workspace, session, found, at, known=wanted)
     worktree.bring_to(wanted, found=found, clean=request.attempt > 1 or session.task is not None)
     _refresh(workspace, session, worktree, target)
@@ -58,20 +54,19 @@ def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRe
         session=session.session,
         path=str(worktree.path),
         branch=session.branch,
-        commit=target.decode(),
+        commit=target,
     )
     return workspace.answer(prepared, _line(session, target, (request.task_id, request.attempt), kept))
 
 
-def _brought_up(workspace: Workspace, session: Session, head: ObjectID, at: int) -> ObjectID:
+def _brought_up(workspace: Workspace, session: Session, head: Oid, at: int) -> Oid:
     """The commit that holds the session's own work and the result."""
-    result, history = workspace.result, workspace.history
-    if history.holds(result, head):
+    result, git, base = workspace.result, workspace.git, workspace.base
+    if git.holds(result, head, base):
         return result
-    if history.holds(head, result):
+    if git.holds(head, result, base):
         return head
-    store = workspace.store
-    merged = merge_commits(store, history, head, result)
+    merged = git.merge(head, result, base)
     if merged.conflicts:
         raise WorkspaceProblem(
             "workspace_conflict",
@@ -79,14 +74,12 @@ def _brought_up(workspace: Workspace, session: Session, head: ObjectID, at: int)
             f"{', '.join(merged.conflicts[:20])}.",
             paths=merged.conflicts,
         )
-    return make_commit(
-        store,
+    return git.commit(
         tree=merged.tree,
         parents=[head, result],
         author=PLATFORM,
         at=at,
-        subject=f"Bring {session.session} up to the result",
-        trailers=workspace.trailers(session=session.session),
+        message=message(f"Bring {session.session} up to the result", workspace.trailers(session=session.session)),
     )
 
 
@@ -124,43 +117,43 @@ def commit(workspace: Workspace, finished: TaskFinished, at: int) -> Event:
 def _commit(
     workspace: Workspace, session: Session, finished: TaskFinished, answer: WorkspaceCommitted, at: int
 ) -> Event:
-    store, head = workspace.store, ObjectID(session.head.encode())
-    tree = store.tree_of(head)
+    git, head = workspace.git, session.head
+    tree = git.tree_of(head)
     worktree = workspace.worktree(session)
-    found = worktree.look()
+    found = worktree.snapshot()
     if found is None:
         raise WorkspaceProblem("worktree_missing", f"The worktree of {session.session} is gone, and the work with it.")
     if found.problems:
         raise found.problems[0]
-    made = changed(store, found.base, found.changes) if found.changes else found.base
     new = head
-    if made != tree:
-        new = make_commit(
-            store,
-            tree=made,
+    if found.tree != tree:
+        new = git.commit(
+            tree=found.tree,
             parents=[head],
             author=identity(session.session, finished.agent_id or session.session),
             at=at,
-            subject=f"{session.session}: {finished.task_id}",
-            trailers=workspace.trailers(
-                task=finished.task_id, attempt=str(finished.attempt), agent=finished.agent_id, role=session.role
+            message=message(
+                f"{session.session}: {finished.task_id}",
+                workspace.trailers(
+                    task=finished.task_id, attempt=str(finished.attempt), agent=finished.agent_id, role=session.role
+                ),
             ),
         )
-    store.flush()
-    worktree.settle(made, found)
+    git.flush()
+    worktree.settle(found)
     _refresh(workspace, session, worktree, new)
     answer = msgspec.structs.replace(
-        answer, commit=new.decode(), files=workspace.names_of_changes(head, new) if new != head else []
+        answer, commit=new, files=workspace.names_of_changes(head, new) if new != head else []
     )
     return workspace.answer(answer, _line(session, new, (finished.task_id, finished.attempt), {}))
 
 
 def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at: int) -> Event:
     """Brings the worktree back to the commit before the attempt. What was changed is kept, out of the way."""
-    head = ObjectID(session.head.encode())
-    tree = workspace.store.tree_of(head)
+    head = session.head
+    tree = workspace.git.tree_of(head)
     worktree = workspace.worktree(session)
-    found = worktree.look()
+    found = worktree.snapshot()
     kept = keep(workspace, session, found, at, known=tree)
     worktree.bring_to(tree, found=found, clean=True)
     _refresh(workspace, session, worktree, head)
@@ -168,7 +161,7 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
 
 
 def keep(
-    workspace: Workspace, session: Session, found: Scan | None, at: int, *, known: ObjectID | None = None
+    workspace: Workspace, session: Session, found: Snapshot | None, at: int, *, known: Oid | None = None
 ) -> dict[str, str]:
     """Keeps what is in a worktree and nowhere else in a commit of its own, and says under which ref.
 
@@ -177,43 +170,43 @@ def keep(
     """
     if found is None:
         return {}
-    store, head = workspace.store, ObjectID(session.head.encode())
-    made = changed(store, found.base, found.changes) if found.changes else found.base
-    if made in (store.tree_of(head), known):
+    git, head = workspace.git, session.head
+    if found.tree in (git.tree_of(head), known):
         return {}
     task = f"{session.task[0]}-{session.task[1]}" if session.task else "idle"
-    commit = make_commit(
-        store,
-        tree=made,
+    commit = git.commit(
+        tree=found.tree,
         parents=[head],
         author=PLATFORM,
         at=at,
-        subject=f"Set aside: {session.session} {task}",
-        trailers={"Parallax-Kept": f"{workspace.execution_id} {session.session} {task}"},
+        message=message(
+            f"Set aside: {session.session} {task}",
+            {"Parallax-Kept": f"{workspace.execution_id} {session.session} {task}"},
+        ),
     )
-    store.flush()
+    git.flush()
     name = re.sub(r"[^A-Za-z0-9_-]", "_", task)[:150]
-    ref = f"refs/parallax/kept/{session.session}/{name}-{commit[:12].decode()}"
-    workspace.point(ref, commit.decode())
-    return {ref: commit.decode()}
+    ref = f"refs/parallax/kept/{session.session}/{name}-{commit[:12]}"
+    workspace.git.point(ref, commit)
+    return {ref: commit}
 
 
-def _refresh(workspace: Workspace, session: Session, worktree: Worktree, commit: ObjectID) -> None:
-    workspace.store.flush()
-    refs = {f"refs/heads/{workspace.branch}": workspace.result}
+def _refresh(workspace: Workspace, session: Session, worktree: Worktree, commit: Oid) -> None:
+    workspace.git.flush()
+    refs = {**workspace.git.visible_refs(), f"refs/heads/{workspace.branch}": workspace.result}
     base_branch = workspace.ready.base_branch
     if base_branch and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_/-]*", base_branch):
         refs[f"refs/remotes/origin/{base_branch}"] = workspace.base
-    worktree.refresh_git(branch=session.branch, commit=commit, refs=refs, name=session.session)
+    worktree.renew_git(branch=session.branch, commit=commit, refs=refs, name=session.session)
 
 
-def _line(session: Session, head: ObjectID, task: tuple[str, int], kept: dict[str, str]) -> Line:
+def _line(session: Session, head: Oid, task: tuple[str, int], kept: dict[str, str]) -> Line:
     return Line(
         type="",
         role=session.role,
         session=session.session,
         branch=session.branch,
-        head=head.decode(),
+        head=head,
         task=task,
         kept=kept,
     )

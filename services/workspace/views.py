@@ -5,14 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from dulwich.objects import ObjectID
-
 from schemas.events import WorkspaceCleaned, WorkspaceFinalized
 from schemas.workspaces import WorkspaceDiff, WorkspaceQuery, WorkspaceSession, WorkspaceView
-from services.workspace.differences import difference
+from services.workspace.git_backend import object_id
 from services.workspace.journal import Session
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.store import object_id
 from services.workspace.workspace import Workspace, bounded
 
 PAGE_BYTES = 400_000
@@ -34,7 +31,7 @@ def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
         branch=ready.branch,
         base_branch=ready.base_branch,
         base_commit=ready.base_commit,
-        commit=workspace.result.decode(),
+        commit=workspace.result,
         url=ready.url,
         status=status,
         pushed=pushed,
@@ -56,7 +53,7 @@ def _session(workspace: Workspace, session: Session) -> WorkspaceSession:
         path=str(worktree.path) if there else "",
         state="cleaned" if not there else "busy" if session.task else "idle",
         task_id=session.task[0] if session.task else "",
-        unintegrated=workspace.history.only_in(ObjectID(session.head.encode()), workspace.result),
+        unintegrated=workspace.git.only_in(session.head, workspace.result, workspace.base),
     )
 
 
@@ -72,20 +69,19 @@ def diff(workspace: Workspace, query: WorkspaceQuery) -> WorkspaceDiff:
         if known is None:
             names = ", ".join(sorted(workspace.state.sessions)) or "none"
             raise WorkspaceProblem("unknown_session", f"There is no session {session[:80]!r}. There are: {names}.")
-        head = ObjectID(known.head.encode())
+        head = known.head
     if query.commit:
         wanted = object_id(query.commit)
-        if wanted is None or not workspace.history.ours(wanted):
+        if wanted is None or not workspace.git.ours(wanted, workspace.base):
             raise WorkspaceProblem("unknown_commit", f"{query.commit[:80]!r} is no commit of this workspace.")
         head = wanted
-    store = workspace.store
-    found = difference(store, store.tree_of(workspace.base), store.tree_of(head), text=True)
-    text = found.text.encode()
+    found = workspace.git.difference(workspace.base, head, patch=True)
+    text = found.patch
     end = _boundary(text, offset + min(query.limit or PAGE_BYTES, PAGE_BYTES))
     return WorkspaceDiff(
         execution_id=workspace.execution_id,
-        base_commit=workspace.base.decode(),
-        commit=head.decode(),
+        base_commit=workspace.base,
+        commit=head,
         session=session,
         text=text[offset:end].decode("utf-8", "ignore"),
         files=bounded(found.files),

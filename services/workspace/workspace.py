@@ -12,26 +12,22 @@ step is done again with the same outcome, or a line, and the branches are moved 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from dulwich.objects import ObjectID
 
 from schemas.events import Event, WorkspaceFailed, WorkspaceReady, WorkspaceRequested
-from services.workspace import files
-from services.workspace.history import PLATFORM, History, make_commit
+from services.workspace.backends import Backends
+from services.workspace.commit_text import PLATFORM, message
+from services.workspace.git_backend import Base, GitBackend, Oid, Repository, Worktree
 from services.workspace.journal import Journal, Line, Session, State
 from services.workspace.locking import exclusive
-from services.workspace.names import check_tree, show
-from services.workspace.origins import Base, Clones, Origin, parse_origin
+from services.workspace.names import show
+from services.workspace.origins import parse_origin
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.store import Store
-from services.workspace.trees import changes_between
-from services.workspace.worktree import Worktree
 
 RESULT = "result"
 """Reserved: git allows no branch `a` beside `a/b`, so no role may have this name."""
@@ -54,13 +50,12 @@ def bounded(names: list[str]) -> list[str]:
 class Workspace:
     """One execution's directory, `root`. Every method needs the lock; `locked` gives it."""
 
-    def __init__(self, root: Path, execution_id: str, clones: Clones) -> None:
+    def __init__(self, root: Path, execution_id: str, backends: Backends) -> None:
         self.root = root
         self.execution_id = execution_id
-        self.clones = clones
+        self._backends = backends
         self._journal = Journal(root / "journal.jsonl")
-        self._store: Store | None = None
-        self._history: History | None = None
+        self._git: Repository | None = None
 
     @contextmanager
     def locked(self, *, make: bool = False) -> Generator[bool]:
@@ -76,15 +71,15 @@ class Workspace:
             try:
                 yield True
             except BaseException:
-                if self._store is not None:
-                    self._store.forget()
+                if self._git is not None:
+                    self._git.forget()
                 raise
 
     def close(self) -> None:
         """Lets go of open files."""
-        if self._store is not None:
-            self._store.close()
-        self._store = self._history = None
+        if self._git is not None:
+            self._git.close()
+        self._git = None
 
     # -- what is known ----------------------------------------------------------------------------------------------
 
@@ -104,11 +99,23 @@ class Workspace:
         return self.root / "repository.git"
 
     @property
-    def store(self) -> Store:
-        """The objects."""
-        if self._store is None:
-            self._store = Store(self.repository / "objects")
-        return self._store
+    def backend(self) -> GitBackend:
+        """The way of doing git that the execution was opened with, or will be.
+
+        Raises:
+            WorkspaceProblem: it is not here any more.
+        """
+        if self.state.ready is None:
+            return self._backends.preferred
+        return self._backends.named(self.state.backend)
+
+    @property
+    def git(self) -> Repository:
+        """The repository with the branches."""
+        if self._git is None:
+            origin = parse_origin(self.state.location) if self.state.location else None
+            self._git = self.backend.open(self.repository, origin)
+        return self._git
 
     @property
     def ready(self) -> WorkspaceReady:
@@ -122,28 +129,22 @@ class Workspace:
         return self.state.ready
 
     @property
-    def base(self) -> ObjectID:
+    def base(self) -> Oid:
         """The commit that the work began with."""
-        return ObjectID(self.ready.base_commit.encode())
+        return self.ready.base_commit
 
     @property
-    def result(self) -> ObjectID:
+    def result(self) -> Oid:
         """The head of the result branch."""
-        return ObjectID((self.state.result or self.ready.base_commit).encode())
-
-    @property
-    def history(self) -> History:
-        """The commits since the base."""
-        if self._history is None:
-            self._history = History(self.store, self.base)
-        return self._history
+        return self.state.result or self.ready.base_commit
 
     def worktree(self, session: Session) -> Worktree:
         """A session's worktree."""
         memory, scratch = self.root / "memory", self.root / "scratch"
         for directory in (memory, scratch, self.root / "worktrees"):
             directory.mkdir(exist_ok=True)
-        return Worktree(self.store, self.root / "worktrees" / session.session, memory / session.session, scratch)
+        place = self.root / "worktrees" / session.session
+        return self.git.worktree(place, memory=memory / session.session, scratch=scratch)
 
     def session(self, role: str, name: str) -> Session:
         """A session, as the journal has it or new.
@@ -163,12 +164,11 @@ class Workspace:
             return known
         number = name.removeprefix(f"{role}-")
         slug = number if number != name and number.isdigit() else name
-        return Session(role, name, f"parallax/{self.execution_id}/{role}/{slug}", self.result.decode())
+        return Session(role, name, f"parallax/{self.execution_id}/{role}/{slug}", self.result)
 
-    def names_of_changes(self, old: ObjectID, new: ObjectID) -> list[str]:
+    def names_of_changes(self, old: Oid, new: Oid) -> list[str]:
         """The files that differ between two commits, as many as fit into a message."""
-        changes = changes_between(self.store, self.store.tree_of(old), self.store.tree_of(new))
-        return bounded([show(path) for path in sorted(changes)])
+        return bounded([show(path) for path in self.git.changed_paths(old, new)])
 
     def trailers(self, **more: str) -> dict[str, str]:
         """The trailers of a commit of this execution."""
@@ -178,8 +178,8 @@ class Workspace:
 
     def answer(self, event: Event, line: Line) -> Event:
         """Writes an answer down, moves the branches, and gives it."""
-        if self._store is not None:
-            self._store.flush()
+        if self._git is not None:
+            self._git.flush()
         self._journal.write(
             msgspec.structs.replace(line, type=event.TYPE, event=msgspec.Raw(msgspec.json.encode(event)))
         )
@@ -212,49 +212,34 @@ class Workspace:
 
     def _open(self, request: WorkspaceRequested, at: int) -> Event:
         origin = parse_origin(request.repo.url) if request.repo is not None and request.repo.url else None
-        base = self.clones.bring(origin, request.repo.base) if origin and request.repo else Base(None, "main")
+        backend = self.backend
+        base = backend.bring(origin, request.repo.base) if origin and request.repo else Base(None, "main")
         if base.commit is None and request.repo is not None and request.repo.base not in ("", base.branch):
             raise WorkspaceProblem("base_not_found", "The repository is empty: it has no branch to start from.")
-        self._make_repository(origin)
+        self.close()
+        backend.make(self.repository, origin, self.branch)
+        self._git = git = backend.open(self.repository, origin)
         commit = base.commit
         if commit is None:
-            commit = make_commit(
-                self.store,
-                tree=self.store.put_tree({}),
+            commit = git.commit(
+                tree=git.empty_tree(),
                 parents=[],
                 author=PLATFORM,
                 at=at,
-                subject="An empty repository",
-                trailers=self.trailers(),
+                message=message("An empty repository", self.trailers()),
             )
-        check_tree(self.store, self.store.tree_of(commit), self.clones.checked)
+        git.check(commit)
         ready = WorkspaceReady(
             execution_id=self.execution_id,
             workspace_id=self.execution_id,
             path=str(self.root),
             branch=self.branch,
             base_branch=base.branch,
-            base_commit=commit.decode(),
+            base_commit=commit,
             url=origin.shown if origin else "",
         )
-        line = Line(type="", result=commit.decode(), location=origin.location if origin else "", at=at)
-        return self.answer(ready, line)
-
-    def _make_repository(self, origin: Origin | None) -> None:
-        """Until the journal says that it is open, whatever is in the directory is half a beginning."""
-        self.close()
-        files.remove_tree(self.repository)
-        for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
-            (self.repository / directory).mkdir(parents=True)
-        (self.repository / "HEAD").write_text(f"ref: refs/heads/{self.branch}\n")
-        (self.repository / "config").write_text(
-            "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n"
-        )
-        if origin is not None:
-            alternates = self.repository / "objects/info/alternates"
-            files.replace(alternates, f"{self.clones.objects(origin).resolve()}\n".encode(), durable=True)
-        with files.opened(self.root) as directory:
-            os.fsync(directory)
+        location = origin.location if origin else ""
+        return self.answer(ready, Line(type="", result=commit, location=location, backend=backend.name, at=at))
 
     # -- branches ---------------------------------------------------------------------------------------------------
 
@@ -263,20 +248,9 @@ class Workspace:
         if self.state.ready is None:
             return
         if line is None or line.result:
-            self.point(f"refs/heads/{self.branch}", self.state.result)
+            self.git.point(f"refs/heads/{self.branch}", self.state.result)
         for session in self.state.sessions.values():
             if line is None or line.session == session.session:
-                self.point(f"refs/heads/{session.branch}", session.head)
+                self.git.point(f"refs/heads/{session.branch}", session.head)
         for ref, commit in (self.state.kept if line is None else line.kept).items():
-            self.point(ref, commit)
-
-    def point(self, ref: str, commit: str) -> None:
-        """Makes a ref name a commit."""
-        path = self.repository / ref
-        content = f"{commit}\n".encode()
-        try:
-            if path.read_bytes() == content:
-                return
-        except OSError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(path, content)
+            self.git.point(ref, commit)

@@ -26,8 +26,8 @@ from schemas.events import (
     WorkspaceReady,
     WorkspaceRequested,
 )
+from services.workspace.backends import Backends
 from services.workspace.integration import integrate
-from services.workspace.origins import Clones
 from services.workspace.publishing import finalize
 from services.workspace.turns import commit, prepare
 from services.workspace.workspace import Workspace
@@ -124,14 +124,14 @@ class Bench:
         self.root = root
         self.id = execution_id
         self.clock = AT
-        self.workspace = Workspace(root / "executions" / self.id, self.id, Clones(root / "clones"))
+        self.workspace = Workspace(root / "executions" / self.id, self.id, Backends(root / "clones"))
         _BENCHES.append(self)
 
     def again(self) -> Bench:
         """Forgets all that is in memory, as a restart does."""
         self.workspace.close()
-        clones = Clones(self.root / "clones")
-        self.workspace = Workspace(self.root / "executions" / self.id, self.id, clones)
+        backends = Backends(self.root / "clones")
+        self.workspace = Workspace(self.root / "executions" / self.id, self.id, backends)
         return self
 
     def open(self, url: Path | str | None = None, base: str = "") -> Event:

@@ -7,10 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dulwich.objects import ObjectID
 
 from schemas.workspaces import WorkspaceQuery
-from services.workspace.differences import difference
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.views import diff
 from tests.services.workspace.bench import GIT, Bench, git, repository
@@ -47,15 +45,15 @@ def test_git_applies_the_diff_and_counts_the_same(bench: Bench, tmp_path: Path, 
     dice = random.Random(seed)
     done = bench.work("dev-1", {"a.txt": edited(dice), "b.txt": "b\nc", "new/d.txt": "d\n", "pkg/c.txt": None})
     with bench.workspace.locked():
-        store = bench.workspace.store
-        old, new = store.tree_of(bench.workspace.base), store.tree_of(ObjectID(done.commit.encode()))
-        found = difference(store, old, new, text=True)
+        store = bench.workspace.git
+        old, new = store.tree_of(bench.workspace.base), store.tree_of(done.commit)
+        found = store.difference(old, new, patch=True)
     checkout = tmp_path / "checkout"
     subprocess.run([str(GIT), "clone", "-q", str(tmp_path / "origin"), str(checkout)], check=True)
-    (tmp_path / "patch").write_text(found.text)
+    (tmp_path / "patch").write_bytes(found.patch)
     git(checkout, "apply", "--index", str(tmp_path / "patch"))
-    assert git(checkout, "write-tree").strip() == new.decode()
-    numbers = git(bench.workspace.repository, "diff", "--shortstat", old.decode(), new.decode())
+    assert git(checkout, "write-tree").strip() == new
+    numbers = git(bench.workspace.repository, "diff", "--shortstat", old, new)
     assert f"{found.insertions} insertion" in numbers
     assert f"{found.deletions} deletion" in numbers
 

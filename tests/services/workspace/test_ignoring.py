@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.workspace.ignoring import DROPPINGS, ignored, parse
+from services.workspace.droppings import DROPPINGS
+from services.workspace.dulwich_git.ignoring import ignored, parse
 from tests.services.workspace.bench import GIT, git
 
 RULES = (

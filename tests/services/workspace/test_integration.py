@@ -9,9 +9,10 @@ import pytest
 from dulwich.objects import ObjectID
 
 from schemas.events import WorkspaceConflicted, WorkspaceIntegrated
-from services.workspace.merging import merge, merge_text
-from services.workspace.store import EMPTY_TREE, EXECUTABLE, FILE, SYMLINK, Entry, Store
-from services.workspace.trees import changed, changes_between, listing
+from services.workspace.dulwich_git.merging import merge, merge_text
+from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
+from services.workspace.dulwich_git.trees import changed, changes_between, listing
+from services.workspace.modes import EXECUTABLE, FILE, SYMLINK
 from tests.services.workspace.bench import GIT, Bench, git, repository, write
 
 TEXT = "".join(f"line {number}\n" for number in range(20))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dulwich.objects import ObjectID, Tree
 
-from services.workspace.scan import MAX_FILE_BYTES
+from services.workspace.dulwich_git.scan import MAX_FILE_BYTES
 from tests.services.workspace.bench import AT, GIT, Bench, commit_at, git, repository, with_tree, write
 
 

@@ -1,49 +1,31 @@
 """One session's worktree: bring it to a commit, and take what an agent made of it.
 
-The platform's knowledge of the files (`Memory`) and all objects live outside of the worktree. The `.git` inside belongs
-to the agent: it is made so that git and everything built on it work there, it is made anew whenever the platform has
-been at work, and nothing in it is ever read.
+The platform's knowledge of the files (`Memory`) and all objects live outside of the worktree.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
 import struct
-from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
 
 from dulwich.objects import ObjectID
 
 from services.workspace import files
-from services.workspace.ignoring import DROPPINGS
-from services.workspace.scan import Memory, Scan, Stamp, scan, stamp
-from services.workspace.store import DIRECTORY, EMPTY_TREE, SUBMODULE, Entry, Store
-from services.workspace.trees import Changes, changes_between
-
-_CONFIG = """\
-[core]
-\trepositoryformatversion = 0
-\tfilemode = true
-\tbare = false
-[gc]
-\tauto = 0
-[user]
-\tname = {name}
-\temail = {name}@agents.parallax.invalid
-"""
+from services.workspace.dulwich_git.scan import Memory, Scan, Stamp, scan, stamp
+from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
+from services.workspace.dulwich_git.trees import Changes, changes_between
+from services.workspace.modes import DIRECTORY, SUBMODULE
 
 
-class Worktree:
+class Files:
     """The directory `path`, what is known of it in `memory`, and objects in `store`."""
 
-    def __init__(self, store: Store, path: Path, memory: Path, scratch: Path) -> None:
+    def __init__(self, store: Store, path: Path, memory: Path) -> None:
         self.path = path
         self._store = store
         self._memory = Memory(memory)
-        self._scratch = scratch
 
     def exists(self) -> bool:
         """Whether the directory is there (an agent may have removed it)."""
@@ -142,40 +124,9 @@ class Worktree:
         finally:
             places.close()
 
-    # -- the agent's .git -------------------------------------------------------------------------------------------
-
-    def refresh_git(self, *, branch: str, commit: ObjectID, refs: dict[str, ObjectID], name: str) -> None:
-        """Makes the agent's `.git` anew: on `branch` at `commit`, with objects borrowed from the platform's."""
-        made = self._scratch / f"git-{secrets.token_hex(6)}"
-        self._fill(made, branch=branch, commit=commit, refs=refs, name=name)
-        old = f"old-{secrets.token_hex(6)}"
-        with files.opened(self.path) as root, files.opened(self._scratch) as scratch:
-            with suppress(FileNotFoundError):
-                _move(".git", old, root, scratch)
-            _move(made.name, ".git", scratch, root)
-            files.remove(scratch, old.encode())
-
-    def _fill(self, git: Path, *, branch: str, commit: ObjectID, refs: dict[str, ObjectID], name: str) -> None:
-        for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
-            (git / directory).mkdir(parents=True, exist_ok=True)
-        (git / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
-        (git / "config").write_text(_CONFIG.format(name=name))
-        (git / "objects/info/alternates").write_text(f"{self._store.path}\n")
-        (git / "info/exclude").write_bytes(DROPPINGS.lstrip())
-        known = {**refs, f"refs/heads/{branch}": commit}
-        lines = [f"{sha.decode()} {ref}\n" for ref, sha in sorted(known.items())]
-        (git / "packed-refs").write_text("# pack-refs with: sorted\n" + "".join(lines))
-        (git / "index").write_bytes(index_file(self._memory.stamps))
-
-
-def _move(source: str, target: str, source_directory: int, target_directory: int) -> None:
-    try:
-        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
-            raise
-        files.remove(target_directory, os.fsencode(target))
-        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
+    def index(self) -> bytes:
+        """The staging area that says: nothing has changed."""
+        return index_file(self._memory.stamps)
 
 
 def entry_at(store: Store, tree: ObjectID, path: bytes) -> Entry | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from dulwich.objects import ObjectID
 
-from services.workspace.store import DIRECTORY, EMPTY_TREE, Entry, Store
+from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
+from services.workspace.modes import DIRECTORY
 
 Listing = dict[bytes, Entry]
 """The files of a directory and all below it, by path."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from dulwich.objects import ObjectID
 
+from services.workspace.dulwich_git.store import Entry, Store
+from services.workspace.dulwich_git.trees import changes_between
+from services.workspace.dulwich_git.worktree import entry_at
+from services.workspace.modes import SUBMODULE
 from services.workspace.names import show
-from services.workspace.store import SUBMODULE, Entry, Store
-from services.workspace.trees import changes_between
-from services.workspace.worktree import entry_at
 
 _MAX_TEXT = 2 * 1024 * 1024
 _MAX_COMPARED = 20_000

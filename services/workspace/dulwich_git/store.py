@@ -13,21 +13,16 @@ import secrets
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Commit, ObjectID, ShaFile, Tree
 
-from services.workspace.problems import DAMAGED, WorkspaceProblem
+from services.workspace.dulwich_git.damage import DAMAGED
+from services.workspace.modes import EXECUTABLE, FILE
+from services.workspace.problems import WorkspaceProblem
 
 Entry = tuple[int, ObjectID]
 """One entry of a tree: its mode and what it names."""
-
-DIRECTORY = 0o040000
-FILE = 0o100644
-EXECUTABLE = 0o100755
-SYMLINK = 0o120000
-SUBMODULE = 0o160000
 
 EMPTY_TREE = ObjectID(b"4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
@@ -103,6 +98,14 @@ class Store:
     def tree_of(self, commit: ObjectID) -> ObjectID:
         """The directory that a commit holds."""
         return self.commit(commit).tree
+
+    def tree_in(self, sha: ObjectID) -> ObjectID:
+        """The directory that a commit holds, or the directory itself."""
+        if sha == EMPTY_TREE or sha in self._trees:
+            return sha
+        self.flush_if(sha)
+        obj = self._object(sha)
+        return obj.tree if isinstance(obj, Commit) else sha
 
     def _object(self, sha: ObjectID) -> ShaFile:
         try:
@@ -220,10 +223,3 @@ def _deflated(header: bytes, chunks: Iterator[bytes], sha: ObjectID) -> Iterator
     yield packer.flush()
     if digest.hexdigest().encode() != sha:
         raise WorkspaceProblem("file_changed", _CHANGED)
-
-
-def object_id(text: str) -> ObjectID | None:
-    """A commit id as it stands in an event. None: it is not one."""
-    if len(text) == 40 and all(letter in "0123456789abcdef" for letter in text):
-        return cast("ObjectID", text.encode())
-    return None

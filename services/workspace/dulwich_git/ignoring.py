@@ -1,4 +1,4 @@
-"""Which untracked files are no part of the work: `.gitignore`, and what tools leave behind.
+"""Which untracked files are no part of the work, by the rules of `.gitignore`.
 
 Matching is done here, without regular expressions: patterns come from repositories that nobody vouches for, and a
 pattern that takes for ever would stop the whole service. Every match is linear in the length of pattern times path.
@@ -7,24 +7,6 @@ pattern that takes for ever would stop the whole service. Every match is linear 
 from __future__ import annotations
 
 from functools import lru_cache
-
-DROPPINGS = b"""
-__pycache__/
-*.pyc
-.pytest_cache/
-.ruff_cache/
-.mypy_cache/
-.hypothesis/
-.coverage
-.tox/
-.venv/
-node_modules/
-.DS_Store
-.aider.chat.history.md
-.aider.input.history
-.aider.tags.cache.v*/
-"""
-"""What tools leave behind and nobody means to commit. A repository overrides it with a line such as `!.coverage`."""
 
 _MAX_BYTES = 1 << 18
 _MAX_RULES = 5000

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dulwich.objects import Commit, ObjectID
 
-from services.workspace.store import Store
-
-PLATFORM = "Parallax <parallax@platform.parallax.invalid>"
+from services.workspace.commit_text import PLATFORM
+from services.workspace.dulwich_git.store import Store
 
 
 class History:
@@ -73,11 +72,9 @@ def make_commit(
     parents: list[ObjectID],
     author: str,
     at: int,
-    subject: str,
-    trailers: dict[str, str],
+    message: bytes,
 ) -> ObjectID:
     """Stores a commit. `at` is the time of the event it answers, in epoch seconds."""
-    lines = "".join(f"{key}: {one_line(value)}\n" for key, value in trailers.items() if value)
     commit = Commit()
     commit.tree = tree
     commit.parents = parents
@@ -86,17 +83,5 @@ def make_commit(
     commit.author_time = commit.commit_time = max(at, 0)
     commit.author_timezone = commit.commit_timezone = 0
     commit.encoding = None
-    commit.message = f"{one_line(subject)[:200]}\n\n{lines}".encode(errors="replace")
+    commit.message = message
     return store.put(b"commit", commit.as_raw_string())
-
-
-def one_line(text: str) -> str:
-    """Text that cannot be taken for a line of its own: a task's name must not forge a trailer."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def identity(name: str, agent: str) -> str:
-    """Who did the work, as the author of a commit."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in agent)[:100] or "agent"
-    shown = "".join(letter for letter in one_line(name) if letter not in "<>")[:100] or "agent"
-    return f"{shown} <{safe}@agents.parallax.invalid>"

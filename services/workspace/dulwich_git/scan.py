@@ -18,11 +18,13 @@ import msgspec
 from dulwich.objects import ObjectID
 
 from services.workspace import files
-from services.workspace.ignoring import DROPPINGS, Rules, ignored, parse
+from services.workspace.droppings import DROPPINGS
+from services.workspace.dulwich_git.ignoring import Rules, ignored, parse
+from services.workspace.dulwich_git.store import Entry, Store
+from services.workspace.dulwich_git.trees import Changes, Listing
+from services.workspace.modes import EXECUTABLE, FILE, SUBMODULE, SYMLINK
 from services.workspace.names import is_git_directory, show
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.store import EXECUTABLE, FILE, SUBMODULE, SYMLINK, Entry, Store
-from services.workspace.trees import Changes, Listing
 
 MAX_FILE_BYTES = 200 * 1024 * 1024
 """A file over this size is not committed: most forges refuse it, and a mistake is likelier than a purpose."""
@@ -113,13 +115,15 @@ class Memory:
 class Scan:
     """What was found, compared with the tree `base`.
 
-    `extra` are paths, topmost only, that git would not list: ignored files, sockets, odd things.
+    `extra` are paths, topmost only, that git would not list: ignored files, sockets, odd things; `ignored` those of
+    them that ignore rules exclude.
     """
 
     base: ObjectID
 
     changes: Changes = field(default_factory=dict[bytes, "Entry | None"])
     extra: list[bytes] = field(default_factory=list[bytes])
+    ignored: list[bytes] = field(default_factory=list[bytes])
     stamps: dict[bytes, Stamp] = field(default_factory=dict[bytes, Stamp])
     problems: list[WorkspaceProblem] = field(default_factory=list[WorkspaceProblem])
 
@@ -199,6 +203,7 @@ class _Walk:
             return self._below(here, parts, path, levels, excluded=excluded)
         if tracked is None and (excluded or ignored(levels, parts, is_directory=False)):
             self._found.extra.append(path)
+            self._found.ignored.append(path)
             return False
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
             self._found.extra.append(path)
@@ -211,6 +216,7 @@ class _Walk:
         excluded = excluded or ignored(levels, parts, is_directory=True)
         if excluded and path not in self._above:
             self._found.extra.append(path)
+            self._found.ignored.append(path)
             return False
         if len(parts) > _DEEPEST:
             self._problem("too_deep", f"Directories are nested over {_DEEPEST} deep", path)

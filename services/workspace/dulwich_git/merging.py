@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from dulwich.objects import ObjectID
 from merge3 import Merge3
 
-from services.workspace.history import History
+from services.workspace.dulwich_git.history import History
+from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
+from services.workspace.modes import DIRECTORY, EXECUTABLE, FILE
 from services.workspace.names import show
-from services.workspace.store import DIRECTORY, EMPTY_TREE, EXECUTABLE, FILE, Entry, Store
 
 _MAX_TEXT = 4 * 1024 * 1024
 _MAX_LINES = 50_000

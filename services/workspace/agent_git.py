@@ -1,0 +1,79 @@
+"""The `.git` of an agent's worktree, as the platform makes it.
+
+It belongs to the agent: it is made so that git and everything built on it work there, it is made anew whenever the
+platform has been at work, and nothing in it decides anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.workspace import files
+
+_CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = false
+[gc]
+\tauto = 0
+[user]
+\tname = {name}
+\temail = {name}@agents.parallax.invalid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentGit:
+    """What is in it. `branch` empty: a detached HEAD. Objects are borrowed from `objects`; `index` is a file of git."""
+
+    branch: str
+    commit: str
+    refs: Mapping[str, str]
+    name: str
+    objects: Path
+    index: bytes
+    exclude: bytes
+
+
+def renew(worktree: Path, scratch: Path, content: AgentGit) -> None:
+    """Makes the `.git` of a worktree anew, in one step."""
+    made = scratch / f"git-{secrets.token_hex(6)}"
+    _fill(made, content)
+    old = f"old-{secrets.token_hex(6)}"
+    with files.opened(worktree) as root, files.opened(scratch) as place:
+        with suppress(FileNotFoundError):
+            _move(".git", old, root, place)
+        _move(made.name, ".git", place, root)
+        files.remove(place, old.encode())
+
+
+def _fill(git: Path, content: AgentGit) -> None:
+    for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+        (git / directory).mkdir(parents=True, exist_ok=True)
+    (git / "HEAD").write_text(f"ref: refs/heads/{content.branch}\n" if content.branch else f"{content.commit}\n")
+    (git / "config").write_text(_CONFIG.format(name=content.name))
+    (git / "objects/info/alternates").write_text(f"{content.objects}\n")
+    (git / "info/exclude").write_bytes(content.exclude)
+    known = dict(content.refs)
+    if content.branch:
+        known[f"refs/heads/{content.branch}"] = content.commit
+    lines = [f"{sha} {ref}\n" for ref, sha in sorted(known.items())]
+    (git / "packed-refs").write_text("# pack-refs with: sorted\n" + "".join(lines))
+    (git / "index").write_bytes(content.index)
+
+
+def _move(source: str, target: str, source_directory: int, target_directory: int) -> None:
+    try:
+        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+            raise
+        files.remove(target_directory, os.fsencode(target))
+        os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
