@@ -18,7 +18,11 @@ AgentKind = Literal["claude", "codex", "gemini", "aider", "acp", "command", "cus
 
 
 class AgentSpec(Model, frozen=True, kw_only=True, omit_defaults=True):
-    """What a role asks of its agents: the kinds it takes in order of preference, and how one is started."""
+    """What a role asks of its agents: the kinds it takes in order of preference, and how one is started.
+
+    `interactive`: the input of a `command` agent stays open behind the task line, for answers to its questions. None is
+    what tasks say that were recorded before the key was known.
+    """
 
     kinds: list[str] = msgspec.field(default_factory=lambda: ["custom"])
     capabilities: list[str] = []
@@ -27,6 +31,7 @@ class AgentSpec(Model, frozen=True, kw_only=True, omit_defaults=True):
     config: dict[str, Json] = {}
     min_instances: int = 0
     max_instances: int | None = None
+    interactive: bool | None = None
 
 
 class AgentRegistration(Model, frozen=True, kw_only=True):

@@ -119,11 +119,13 @@ def _agent(role: dict[str, Any]) -> AgentSpec:
     least, most = role.get("minInstances"), role.get("maxInstances")
     if role.get("singleton"):
         most = 1
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
     fields = {
-        "kinds": [kinds] if isinstance(kinds, str) else list(kinds),
+        "kinds": kinds,
         "capabilities": list(role.get("capabilities") or []),
         "command": config.pop("command", []),
         "env": config.pop("env", {}),
+        "interactive": config.pop("interactive", None) if "command" in kinds else None,
         "config": config,
         "min_instances": 0 if least is None else least,
         "max_instances": most,

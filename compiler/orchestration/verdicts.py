@@ -7,6 +7,7 @@ import re
 from typing import Any, Literal, cast
 
 from schemas.base import Model
+from schemas.json_text import with_whole_characters
 
 Word = Literal["approve", "revise", "reject", "none"]
 
@@ -81,9 +82,10 @@ def _from_object(answer: dict[str, Any]) -> Reading:
 
 
 def _from_text(text: str) -> Reading:
-    for start in (match.start() for match in list(re.finditer(r"\{", text))[:50]):
+    whole = with_whole_characters(text)
+    for start in (match.start() for match in list(re.finditer(r"\{", whole))[:50]):
         try:
-            found, _ = json.JSONDecoder().raw_decode(text, start)
+            found, _ = json.JSONDecoder().raw_decode(whole, start)
         except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and {"verdict", "approved", "decision"} & set(cast("dict[str, Any]", found)):

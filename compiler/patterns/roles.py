@@ -23,7 +23,7 @@ ROLE_KEYS = (
     "id", "name", "description", "agentType", "type", "capabilities", "reportsTo", "minInstances", "maxInstances",
     "singleton", "expertise", "agentConfig", "confidence", "verify", "threadConfig", "metadata",
 )  # fmt: skip
-_BOTH = ("command", "env")
+_BOTH = ("command", "env", "interactive")
 THREAD_KEYS = ("enabled", "objective", "approvalPreset", "workspace", "policy", "env", "metadata")
 
 
@@ -227,9 +227,21 @@ def _config(view: View, report: Report, fields: dict[str, Any]) -> None:
             report.error("unused-command", place.line, place.column, unused, "Add command to agentType.")
         elif not made["command"] and (given := config.get("command")) is not None and _says_nothing(given):
             report.error("missing-command", place.line, place.column, message, hint)
+    _interactive(config, report, made, applies=bool(adapters) or "command" in kinds)
     if (env := config.get("env")) is not None:
         made["env"] = _env(env, report, view.what)
     fields["agentConfig"] = made
+
+
+def _interactive(config: View, report: Report, made: dict[str, Any], *, applies: bool) -> None:
+    """Whether the input of a command agent stays open for answers."""
+    if not config.has("interactive"):
+        return
+    made["interactive"] = config.flag("interactive")
+    if not applies:
+        place = config.key("interactive")
+        unused = "'interactive' has no effect: the role takes no command agents"
+        report.error("unused-interactive", place.line, place.column, unused, "Remove interactive.")
 
 
 def _says_nothing(command: Node) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from parallax.cli.common import BadInputError
+from schemas.json_text import clean_text, read_json
 
 Schema = Callable[[], Mapping[str, Any]]
 """Gives the input fields of a pattern. It is asked only when it matters."""
@@ -83,7 +84,7 @@ def _file(name: str) -> dict[str, Any]:
     except OSError as error:
         raise BadInputError(f"--input @{name}: {error.strerror}") from error
     try:
-        value = msgspec.json.decode(content)
+        value = read_json(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(f"--input @{name}: not JSON: {error or type(error).__name__}") from error
     if not isinstance(value, dict):
@@ -91,9 +92,11 @@ def _file(name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def _value(key: str, text: str, schema: Schema) -> Any:
+def _value(key: str, typed: str, schema: Schema) -> Any:
+    # what the shell handed over and is no UTF-8 comes as halves of surrogate pairs
+    text = clean_text(typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     try:
-        value = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
+        value = read_json(text.encode())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return text
     if isinstance(value, str) or not _wants_text(schema().get(key)):

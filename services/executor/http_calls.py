@@ -21,6 +21,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from schemas.base import Failure, Json, too_deep
 from schemas.events import ENDINGS, HttpCompleted, HttpRequested
+from schemas.json_text import clean_text, read_json
 from shared.bus import Bus, Delivery
 
 MOST_BYTES = 256 * 1024
@@ -141,15 +142,15 @@ def _body(raw: bytes, answer: aiohttp.ClientResponse) -> Json:
     kind = answer.content_type
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            made = msgspec.json.decode(raw)
+            made = read_json(raw)
             if not too_deep(made):
                 return made
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
     try:
-        return raw.decode(answer.charset or "utf-8", "replace")
+        return clean_text(raw.decode(answer.charset or "utf-8", "replace"))
     except LookupError:
-        return raw.decode("utf-8", "replace")
+        return clean_text(raw.decode("utf-8", "replace"))
 
 
 def _failed(request: HttpRequested, code: str, message: str) -> HttpCompleted:

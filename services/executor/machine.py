@@ -40,6 +40,7 @@ FINAL = frozenset(
         "result_too_large",
         "too_many_questions",
         "question_too_large",
+        "not_interactive",
         "not_handled",
     }
 )

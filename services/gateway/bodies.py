@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from litestar import Request
@@ -14,6 +14,7 @@ from litestar.params import PathParameter, QueryParameter
 from schemas.base import Problem
 from schemas.commands import Cancel, Pause, Resume, Signal
 from schemas.gateway import AnswerBody, ExecutionBody, PatternRunBody, PatternText, ProblemDocument, Retry
+from schemas.json_text import read_json
 from services.gateway.problems import Trouble
 
 T = TypeVar("T")
@@ -66,9 +67,9 @@ def _decoded(body: bytes, kind: type[T]) -> T:
     """Malformed JSON is 400, and JSON that does not fit is 422, wherever in the body the one or the other begins."""
     try:
         try:
-            return msgspec.json.decode(body, type=kind)
+            return cast("T", read_json(body, kind))
         except msgspec.ValidationError as error:
-            msgspec.json.decode(body)  # what is wrong with the type may stand before what is no JSON at all
+            read_json(body)  # what is wrong with the type may stand before what is no JSON at all
             raise Trouble(422, "The body does not fit.", [problem_of(error)]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

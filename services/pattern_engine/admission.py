@@ -18,6 +18,7 @@ from compiler.patterns import validate_input
 from schemas.base import EXECUTION_ID_PATTERN, MOST_LEVELS, Problem, too_deep
 from schemas.commands import ExecutionRequest, Repository
 from schemas.events import ExecutionAccepted, ExecutionRejected, ExecutionStarted
+from schemas.json_text import read_json
 from schemas.patterns import CompiledPattern, PatternFormat, WorkspaceSpec
 from shared.ids import digest
 
@@ -181,7 +182,7 @@ def started_pattern(started: ExecutionStarted) -> CompiledPattern:
 
 def _object(payload: bytes) -> dict[str, Any] | Problem:
     try:
-        body = msgspec.json.decode(payload)
+        body = read_json(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         return Problem(where="", what=f"The request is not JSON: {reason}.", hint='Send {"pattern": …, "input": {…}}.')

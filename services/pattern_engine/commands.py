@@ -23,6 +23,7 @@ from schemas.events import (
     QuestionAsked,
     SignalReceived,
 )
+from schemas.json_text import read_json
 from services.pattern_engine.decisions import WITHDRAWN
 from services.pattern_engine.run import Run
 from shared.bus import Bus, Retry
@@ -55,7 +56,7 @@ def body_of(command: ForwardedCommand) -> Any:
         what = f"The command has {len(raw)} bytes; {MAX_COMMAND_BYTES} is the limit."
         return rejected(command.execution_id, "", what)
     try:
-        body = msgspec.json.decode(raw or b"{}", type=_BODIES[command.verb])
+        body = read_json(raw or b"{}", _BODIES[command.verb])
         if too_deep(getattr(body, "data", None)) or too_deep(getattr(body, "value", None)):
             what = f"What {command.verb} brings is nested in more than {MOST_LEVELS} levels."
             return rejected(command.execution_id, "body", what)

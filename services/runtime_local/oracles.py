@@ -114,7 +114,7 @@ class _Tail:
     def __init__(self) -> None:
         self.text = ""
 
-    def add(self, line: bytes, _whole: bool) -> None:
+    def add(self, line: bytes, _ends: bool) -> None:
         self.text = (self.text + clean(line) + "\n")[-MAX_OUTPUT:]
 
 

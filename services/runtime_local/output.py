@@ -8,6 +8,7 @@ from typing import Literal
 from schemas.agents import OutputLine
 from shared import subjects
 from shared.bus import Bus
+from shared.shortening import shortened
 
 MAX_CHARS = 4096
 _BURST = 1000
@@ -28,8 +29,11 @@ class Output:
         self._at = time.monotonic()
         self._left_out = 0
 
-    async def say(self, stream: Stream, text: str, task_id: str = "") -> bool:
-        """Publishes a line, or counts it as left out. True when it was published."""
+    async def say(self, stream: Stream, text: str, task_id: str = "", *, bytes_in_all: int = 0) -> bool:
+        """Publishes a line, or counts it as left out. True when it was published.
+
+        `bytes_in_all` is how long the line was where `text` is only its beginning.
+        """
         now = time.monotonic()
         self._credit = min(float(_BURST), self._credit + (now - self._at) * _PER_S)
         self._at = now
@@ -38,7 +42,7 @@ class Output:
             return False
         self._credit -= 1
         await self.settle(task_id)
-        await self._publish(stream, text, task_id)
+        await self._publish(stream, text, task_id, bytes_in_all)
         return True
 
     async def settle(self, task_id: str = "") -> None:
@@ -47,8 +51,10 @@ class Output:
             missing, self._left_out = self._left_out, 0
             await self._publish("message", f"({missing} lines were left out)", task_id)
 
-    async def _publish(self, stream: Stream, text: str, task_id: str) -> None:
-        shown = text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]} … ({len(text)} characters)"
+    async def _publish(self, stream: Stream, text: str, task_id: str, bytes_in_all: int = 0) -> None:
+        shown = shortened(text, MAX_CHARS)
+        if bytes_in_all:
+            shown = f"{text[:MAX_CHARS]} … (a line of {bytes_in_all:,} bytes)"
         line = OutputLine(
             agent_id=self._agent_id, execution_id=self._execution_id, task_id=task_id, stream=stream, text=shown
         )

@@ -21,8 +21,8 @@ KEEPER = str(Path(__file__).with_name("keeper.py"))
 GRACE_S = 2.0
 """So long a program has between being asked to end and being ended."""
 
-MAX_LINE = 1024 * 1024
-"""Longer lines are cut into pieces of this many bytes."""
+MAX_PIECE = 1024 * 1024
+"""Longer lines are handed over in pieces of this many bytes."""
 
 _CHUNK = 64 * 1024
 
@@ -30,7 +30,7 @@ _LOOK_EVERY_S = 0.25
 _PIPES_S = 3.0
 
 LineHandler = Callable[[bytes, bool], Awaitable[None] | None]
-"""Takes one line without its end, and whether it is whole (False: a piece of a longer one)."""
+"""Takes one line without its end, or a piece of a longer one, and whether the line ends with it."""
 
 
 class Program:
@@ -193,16 +193,16 @@ async def _lines(stream: asyncio.StreamReader, handler: LineHandler, wrote: Call
         wrote()
         *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else [rest + chunk]
         for line in lines:
-            await _hand(handler, line, whole=True)
-        while len(rest) > MAX_LINE:
-            await _hand(handler, rest[:MAX_LINE], whole=False)
-            rest = rest[MAX_LINE:]
+            await _hand(handler, line.removesuffix(b"\r"), ends=True)
+        while len(rest) > MAX_PIECE:
+            await _hand(handler, rest[:MAX_PIECE], ends=False)
+            rest = rest[MAX_PIECE:]
     if rest:
-        await _hand(handler, rest, whole=True)
+        await _hand(handler, rest.removesuffix(b"\r"), ends=True)
 
 
-async def _hand(handler: LineHandler, line: bytes, *, whole: bool) -> None:
-    done = handler(line.removesuffix(b"\r"), whole)
+async def _hand(handler: LineHandler, piece: bytes, *, ends: bool) -> None:
+    done = handler(piece, ends)
     if done is not None:
         await done
 

@@ -26,6 +26,7 @@ from schemas.agents import Deregistration, RegistrationReply, TaskControl, TaskO
 from schemas.base import Failure
 from schemas.events import ENDINGS, AgentSpawned, AgentSpawnFailed, AgentSpawnRequested, AgentStopped
 from services.runtime_local.environment import NotFound, environment
+from services.runtime_local.places import Places
 from services.runtime_local.program import end_recorded
 from services.runtime_local.records import NotWrittenError, Records, SessionRecord
 from services.runtime_local.sessions import Host, Session, fault, finished
@@ -57,11 +58,14 @@ class LocalRuntime(Service):
         self.sessions: dict[str, Session] = {}
         self._frozen: set[str] = set()
         self._records = Records(root / "records")
+        environ = dict(os.environ)  # noqa: TID251 - an allow-listed part of it is handed on to programs
+        self._places = Places(environ, root / "homes")
         self._host = Host(
             bus=bus,
             records=self._records,
             root=root,
-            environ=dict(os.environ),  # noqa: TID251 - an allow-listed part of it is handed on to programs
+            places=self._places,
+            environ=environ,
             nats_url=settings.nats_url,
             silence_s=settings.agent_timeout_ms / 1000,
             frozen=self._frozen.__contains__,
@@ -79,6 +83,7 @@ class LocalRuntime(Service):
         """Ends what a former runtime left behind, says so, and takes work."""
         self._records.prepare()
         await self._clean_up()
+        await asyncio.to_thread(self._places.prepare)
         await self.bus.serve(subjects.runtime_verify(KIND), VerifyOffer, self._verify, queue="runtime-local")
         self.spawn(self._stay_alive(), name="signs of life")
         self._work = await self.bus.work(
@@ -98,6 +103,7 @@ class LocalRuntime(Service):
                 group.create_task(self._let_go(session, "the runtime was stopped", interrupted=True))
         if self._short:  # sessions whose executions ended just now
             await asyncio.wait(set(self._short))
+        await asyncio.to_thread(self._places.close)
 
     async def _clean_up(self) -> None:
         for program in list(self._records.programs()):

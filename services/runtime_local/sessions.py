@@ -26,11 +26,12 @@ from schemas.base import Failure, Model
 from schemas.events import AgentSpawnRequested, TaskFinished
 from services.runtime_local.environment import NotFound, environment, find_program, search_path
 from services.runtime_local.output import Output
+from services.runtime_local.places import Places
 from services.runtime_local.program import Program, start_program
 from services.runtime_local.records import NotWrittenError, ProgramRecord, Records
 from services.runtime_local.speech import clean
 from services.runtime_local.turn import Ended, Turn
-from shared.bus import Bus
+from shared.bus import Bus, EventTooLarge
 
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Host(Model, frozen=True, kw_only=True):
     bus: Bus
     records: Records
     root: Path
+    places: Places
     environ: dict[str, str]
     nats_url: str
     silence_s: float
@@ -62,7 +64,8 @@ class Session:
         self.left: Callable[[Session, str, int], Awaitable[None]] | None = None
         self.given_up: Callable[[Session], None] | None = None
         self._host = host
-        self._place = host.root / "homes" / request.agent_id
+        self._work = host.root / "work" / request.agent_id
+        self._place: Path | None = None
         self._output = Output(host.bus, request.agent_id, request.execution_id)
         self._memory: OrderedDict[str, Ended] = OrderedDict()
         self._running: asyncio.Task[None] | None = None
@@ -96,8 +99,9 @@ class Session:
 
     async def open(self) -> None:
         """Makes the session's places and starts a `custom` program. Raises NotFound with a sentence, or OSError."""
-        for name in ("home", "tmp", "work"):
-            (self._place / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._place is None:
+            self._place = self._host.places.make()
         command = self.request.agent.command
         if not command:
             raise NotFound(f"The role {self.request.role} says no command: give it one under agentConfig.command.")
@@ -110,7 +114,7 @@ class Session:
         mark = f"{self.id}.{self.request.life}"
         record = ProgramRecord(mark=mark)
         self._host.records.keep_program(record)
-        self.program = await start_program(argv, cwd=self._place / "work", env=env, mark=mark)
+        self.program = await start_program(argv, cwd=self._work, env=env, mark=mark)
         self._host.records.keep_program(
             msgspec.structs.replace(record, pid=self.program.pid, identity=self.program.identity)
         )
@@ -135,7 +139,9 @@ class Session:
         if self._running is not None and self._running is not asyncio.current_task():
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
-        await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
+        for place in (self._work, self._place):
+            if place is not None:
+                await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
     def freeze(self) -> None:
         """Stops every process of the session."""
@@ -199,9 +205,10 @@ class Session:
             own["PARALLAX_WORKSPACE"] = str(workspace)
         turn = Turn(
             offer,
-            cwd=workspace or self._place / "work",
+            cwd=workspace or self._work,
             env=self._environment(own),
             silence_s=self._host.silence_s,
+            interactive=self.request.agent.interactive,
         )
         self.turn = turn
         self._running = asyncio.create_task(self._take(turn, workspace), name=f"turn-{offer.task_id}")
@@ -225,6 +232,14 @@ class Session:
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the turn has to end as something
             _log.exception("turn_failed", agent_id=self.id, task_id=offer.task_id, exc_info=error)
             ended = fault(offer, Failure(code="task_failed", message=f"The runtime failed: {error!r}"))
+        try:
+            await self._conclude(turn, ended)
+        except EventTooLarge as error:
+            await self._conclude(turn, fault(offer, Failure(code="result_too_large", message=str(error))))
+
+    async def _conclude(self, turn: Turn, ended: Ended) -> None:
+        """Says how a turn ended, to the log where it has a worktree, and to the executor. Raises EventTooLarge."""
+        host, offer = self._host, turn.offer
         if offer.workspace and not turn.cancelled:
             await host.bus.append(finished(offer, ended))
         self._memory[offer.task_id] = ended
@@ -279,18 +294,20 @@ class Session:
             "PARALLAX_ROLE": request.role,
             "PARALLAX_SESSION": request.session,
         }
+        if self._place is None:
+            raise RuntimeError("the session is not open")
         return environment(
             self._host.environ,
-            home=self._place / "home",
-            tmp=self._place / "tmp",
+            home=self._place / "h",
+            tmp=self._place / "t",
             own=word | own,
             given=request.agent.env,
         )
 
-    async def _wrote(self, line: bytes, _whole: bool) -> None:
+    async def _wrote(self, line: bytes, _ends: bool) -> None:
         await self._output.say("stdout", clean(line))
 
-    async def _complained(self, line: bytes, _whole: bool) -> None:
+    async def _complained(self, line: bytes, _ends: bool) -> None:
         text = clean(line)
         self._stderr = (self._stderr + text + "\n")[-2000:]
         await self._output.say("stderr", text)

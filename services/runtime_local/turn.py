@@ -16,9 +16,10 @@ from schemas.agents import TaskFault, TaskOffer, TaskProgress, TaskQuestion, Tas
 from schemas.base import MOST_LEVELS, Failure, Json, too_deep
 from services.runtime_local.output import Output
 from services.runtime_local.program import Program, start_program
-from services.runtime_local.reading import wants_end_of_input
+from services.runtime_local.recorded_input import wants_end_of_input
 from services.runtime_local.records import ProgramRecord, Records
-from services.runtime_local.speech import MAX_RESULT, Said, Transcript, clean, understand
+from services.runtime_local.speech import Lines, Said, Transcript, clean, understand
+from shared.shortening import shortened
 
 Ended = TaskResult | TaskFault
 Say = Callable[[TaskProgress | TaskQuestion], Awaitable[None]]
@@ -28,6 +29,9 @@ _KILLED = {128 + 9, 128 + 15}
 
 _LOOK_EVERY_S = 0.1
 
+MAX_PROGRESS = 500
+"""Characters of a line of progress that the executor is told; whoever watches gets more of it."""
+
 MAX_QUESTIONS = 100
 """So many questions a turn may ask: each is a fact of the log, and a program that loops must not fill it."""
 
@@ -35,7 +39,15 @@ MAX_QUESTIONS = 100
 class Turn:
     """A turn that runs, or is about to."""
 
-    def __init__(self, offer: TaskOffer, *, cwd: Path, env: dict[str, str], silence_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        offer: TaskOffer,
+        *,
+        cwd: Path,
+        env: dict[str, str],
+        silence_s: float = math.inf,
+        interactive: bool | None = False,
+    ) -> None:
         self.offer = offer
         self.program: Program | None = None
         self.question: TaskQuestion | None = None
@@ -43,13 +55,15 @@ class Turn:
         self.argv: list[str] = []
         self._cwd = cwd
         self._env = env
+        self._interactive = interactive
+        self._lines = Lines()
         self._said = Transcript()
         self._asked = 0
         self._unsaid: deque[TaskQuestion] = deque()
         self._silence_s = silence_s
         self._heard_at = 0.0
         self._silent = ""
-        self._refused = ""
+        self._refused: tuple[str, str] = ("", "")
 
     @property
     def key(self) -> tuple[str, int]:
@@ -71,16 +85,15 @@ class Turn:
         try:
             records.keep_program(msgspec.structs.replace(record, pid=program.pid, identity=program.identity))
             program.read(
-                lambda line, whole: self._heard(understand(line, whole=whole), output, say),
-                lambda line, _whole: self._complained(clean(line), output),
+                lambda piece, ends: self._printed(piece, ends, output, say),
+                lambda piece, _ends: self._complained(clean(piece), output),
             )
-            watching = [
-                asyncio.create_task(self._watch_input(program)),
-                asyncio.create_task(self._watch_silence(program, frozen)),
-            ]
+            watching = [asyncio.create_task(self._watch_silence(program, frozen))]
+            if self._interactive is None:
+                watching.append(asyncio.create_task(self._watch_input(program)))
             if self.cancelled:
                 await program.end()
-            await program.write(msgspec.json.encode(_first_line(offer)) + b"\n")
+            await program.write(msgspec.json.encode(_first_line(offer)) + b"\n", last=self._interactive is False)
             if frozen():
                 program.freeze()
             code = await program.wait()
@@ -113,6 +126,11 @@ class Turn:
         if self.program is not None:
             await self.program.end()
 
+    async def _printed(self, piece: bytes, ends: bool, output: Output, say: Say) -> None:
+        line = self._lines.add(piece, ends)
+        if line is not None:
+            await self._heard(understand(line), output, say)
+
     async def _heard(self, said: Said, output: Output, say: Say) -> None:
         offer = self.offer
         self._said.add(said)
@@ -122,13 +140,16 @@ class Turn:
             case "progress" | "message":
                 published = await output.say(said.type, said.text, offer.task_id)
                 if said.type == "progress" and published:
+                    text = shortened(said.text, MAX_PROGRESS)
                     await say(
-                        TaskProgress(
-                            task_id=offer.task_id, attempt=offer.attempt, agent_id=offer.agent_id, text=said.text[:500]
-                        )
+                        TaskProgress(task_id=offer.task_id, attempt=offer.attempt, agent_id=offer.agent_id, text=text)
                     )
             case "output":
-                await output.say("stdout", said.text, offer.task_id)
+                await output.say("stdout", said.text, offer.task_id, bytes_in_all=said.bytes)
+            case "refused":
+                await output.say("message", said.text, offer.task_id)
+                if said.code == "question_too_large":
+                    self._refuse(said.code, said.text)
             case _:
                 if said.note:
                     await output.say("message", said.note, offer.task_id)
@@ -137,10 +158,17 @@ class Turn:
         """One question at a time: the next one is said when this one is answered."""
         offer = self.offer
         self._asked += 1
+        if self._interactive is False:
+            self._refuse(
+                "not_interactive",
+                f"{self.argv[0]} asked {shortened(said.question, 200)!r}, but nothing answers it: the input of a "
+                f"command agent ends after the task line. Write `agentConfig: {{interactive: true}}` in the role "
+                f"{offer.role} to let it ask.",
+            )
+            return
         if self._asked > MAX_QUESTIONS:
-            if not self._refused and self.program is not None:
-                self._refused = f"{self.argv[0]} asked more than {MAX_QUESTIONS} questions in one turn."
-                self.program.end_soon()
+            said_so = f"{self.argv[0]} asked more than {MAX_QUESTIONS} questions in one turn."
+            self._refuse("too_many_questions", said_so)
             return
         question = TaskQuestion(
             task_id=offer.task_id,
@@ -156,12 +184,19 @@ class Turn:
         self.question = question
         await say(question)
 
+    def _refuse(self, code: str, message: str) -> None:
+        """Ends the program: it waits for what will not come, and its turn fails with this code."""
+        if not self._refused[0]:
+            self._refused = (code, message)
+            if self.program is not None:
+                self.program.end_soon()
+
     async def _complained(self, text: str, output: Output) -> None:
         self._said.add_error(text)
         await output.say("stderr", text, self.offer.task_id)
 
     async def _watch_input(self, program: Program) -> None:
-        """Ends the program's input when it waits for its end: programs that read all of it are as welcome."""
+        """For a task that was recorded before roles said `interactive`: ends the input when it is waited for."""
         seen = 0
         while program.input_open:
             await asyncio.sleep(_LOOK_EVERY_S)
@@ -190,34 +225,32 @@ class Turn:
                 return
 
     def _judge(self, code: int) -> Ended:
-        offer, result = self.offer, self._said.result
         if self.cancelled:
             return self._fault("cancelled", self.cancelled)
         if self._silent:
             return self._fault("agent_silent", self._silent)
-        if self._refused:
-            return self._fault("too_many_questions", self._refused)
+        if self._refused[0]:
+            return self._fault(*self._refused)
         if code < 0 or code in _KILLED:
             return self._fault("agent_killed", f"{self.argv[0]} was killed.", interrupted=True)
         if code:
             reason = self._said.reason()
             message = f"{self.argv[0]} ended with exit code {code}" + (f": {reason}" if reason else ".")
             return self._fault("task_failed", message)
-        if result is None:
-            return TaskResult(
-                task_id=offer.task_id, attempt=offer.attempt, agent_id=offer.agent_id, result=self._said.text
-            )
-        if too_deep(result.result):
+        return self._result()
+
+    def _result(self) -> Ended:
+        offer, outcome = self.offer, self._said.outcome()
+        if outcome.type == "refused":
+            return self._fault(outcome.code, outcome.text)
+        if too_deep(outcome.result):
             return self._fault("result_too_large", f"The result is nested in more than {MOST_LEVELS} levels.")
-        size = len(msgspec.json.encode(result.result))
-        if size > MAX_RESULT:
-            return self._fault("result_too_large", f"The result has {size} bytes; {MAX_RESULT} is the limit.")
         return TaskResult(
             task_id=offer.task_id,
             attempt=offer.attempt,
             agent_id=offer.agent_id,
-            result=result.result,
-            confidence=result.confidence,
+            result=outcome.result,
+            confidence=outcome.confidence,
         )
 
     def _fault(self, code: str, message: str, *, interrupted: bool = False) -> TaskFault:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from schemas.events import Event
+from schemas.json_text import mended
 from shared import subjects
 from shared.bus import dead_letters
 from shared.bus import headers as hdr
@@ -290,7 +291,7 @@ class Bus:
         async def answer(raw: RawMessage) -> None:
             message = Message(raw.subject, raw.reply, raw.payload, raw.headers)
             try:
-                body = decode(raw.payload or b"{}", payload_type)
+                body = decode(mended(raw.payload) or b"{}", payload_type)
             except Undecodable as error:
                 _log.info("bad_body", subject=raw.subject, error=str(error))
                 await self._answer_error(raw.reply, f"The body cannot be read: {error}.")

@@ -11,6 +11,7 @@ import msgspec
 from schemas.agents import AgentDeregistered, AgentGone, AgentRegistered, OutputLine
 from schemas.commands import Answer, Cancel, ExecutionRequest, Pause, Resume, Signal
 from schemas.events import EVENT_TYPES, Event
+from schemas.json_text import mended
 from shared import subjects
 from shared.bus import headers as hdr
 from shared.bus.raw import RawMessage
@@ -161,13 +162,13 @@ def decode_body(stream: str, subject: str, payload: bytes) -> Any:
     """The body of a message of work or of a stream other than the log. Raises Undecodable."""
     match stream:
         case subjects.STREAM_REQUESTS if subject == subjects.REQUEST:
-            return decode(payload, ExecutionRequest)
+            return decode(mended(payload), ExecutionRequest)
         case subjects.STREAM_REQUESTS:
             verb = subject.rpartition(".")[2]
             kind = _COMMANDS.get(verb)
             if kind is None:
                 raise Undecodable(f"unknown command {verb!r}")
-            return decode(payload or b"{}", kind)
+            return decode(mended(payload) or b"{}", kind)
         case subjects.STREAM_FLEET:
             kind = _FLEET.get(subject.rpartition(".")[2])
             if kind is None:

@@ -64,6 +64,7 @@ class Stage:
     async def spawn(self, command: list[str], **fields: Any) -> AgentSpawned | AgentSpawnFailed:
         """Asks for a session, and returns what becomes of that."""
         execution_id = str(fields.pop("execution_id", f"e{new_id()[:12]}"))
+        fields.setdefault("interactive", False)
         agent = agent_id(execution_id, "worker-1")
         await self.bus.serve(subjects.agent_output(agent), OutputLine, self._print)
         await self.bus.append(

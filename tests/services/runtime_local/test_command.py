@@ -15,7 +15,7 @@ from tests.services.runtime_local.stage import Stage, stage
 
 
 async def test_the_program_gets_one_line_with_exactly_these_keys(nats_url: str, tmp_path: Path) -> None:
-    """The task, the input, the context, the role, the ids and the worktree; the line ends and the input stays open."""
+    """The task, the input, the context, the role, the ids and the worktree."""
     async with stage(nats_url, tmp_path) as scene:
         where = tmp_path / "tree"
         where.mkdir()
@@ -94,8 +94,7 @@ async def test_a_confidence_that_is_none_is_no_self_report(nats_url: str, tmp_pa
     """The result is kept, and the score that cannot be one is left out, not clamped."""
     async with stage(nats_url, tmp_path) as scene:
         ended = await scene.result(f"say(type='result', result='kept', confidence={confidence})")
-        assert ended.confidence is None
-        assert ended.result == "kept" or confidence == "10**400"
+        assert (ended.result, ended.confidence) == ("kept", None)
 
 
 async def test_of_two_results_the_last_one_counts(nats_url: str, tmp_path: Path) -> None:
@@ -105,48 +104,6 @@ async def test_of_two_results_the_last_one_counts(nats_url: str, tmp_path: Path)
             "say(type='result', result=1, confidence=0.1)", "say(type='result', result=2)", "print('bye')"
         )
         assert (ended.result, ended.confidence) == (2, None)
-
-
-@pytest.mark.parametrize(
-    ("written", "text"),
-    [
-        (rb'{"type": "result", "result": ', '{"type": "result", "result": '),
-        (rb'{"type": "dance"}', '{"type": "dance"}'),
-        (rb'[{"type": "result"}]', '[{"type": "result"}]'),
-        (b"caf\xe9 \xff\xfe", "caf\ufffd \ufffd\ufffd"),
-        (b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok", "red ok"),
-        (b"nul\x00byte\x07", "nulbyte"),
-        (b'{"type": "result", "result": "\\ud800"}', '{"type": "result", "result": "\\ud800"}'),
-        (b"[" * 100_000, "[" * 64_000),
-    ],
-    ids=["half", "type", "array", "utf8", "ansi", "nul", "surrogate", "deep"],
-)
-async def test_a_line_that_is_no_json_is_text(nats_url: str, tmp_path: Path, written: bytes, text: str) -> None:
-    """Bad JSON, bad UTF-8, terminal sequences and NUL bytes end as readable text."""
-    async with stage(nats_url, tmp_path) as scene:
-        ended = await scene.result(f"sys.stdout.buffer.write({written!r})")
-        assert isinstance(ended.result, str)
-        assert ended.result[-64_000:] == text[-64_000:].strip()
-
-
-async def test_a_line_of_ten_megabytes_is_cut_and_harms_nothing(nats_url: str, tmp_path: Path) -> None:
-    """It is not read as the protocol; the end of it is the text, and what is published of it is short."""
-    async with stage(nats_url, tmp_path) as scene:
-        ended = await scene.result(
-            'print(\'{"type": "result", "result": "\' + \'x\' * 10_000_000 + \'"}\')', "print('after')"
-        )
-        assert isinstance(ended.result, str)
-        assert ended.result.endswith("after")
-        assert len(ended.result) <= 64 * 1024
-        assert all(len(line) < 5000 for line in scene.printed("stdout"))
-
-
-async def test_a_result_that_is_too_large_fails_the_task(nats_url: str, tmp_path: Path) -> None:
-    """With the size and the limit: it would not fit into an event."""
-    async with stage(nats_url, tmp_path) as scene:
-        ended = await scene.fault("say(type='result', result='x' * 600_000)")
-        assert ended.error.code == "result_too_large"
-        assert "600002 bytes; 524288 is the limit" in ended.error.message
 
 
 async def test_flooding_output_is_bounded_and_says_so(nats_url: str, tmp_path: Path) -> None:
@@ -186,6 +143,7 @@ async def test_a_question_is_answered_with_one_line(nats_url: str, tmp_path: Pat
             "first = sys.stdin.readline()",
             "say(type='question', question='how many?')",
             "say(type='result', result=[first, sys.stdin.readline()])",
+            interactive=True,
         )
         offer = await scene.offer(agent)
         asked = await scene.question(offer)
@@ -204,6 +162,7 @@ async def test_two_questions_at_once_are_asked_one_after_the_other(nats_url: str
             "sys.stdin.readline()",
             "say(type='question', question='1'); say(type='question', question='2')",
             "say(type='result', result=[sys.stdin.readline(), sys.stdin.readline()])",
+            interactive=True,
         )
         offer = await scene.offer(agent)
         first = await scene.question(offer)
@@ -218,17 +177,11 @@ async def test_two_questions_at_once_are_asked_one_after_the_other(nats_url: str
 async def test_a_program_cannot_fill_the_log_with_questions(nats_url: str, tmp_path: Path) -> None:
     """After a hundred in one turn the turn fails, and one of them was asked."""
     async with stage(nats_url, tmp_path) as scene:
-        ended = await scene.fault("while True: say(type='question', question='why?' * 10_000)")
+        agent = await scene.program("while True: say(type='question', question='why?')", interactive=True)
+        ended = await scene.ended(await scene.offer(agent))
+        assert isinstance(ended, TaskFault)
         assert ended.error.code == "too_many_questions"
-        asked = [word for word in scene.heard if isinstance(word, TaskQuestion)]
-        assert [len(word.question) for word in asked] == [8192]
-
-
-async def test_a_program_that_reads_all_of_its_input_gets_the_end_of_it(nats_url: str, tmp_path: Path) -> None:
-    """`cat` and `json.load(sys.stdin)` do not wait for ever."""
-    async with stage(nats_url, tmp_path) as scene:
-        ended = await scene.result("say(type='result', result=json.load(sys.stdin)['task'])")
-        assert ended.result == "do it"
+        assert [word.question for word in scene.heard if isinstance(word, TaskQuestion)] == ["why?"]
 
 
 async def test_a_program_that_never_reads_is_no_error(nats_url: str, tmp_path: Path) -> None:
@@ -273,7 +226,10 @@ async def test_waiting_for_an_answer_is_not_silence(nats_url: str, tmp_path: Pat
     """A program may wait for a person longer than it may be silent."""
     async with stage(nats_url, tmp_path, agent_timeout_ms=600) as scene:
         agent = await scene.program(
-            "sys.stdin.readline()", "say(type='question', question='?')", "say(type='result', result=input())"
+            "sys.stdin.readline()",
+            "say(type='question', question='?')",
+            "say(type='result', result=input())",
+            interactive=True,
         )
         offer = await scene.offer(agent)
         asked = await scene.question(offer)

@@ -1,9 +1,9 @@
-"""Whether a program waits for the end of its standard input.
+"""The input of tasks that were recorded before roles said `interactive`.
 
-An agent gets one line and may get another as the answer to a question, so its input stays open; but a program that
-reads all of its input before it begins (`cat`, `json.load(sys.stdin)`) would then wait for ever. Linux tells in which
-system call a process is: one that stays in a read of its standard input, with all that was written read, and has asked
-nothing, wants the end of it.
+Their programs were promised both: an answer to a question, and the end of the input where they read all of it. An
+execution that was started then is finished as it was begun: Linux tells in which system call a process is, and one that
+stays in a read of its standard input, with all that was written read, and has asked nothing, wants the end of it.
+Nothing that is started today is guessed about.
 """
 
 from __future__ import annotations
