@@ -195,17 +195,24 @@ class Client:
                 stored = True
                 return await answer
         except TimeoutError:
-            what = "What was asked is stored." if stored else "Nothing was stored."
-            raise Unanswered(
-                f"No pattern engine answered within {within_s:g} s. {what}",
-                execution_id=execution_id,
-                hint="`parallax status` tells what runs.",
-            ) from None
+            raise _unanswered(subject, execution_id, within_s, stored=stored) from None
         except EventTooLarge as error:
             problem = Problem(where="", what=str(error), hint="Put large inputs into the repository.")
             raise RequestRejected(execution_id, [problem]) from error
         finally:
             del self._replies[inbox]
+
+
+def _unanswered(subject: str, execution_id: str, within_s: float, *, stored: bool) -> Unanswered:
+    """What to say of a request or a command that no engine has answered: what is stored, and how to find it again."""
+    asked = "request" if subject == subjects.REQUEST else "command"
+    if stored:
+        what = f"The {asked} for execution {execution_id} is stored and will be carried out when an engine runs."
+        hint = f"`parallax events {execution_id} --follow` shows it then; `parallax status` tells what runs."
+    else:
+        what = f"The {asked} for execution {execution_id} could not be stored; asking again is safe."
+        hint = "`parallax status` tells what runs."
+    return Unanswered(f"No pattern engine answered within {within_s:g} s. {what}", execution_id=execution_id, hint=hint)
 
 
 def _repository(repo: str | Path | None, base: str) -> Repository | None:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from shared.bus import Recorded
 
 
+_WORDS = {"progress", "message"}
+"""The streams of output in which an agent speaks of its work."""
+
+
 class Execution:
     """A handle, not a copy: everything it tells is read from the log when it is asked."""
 
@@ -121,6 +125,15 @@ class Execution:
         async for record in self._client.bus.stored(filters, after=last, stream="output"):
             if isinstance(record.data, OutputLine) and record.data.execution_id == self.id:
                 yield record.data
+
+    async def progress(self) -> AsyncIterator[OutputLine]:
+        """What its agents say about their work from now on (`progress` and `message` lines), without end."""
+        lines = self._client.bus.follow([subjects.agent_output("*")], stream="output")
+        async with aclosing(lines):
+            async for record in lines:
+                line = record.data
+                if isinstance(line, OutputLine) and line.execution_id == self.id and line.stream in _WORDS:
+                    yield line
 
     async def _until_the_end(self, filters: list[str]) -> AsyncGenerator[Recorded]:
         """Output as it comes, until the execution has ended. What is stored by then and was not seen is left."""

@@ -43,10 +43,12 @@ def bench() -> None:
 
 
 @click.command()
-@click.option("--executions", type=click.IntRange(1), default=500, show_default=True, metavar="N")
+@click.option("--executions", type=click.IntRange(1, 1_000_000), default=500, show_default=True, metavar="N")
 @click.option("--in-flight", type=click.IntRange(1, 4096), default=16, show_default=True, metavar="C")
 @click.option("--agents", type=click.IntRange(1, 256), default=3, show_default=True, metavar="K")
-@click.option("--warm-up", type=click.IntRange(0), default=50, show_default=True, help="Executions before the measure.")
+@click.option(
+    "--warm-up", type=click.IntRange(0, 1_000_000), default=50, show_default=True, help="Executions before the measure."
+)
 @json_option
 @click.option(
     "--data",

@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from parallax.cli.progress import Progress, Row, shorten, summary, verdict_of, visible
+from parallax.cli.progress import Progress, Question, Row, gist, shorten, summary, verdict_of, visible
 from parallax.cli.render import STATUS_STYLES, confidence_style, print_commands, put
 from parallax.client_events import Data, Event, failure_of
 
@@ -70,6 +70,7 @@ def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableTy
             found.append(("error", f"{_cut(visible(failure.message))} [{failure.code}]"))
             if evidence := evidence_table(progress):
                 found.append(("evidence", evidence))
+    found += [("asked", _answered(question)) for question in progress.questions]
     found += _where(data, progress)
     tasks = sum(1 for row in progress.rows.values() if row.agent_id)
     work = f"{tasks} task{'' if tasks == 1 else 's'}"
@@ -185,6 +186,12 @@ def _scalar(value: object) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:g}"
     return visible(str(value))
+
+
+def _answered(question: Question) -> str:
+    """A question and its answer, as a line or two."""
+    answer = gist(question.answer) if question.answered else "not answered"
+    return f"{gist(question.text)}\n→ {answer}"
 
 
 def _where(data: Data, progress: Progress) -> list[tuple[str, RenderableType]]:

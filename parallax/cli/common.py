@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from parallax.cli.streams import write_json_line
 from shared.paths import running_stack
 
 if TYPE_CHECKING:
@@ -42,6 +44,26 @@ class UnreachableError(click.ClickException):
     """No server answers: exit code 3."""
 
     exit_code = 3
+
+
+class FiniteRange(click.FloatRange):
+    """A number above 0 and up to `most`; `nan`, `inf` and what overflows to it are refused with the bounds."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__(min=0, max=most, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if isinstance(found, float) and math.isnan(found):
+            self.fail(f"{value} is not a number above 0.", param, ctx)
+        return found
+
+
+LAST_POSITION = 2**63 - 1
+"""The highest position that a stream can have."""
+
+LONGEST_TIMEOUT_S = 10 * 365 * 24 * 3600.0
+"""The longest time limit that can be asked for: ten years, in seconds."""
 
 
 def data_option(command: F) -> F:
@@ -128,8 +150,7 @@ def has_emitted() -> bool:
 def emit_json(document: object) -> None:
     """Writes one JSON document as one line on standard output."""
     _emitted[:] = [True]
-    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
-    sys.stdout.flush()
+    write_json_line(msgspec.json.encode(document).decode())
 
 
 def describe(error: BaseException) -> dict[str, object]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parallax.cli.common import (
+    LAST_POSITION,
     BadInputError,
     UnreachableError,
     console,
@@ -94,7 +95,7 @@ def list_letters(service: str, as_json: bool, data: Path | None) -> int:
 
 
 @dead_letters.command("show")
-@click.argument("number", type=click.IntRange(1))
+@click.argument("number", type=click.IntRange(1, LAST_POSITION))
 @json_option
 @data_option
 def show_letter(number: int, as_json: bool, data: Path | None) -> int:
@@ -133,7 +134,7 @@ def _for_each(
 
 
 @dead_letters.command("requeue")
-@click.argument("numbers", nargs=-1, type=click.IntRange(1))
+@click.argument("numbers", nargs=-1, type=click.IntRange(1, LAST_POSITION))
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @json_option
 @data_option
@@ -148,7 +149,7 @@ def requeue_letters(numbers: tuple[int, ...], everything: bool, as_json: bool, d
 
 
 @dead_letters.command("drop")
-@click.argument("numbers", nargs=-1, type=click.IntRange(1))
+@click.argument("numbers", nargs=-1, type=click.IntRange(1, LAST_POSITION))
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @json_option
 @data_option

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import msgspec
 from parallax.cli.card import print_card
 from parallax.cli.clients import known, say, talk
 from parallax.cli.common import (
+    LONGEST_TIMEOUT_S,
     BadInputError,
+    FiniteRange,
     data_option,
     data_words,
     describe,
@@ -25,6 +29,7 @@ from parallax.cli.common import (
 from parallax.cli.inputs import check_repository, has_uncommitted_changes, read_inputs
 from parallax.cli.progress import Progress
 from parallax.cli.render import LiveView, console
+from parallax.cli.streams import outlive_reader
 from parallax.client import Client
 from parallax.client_errors import ParallaxError, RequestRejected
 from parallax.client_events import Event
@@ -37,7 +42,7 @@ from parallax.client_execution import Execution, outcome_of
 @click.option("--repo", metavar="PATH|URL", help="The git repository to work on (default: an empty one).")
 @click.option("--base", default="", metavar="BRANCH", help="The branch to start from (default: the repository's own).")
 @click.option("--id", "key", metavar="KEY", help="The idempotency key: the same request is the same execution.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Fails when over.")
+@click.option("--timeout", type=FiniteRange(LONGEST_TIMEOUT_S), metavar="SECONDS", help="Fails when over.")
 @click.option("--push", is_flag=True, help="Push the result branch to the repository it came from.")
 @click.option("--watch", is_flag=True, help="With --json: write every event as a line of JSON before the last one.")
 @click.option("--detach", is_flag=True, help="Return as soon as the request is accepted.")
@@ -82,16 +87,17 @@ def run(
     return talk(data, work)
 
 
-def _input_schema(pattern: str, data: Path | None) -> Mapping[str, Any]:
-    """The input fields of a pattern, where the directory of patterns can be read from here."""
+def _input_schema(pattern: str, data: Path | None) -> Mapping[str, Any] | None:
+    """The input fields of a pattern, None where the directory of patterns cannot be read from here."""
     from shared.patterns import PatternLibrary  # brings the compiler with it
 
     found = PatternLibrary(settings_for(data).patterns_dir).get(pattern)
-    return found.input if found is not None else {}
+    return found.input if found is not None else None
 
 
 async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool, data: Path | None = None) -> int:
     """Shows an execution until it ends. Returns the exit code that its end deserves."""
+    outlive_reader()  # the exit code is the work's, whoever reads
     out = console()
     view = LiveView(out)
     ending: Event | None = None
@@ -104,9 +110,10 @@ async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool, da
                 ending = event
         else:
             with view:
-                async for event in execution.events():
-                    view.show(event)
-                    ending = event
+                async with listening(execution, view):
+                    async for event in execution.events():
+                        view.show(event)
+                        ending = event
     except asyncio.CancelledError:
         typed = f"{program()} {{}} {execution.id}{data_words(data)}"
         say(f"Still running: {execution.id}. `{typed.format('events --follow')}` goes on watching,")
@@ -118,6 +125,23 @@ async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool, da
     else:
         print_card(out, view.progress, ending, further(execution.id, ending, data))
     return 0 if ending.type == "execution.completed" else 2 if ending.type == "execution.rejected" else 1
+
+
+@asynccontextmanager
+async def listening(execution: Execution, view: LiveView) -> AsyncGenerator[None]:
+    """Shows what the agents of an execution say while they work, as long as the context is open."""
+
+    async def listen() -> None:
+        async for line in execution.progress():
+            view.hear(line.task_id, line.text)
+
+    hearing = asyncio.create_task(listen(), name=f"progress-{execution.id}")
+    try:
+        yield
+    finally:
+        hearing.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await hearing
 
 
 def further(execution_id: str, ending: Event, data: Path | None = None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,15 +13,20 @@ import msgspec
 from parallax.cli.common import BadInputError
 from schemas.json_text import clean_text, read_json
 
-Schema = Callable[[], Mapping[str, Any]]
-"""Gives the input fields of a pattern. It is asked only when it matters."""
+Schema = Callable[[], Mapping[str, Any] | None]
+"""Gives the input fields of a pattern, None where the pattern is not known here. It is asked only when it matters."""
 
 
-def read_inputs(given: Sequence[str], schema: Schema = dict) -> dict[str, Any]:
+def _unknown() -> None:
+    return None
+
+
+def read_inputs(given: Sequence[str], schema: Schema = _unknown) -> dict[str, Any]:
     """`K=V …` and `@FILE …` as one object, the later over the earlier.
 
-    A value that reads as JSON is that JSON, unless `schema` wants text there; any other value is text. A file holds
-    one JSON object. Raises BadInputError with the place.
+    A value that reads as JSON is that JSON, and any other value is text. `schema` decides where a value reads as both:
+    a field that may be a string is text, and so is a number (a commit id such as 1234567) in a field without a type.
+    A file holds one JSON object. Raises BadInputError with the place.
     """
     found: dict[str, Any] = {}
     for item in given:
@@ -93,18 +99,43 @@ def _file(name: str) -> dict[str, Any]:
 
 
 def _value(key: str, typed: str, schema: Schema) -> Any:
-    # what the shell handed over and is no UTF-8 comes as halves of surrogate pairs
-    text = clean_text(typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    read = read_value(typed)
+    if read is None or isinstance(read.content, str):
+        return _text(typed) if read is None else read.content
+    fields = schema()
+    if fields is None:
+        return read.content
+    types = _types(fields.get(key))
+    if "string" in types:
+        return _text(typed)
+    is_number = isinstance(read.content, int | float) and not isinstance(read.content, bool)
+    return _text(typed) if is_number and not types else read.content
+
+
+@dataclass(frozen=True)
+class Read:
+    """A value that was read from JSON; `null` is one too."""
+
+    content: Any
+
+
+def read_value(typed: str) -> Read | None:
+    """What was typed as JSON, None where it is none."""
     try:
-        value = read_json(text.encode())
+        return Read(read_json(_text(typed).encode()))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return text
-    if isinstance(value, str) or not _wants_text(schema().get(key)):
-        return value
-    return text
+        return None
 
 
-def _wants_text(field: object) -> bool:
+def _text(typed: str) -> str:
+    """What was typed as text: what the shell handed over and is no UTF-8 comes as halves of surrogate pairs."""
+    return clean_text(typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+
+def _types(field: object) -> set[str]:
+    """The types that the schema of a field names."""
     if isinstance(field, Mapping):
-        return _wants_text(cast("Mapping[str, Any]", field).get("type"))
-    return field == "string"
+        return _types(cast("Mapping[str, Any]", field).get("type"))
+    if isinstance(field, str):
+        return {field}
+    return {name for name in cast("list[object]", field) if isinstance(name, str)} if isinstance(field, list) else set()

@@ -11,7 +11,6 @@ import difflib
 import importlib
 import importlib.util
 import os
-import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import cast
 
 import click
 
+from parallax.cli import streams
 from parallax.cli.examples import epilog
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -134,19 +134,34 @@ def root() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line; the exit code. No traceback ever reaches the person who typed it."""
+    streams.guard()
+    try:
+        code = _dispatch(arguments)
+        streams.flush()
+    except streams.ReaderGone:  # the reader of our output has seen enough
+        streams.abandon()
+        return 0
+    if (trouble := streams.trouble()) is None:
+        return code
+    click.echo(f"Error: standard output could not be written: {trouble.strerror}.", err=True)
+    return code or (0 if streams.outlives_reader() else EXIT_FAILED)
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    as_json = "--json" in arguments
     try:
         _check_settings(arguments)
         outcome = root.main(args=list(arguments), prog_name="parallax", standalone_mode=False)
     except click.ClickException as error:
-        return _explain(error, as_json="--json" in arguments)
+        return _explain(error, as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001 -- the boundary: everything becomes a sentence and an exit code
-        return _explain(error, as_json="--json" in arguments)
+        innermost = _innermost(error)
+        if isinstance(innermost, streams.ReaderGone):
+            raise innermost from None
+        return _explain(innermost, as_json=as_json)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -191,7 +206,6 @@ def _told(error: BaseException) -> list[str]:
 
 
 def _explain(error: BaseException, *, as_json: bool) -> int:
-    error = _innermost(error)
     if as_json:
         _say_in_json(error)
     if isinstance(error, click.ClickException):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,37 @@ _OPEN: tuple[State, ...] = ("waiting", "running", "asking")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _WAITS = "waits: "
 _SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
+
+
+@dataclass
+class Question:
+    """What is asked, and how it was answered."""
+
+    question_id: str
+    text: str
+    approval: bool = False
+    options: list[str] = field(default_factory=list[str])
+    value: Any = None
+    by: str = ""
+    reason: str = ""
+    answered: bool = False
+
+    @property
+    def commands(self) -> list[str]:
+        """What to type to answer, behind the program's name."""
+        if self.approval:
+            return [f"approve {self.question_id}", f"deny {self.question_id} --reason WHY"]
+        if self.options:
+            return [f"answer {self.question_id} {shlex.quote(option)}" for option in self.options]
+        return [f"answer {self.question_id} VALUE"]
+
+    @property
+    def answer(self) -> str:
+        """What was answered, by whom, and why."""
+        said = summary(self.value)
+        if self.approval:
+            said = {True: "approved", False: "denied", "approve": "approved", "deny": "denied"}.get(self.value, said)
+        return f"{said}{f' by {self.by}' if self.by else ''}{f': {self.reason}' if self.reason else ''}"
 
 
 @dataclass
@@ -41,6 +73,8 @@ class Row:
     """What a reviewer said: approve, revise, reject."""
     of: str = ""
     """Of a verification: the key of the row that it judges."""
+    question: Question | None = None
+    """What somebody has to answer, and what was answered."""
 
     def seconds(self, now: datetime) -> float | None:
         """How long it took, or has taken until `now`. None before it began."""
@@ -102,6 +136,11 @@ class Progress:
         """The status, which is `waiting` while somebody has to answer."""
         asks = self.status == "running" and any(row.state == "asking" for row in self.rows.values())
         return "waiting" if asks else self.status
+
+    @property
+    def questions(self) -> list[Question]:
+        """What was asked of people, in order."""
+        return [row.question for row in self.rows.values() if row.question is not None]
 
     @property
     def open_rows(self) -> list[Row]:
@@ -268,11 +307,32 @@ class Progress:
         data = event.data
         key = f"question {data['question_id']}"
         if event.type == "question.asked":
-            self._start(event, key, data.get("role") or "question", data["question"], "asking")
-            return self._line(event, data.get("role") or "question", f"asks: {data['question']}", "asking")
-        by = data.get("by", "")
-        self._finish(event, key, "done", f"{summary(data.get('value'))} ({by})" if by else summary(data.get("value")))
-        return self._line(event, "question", f"answered {self.rows[key].note}", "done")
+            question = Question(
+                question_id=data["question_id"],
+                text=visible(data["question"]),
+                approval=data.get("kind") == "approval",
+                options=list(data.get("options") or []),
+            )
+            who = data.get("role") or "question"
+            row = self._start(event, key, who, "approval" if question.approval else "question", "asking")
+            row.question, row.note = question, shorten(question.text, 160)
+            typed = " or ".join(f"`parallax {command}`" for command in question.commands[:3])
+            return self._line(event, who, f"asks: {gist(question.text)} ({typed})", "asking")
+        row = self._finish(event, key, "done")
+        question = row.question = row.question or Question(str(data["question_id"]), "")
+        question.value, question.answered = data.get("value"), True
+        question.by, question.reason = str(data.get("by", "")), str(data.get("reason", ""))
+        row.note = gist(f"{gist(question.text, 80)} {question.answer}".strip())
+        return self._line(event, row.who, f"{row.what}: {gist(question.answer)}", "done")
+
+    def heard(self, task_id: str, text: str, at: datetime) -> list[Line]:
+        """Takes in what an agent says while it works. Only the last word of a running task is kept."""
+        row = self.rows.get(task_id)
+        said = shorten(text, 160)
+        if row is None or row.state != "running" or not said or row.note == said:
+            return []
+        row.note = said
+        return [Line((at - (self.began or at)).total_seconds(), row.who, said, "running")]
 
     def _agent(self, event: Event) -> list[Line]:
         who = str(event.data.get("role", "")) or str(event.data.get("agent_id", ""))

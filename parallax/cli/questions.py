@@ -11,7 +11,7 @@ import click
 from parallax.cli.clients import talk
 from parallax.cli.columns import Column, print_list
 from parallax.cli.common import BadInputError, data_option, emit_json, json_option
-from parallax.cli.inputs import read_inputs
+from parallax.cli.inputs import read_json
 from parallax.cli.progress import summary, visible
 from parallax.cli.render import console
 from parallax.client import Client
@@ -93,6 +93,8 @@ def _deadline(ask: dict[str, Any]) -> str:
 
 
 def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_json: bool, approval: bool) -> int:
+    """Answers a question: `value` is what was typed, or whether it is approved where `approval` is meant."""
+
     async def work(client: Client) -> int:
         asked = (await open_questions(client)).get(question_id)
         if asked is None:
@@ -101,9 +103,7 @@ def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_js
         if approval and ask.get("kind") != "approval":
             raise BadInputError(f"{question_id} is a question, not an approval: `parallax answer {question_id} VALUE`.")
         options: list[str] = ask.get("options", [])
-        if not approval and options and str(value) not in options:
-            raise BadInputError(f"{value!s} is none of the answers to {question_id}: {', '.join(options)}.")
-        chosen = _verdict(value, options) if approval else value
+        chosen = _verdict(value, options) if approval else _chosen(question_id, value, options)
         await client.execution(asked.execution_id).answer(question_id, chosen, reason=reason)
         if as_json:
             emit_json({"question_id": question_id, "execution_id": asked.execution_id, "value": chosen})
@@ -127,6 +127,20 @@ async def _why_not(client: Client, question_id: str) -> str:
     return f"No question {question_id} waits for an answer; `parallax inbox` lists those that do."
 
 
+def _chosen(question_id: str, typed: str, options: list[str]) -> Any:
+    """The answer that was typed: one of the options as it stands there, else JSON where it reads as such, else text.
+
+    Raises BadInputError where there are options and it is none of them.
+    """
+    read = read_json(typed)
+    if not options:
+        return typed if read is None else read.content
+    for candidate in (typed, typed.strip(), read.content if read is not None else None):
+        if candidate in options:
+            return candidate
+    raise BadInputError(f"{typed} is none of the answers to {question_id}: {', '.join(options)}.")
+
+
 def _verdict(approved: bool, options: list[str]) -> Any:
     """Yes or no in the words of the question, where it has words for them."""
     word = "approve" if approved else "deny"
@@ -140,7 +154,7 @@ def _verdict(approved: bool, options: list[str]) -> Any:
 @data_option
 def answer(question_id: str, value: str, as_json: bool, data: Path | None) -> int:
     """Answers QUESTION with VALUE: JSON where it reads as such, else text. The first answer counts."""
-    return _give(data, question_id, read_inputs([f"value={value}"])["value"], "", as_json=as_json, approval=False)
+    return _give(data, question_id, value, "", as_json=as_json, approval=False)
 
 
 @click.command()

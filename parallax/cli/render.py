@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from parallax.cli.progress import Line, Progress, Row, State, gist, visible
+from parallax.cli.progress import Line, Progress, Row, State, gist, shorten, visible
 from parallax.client_events import Event
 from shared.clock import SYSTEM_CLOCK
 
@@ -28,6 +28,8 @@ _MARKS: dict[State, tuple[str, str]] = {
 }
 _NARROW, _NARROW_NAME = 100, 20
 """Below so many columns a step's name has only so many."""
+
+_MOST_QUESTION_LINES = 12
 
 STATUS_STYLES = {
     "completed": "green",
@@ -77,6 +79,12 @@ class LiveView:
             if self._live is None:
                 self._out.print(plain_line(line))
 
+    def hear(self, task_id: str, text: str) -> None:
+        """Takes in what an agent says while it works."""
+        for line in self.progress.heard(task_id, text, SYSTEM_CLOCK.now()):
+            if self._live is None:
+                self._out.print(plain_line(line))
+
     def note(self, text: str) -> None:
         """A line of the program itself, above the table."""
         self._out.print(Text(text, style="bold yellow"))
@@ -85,7 +93,12 @@ class LiveView:
 def plain_line(line: Line) -> Text:
     """One line: when, a mark, who, what."""
     mark, style = _MARKS[line.state]
-    return Text.assemble(f"{line.at:7.2f}s  ", (mark, style), f" {line.who:<12} {line.what}")
+    return Text.assemble(f"{line.at:7.2f}s  ", (mark, style), f" {shorten(line.who):<12} {_one_line(line.what)}")
+
+
+def _one_line(text: str) -> str:
+    """A text on one line: a reader of a pipe counts on one line for each thing that happens."""
+    return " ".join(visible(text).split("\n"))
 
 
 def progress_table(
@@ -110,7 +123,21 @@ def progress_table(
     table.add_column(justify="right", no_wrap=True)
     for row in progress.rows.values():
         table.add_row(*_cells(row, now, paused=progress.status == "paused"))
-    return Group(head, table) if progress.rows else head
+    asked = [line for row in progress.rows.values() if row.state == "asking" for line in _question_lines(row)]
+    return Group(head, table, *asked) if progress.rows else head
+
+
+def _question_lines(row: Row) -> list[Text]:
+    """An open question in full, and what to type to answer it."""
+    if row.question is None:
+        return []
+    lines = row.question.text.strip().splitlines()
+    if len(lines) > _MOST_QUESTION_LINES:
+        left = len(lines) - _MOST_QUESTION_LINES + 1
+        lines = [*lines[: _MOST_QUESTION_LINES - 1], f"… {left} lines more: `parallax inbox --json`"]
+    head = Text.assemble("\n", (f"{row.who} asks", "bold magenta"))
+    asked = [Text(f"  {line}") for line in lines]
+    return [head, *asked, *(Text(f"    parallax {command}", style="cyan") for command in row.question.commands)]
 
 
 def _cells(row: Row, now: datetime, *, paused: bool) -> tuple[RenderableType, ...]:
@@ -122,9 +149,9 @@ def _cells(row: Row, now: datetime, *, paused: bool) -> tuple[RenderableType, ..
     what = row.what + (f" · attempt {row.attempt}" if row.attempt > 1 else "")
     return (
         lead,
-        Text(row.who),
-        Text(what),
-        Text(gist(row.note) if "\n" in row.note else row.note),
+        Text(shorten(row.who, 40)),
+        Text(shorten(what, 80)),
+        Text(gist(row.note) if "\n" in row.note else visible(row.note)),
         "" if row.confidence is None else confidence_text(row.confidence),
         "" if taken is None else Text(f"{taken:.1f} s", style="dim"),
     )

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option
+from parallax.cli.common import (
+    LONGEST_TIMEOUT_S,
+    BadInputError,
+    FiniteRange,
+    WorkFailedError,
+    emit_json,
+    json_option,
+)
 from parallax.cli.examples import epilog
 from parallax.cli.inputs import read_inputs
 
@@ -28,10 +35,8 @@ _MOST_RUNS = 100_000
 @click.option("--agents", "agents_file", type=click.Path(path_type=Path), metavar="FILE", help="What agents are like.")
 @click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a JSON file of inputs.")
 @click.option("--run", "run", type=click.IntRange(1, _MOST_RUNS), metavar="K", help="Show the log of run K alone.")
-@click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="A budget for each run.")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="A time limit for each."
-)
+@click.option("--max-cost", type=FiniteRange(1e12), metavar="USD", help="A budget for each run.")
+@click.option("--timeout", type=FiniteRange(LONGEST_TIMEOUT_S), metavar="SECONDS", help="A time limit for each.")
 @click.option("--paths", type=click.IntRange(1, 200), default=10, show_default=True, help="How many paths are listed.")
 @click.option(
     "--dir",

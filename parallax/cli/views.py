@@ -12,7 +12,7 @@ from rich.text import Text
 from parallax.cli.card import confidence_words, print_card, result_lines
 from parallax.cli.clients import known, say, talk
 from parallax.cli.columns import Column, print_list
-from parallax.cli.common import data_option, emit_json, json_option, settings_for
+from parallax.cli.common import LAST_POSITION, data_option, emit_json, json_option, settings_for
 from parallax.cli.executions import event_document
 from parallax.cli.listing import list_executions
 from parallax.cli.progress import Progress, gist, shorten, summary, visible
@@ -167,7 +167,9 @@ def known_types(_ctx: click.Context, _param: click.Parameter, given: tuple[str, 
 @click.command()
 @click.argument("execution_id", metavar="ID")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until the execution ends.")
-@click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Only events after this position.")
+@click.option(
+    "--after", type=click.IntRange(0, LAST_POSITION), default=0, metavar="SEQ", help="Only events after this position."
+)
 @click.option(
     "--type",
     "types",
