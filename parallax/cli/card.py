@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from parallax.cli.progress import Progress, Question, Row, gist, shorten, summary, verdict_of, visible
+from parallax.cli.progress import SUMMARY_KEYS, Progress, Question, Row, gist, shorten, summary, verdict_of, visible
 from parallax.cli.render import STATUS_STYLES, confidence_style, print_commands, put
 from parallax.client_events import Data, Event, failure_of
 
@@ -133,6 +133,25 @@ def result_lines(value: Any) -> list[str]:
         left = len(lines) - _MOST_LINES + 1
         return [*lines[: _MOST_LINES - 1], f"… {left} lines more; `show ID --json` has them all"]
     return lines
+
+
+def outcome_words(value: Any) -> str:
+    """A result in a few words, for a list: who brought what, its own summary, or what it is made of."""
+    if value is None:
+        return ""
+    shares = _aggregate_lines(value)
+    if shares:
+        return "; ".join(shares)
+    work = _work_of(value)
+    if isinstance(work, Mapping):
+        found = cast("Mapping[str, Any]", work)
+        said = next((found[key] for key in SUMMARY_KEYS if isinstance(found.get(key), str)), "")
+        verdict = ": ".join(filter(None, verdict_of(found)))
+        return verdict or said.strip() or f"{{{', '.join(map(str, found))}}}"
+    if isinstance(work, list):
+        several = cast("list[Any]", work)
+        return f"{len(several)} item{'' if len(several) == 1 else 's'}"
+    return _scalar(work)
 
 
 def _work_of(value: Any) -> Any:

@@ -26,12 +26,15 @@ class Column:
     """Whether it may be left out where the room is short: 1 goes first, then 2, and so on. 0: it always stays."""
 
 
-def print_list(out: Console, columns: Sequence[Column], rows: Sequence[Sequence[str | Text]]) -> None:
-    """Writes the rows under their titles, as much of them as the terminal has room for."""
+def print_list(
+    out: Console, columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], *, whole: bool = False
+) -> None:
+    """Writes the rows under their titles, as much of them as the terminal has room for; with `whole`, all of them."""
     texts = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     needed = [max([len(column.title), *(row[index].cell_len for row in texts)]) for index, column in enumerate(columns)]
-    shown = _chosen(columns, needed, out.width) if out.is_terminal else list(range(len(columns)))
-    widths = _fitted(columns, needed, shown, out.width) if out.is_terminal else needed
+    fits = out.is_terminal and not whole
+    shown = _chosen(columns, needed, out.width) if fits else list(range(len(columns)))
+    widths = _fitted(columns, needed, shown, out.width) if fits else needed
     titles = [Text(column.title, style="dim") for column in columns]
     for row in [titles, *texts]:
         out.print(_line([(row[index], widths[index]) for index in shown]), soft_wrap=True)

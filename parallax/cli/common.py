@@ -8,6 +8,7 @@ import math
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -177,5 +178,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a command's coroutine; Ctrl-C cancels it and ends the command with 130."""
-    return asyncio.run(main)
+    """Runs a command's coroutine; Ctrl-C, SIGTERM and SIGHUP cancel it and end the command with 130."""
+
+    async def guarded() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+                loop.add_signal_handler(number, task.cancel)
+        return await main
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None

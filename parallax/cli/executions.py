@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from parallax.client import Client
 from parallax.client_errors import ParallaxError, RequestRejected
 from parallax.client_events import Event
 from parallax.client_execution import Execution, outcome_of
+from shared.ids import new_id
 
 
 @click.command()
@@ -77,8 +79,12 @@ def run(
 
     values = read_inputs(inputs, lambda: _input_schema(pattern, data))
 
+    execution_id = new_id() if key is None else key
+    if not sys.stderr.isatty() or detach:
+        say(f"execution {execution_id}")  # whatever becomes of this process, the work can be found again
+
     async def work(client: Client) -> int:
-        execution = await client.request(pattern, values, repo=repo, base=base, id=key, options=options)
+        execution = await client.request(pattern, values, repo=repo, base=base, id=execution_id, options=options)
         if detach:
             emit_json({"execution_id": execution.id, "status": "accepted"}) if as_json else click.echo(execution.id)
             return 0

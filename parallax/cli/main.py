@@ -52,6 +52,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("parallax.cli.bench:bench", "Measure the running system."),
 }
 
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Work", ("run", "ps", "show", "events", "logs", "inbox", "answer", "approve", "deny")),
+    ("Interrupt and repeat", ("cancel", "pause", "resume", "signal", "retry", "replay")),
+    ("What it works with", ("patterns", "prism", "agents", "workspaces")),
+    ("The stack", ("demo", "up", "down", "status", "doctor")),
+    ("Maintenance", ("projections", "dead-letters", "bench")),
+)
+"""The sections of the help, and the commands of each in the order in which somebody meets them."""
+
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 _CODES_BY_NAME = {
@@ -110,9 +119,12 @@ class LazyGroup(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if rows := [(name, COMMANDS[name][1]) for name in self.list_commands(ctx)]:
-            with formatter.section("Commands"):
-                formatter.write_dl(rows)
+        there = set(self.list_commands(ctx))
+        width = max(map(len, there), default=0)
+        for title, names in GROUPS:
+            if rows := [(name.ljust(width), COMMANDS[name][1]) for name in names if name in there]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:

@@ -21,7 +21,8 @@ State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
 _OPEN: tuple[State, ...] = ("waiting", "running", "asking")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _WAITS = "waits: "
-_SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
+SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
+"""Where a result says in a few words what it is, the best first."""
 
 
 @dataclass
@@ -299,7 +300,9 @@ class Progress:
         score = data.get("score")
         passed = bool(data.get("passed"))
         note = "passed" if passed else "no evidence" if score is None else "did not pass"
-        row = self._finish(event, key, "done" if passed else "failed", note + _found(data.get("oracles", [])), score)
+        row = self._finish(
+            event, key, "done" if passed else "failed", note + found_words(data.get("oracles", [])), score
+        )
         row.of = row.of or str(data.get("task_id", ""))
         return self._line(event, "verify", f"{row.what}: {row.note}", row.state)
 
@@ -307,12 +310,7 @@ class Progress:
         data = event.data
         key = f"question {data['question_id']}"
         if event.type == "question.asked":
-            question = Question(
-                question_id=data["question_id"],
-                text=visible(data["question"]),
-                approval=data.get("kind") == "approval",
-                options=list(data.get("options") or []),
-            )
+            question = question_of(event)
             who = data.get("role") or "question"
             row = self._start(event, key, who, "approval" if question.approval else "question", "asking")
             row.question, row.note = question, shorten(question.text, 160)
@@ -343,6 +341,17 @@ class Progress:
         return []
 
 
+def question_of(asked: Event) -> Question:
+    """The question of a `question.asked`."""
+    data = asked.data
+    return Question(
+        question_id=data["question_id"],
+        text=visible(data["question"]),
+        approval=data.get("kind") == "approval",
+        options=list(data.get("options") or []),
+    )
+
+
 def shorten(text: str, width: int = 60) -> str:
     """The first line of a text, cut to `width` characters, with nothing in it that a terminal would obey."""
     line = visible(next((line.strip() for line in text.splitlines() if line.strip()), ""))
@@ -362,13 +371,33 @@ def visible(text: str) -> str:
     return _CONTROL.sub("�", text.replace("\t", "    "))
 
 
+def duration(seconds: float) -> str:
+    """A time span in at most two units: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    for unit, lower, name, below in ((86400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s")):
+        if whole >= unit:
+            rest = whole % unit // lower
+            return f"{whole // unit} {name}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in the largest unit: `now`, `40s`, `3m`, `2h`, `5d`."""
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        if seconds >= unit:
+            return f"{int(seconds // unit)}{name}"
+    return "now"
+
+
 def summary(value: Any, width: int = 72) -> str:
     """A result in a few words: its own summary where it has one."""
     if isinstance(value, str):
         return shorten(value, width)
     if isinstance(value, Mapping):
         found = cast("Mapping[str, Any]", value)
-        for key in _SUMMARY_KEYS:
+        for key in SUMMARY_KEYS:
             if isinstance(found.get(key), str) and found[key].strip():
                 return shorten(found[key], width)
     return "" if value is None else shorten(json.dumps(value, ensure_ascii=False), width)
@@ -402,7 +431,7 @@ def _command(oracle: Mapping[str, Any]) -> str:
 _COUNTED = ("passed", "failed", "skipped")
 
 
-def _found(oracles: list[Mapping[str, Any]]) -> str:
+def found_words(oracles: list[Mapping[str, Any]]) -> str:
     """What oracles found, in brackets: exit codes that are known, tests that were counted."""
     codes = [oracle["exit_code"] for oracle in oracles if oracle.get("exit_code") is not None]
     parts = [f"exit code {', '.join(map(str, codes))}"] if codes else []

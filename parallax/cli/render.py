@@ -29,6 +29,9 @@ _MARKS: dict[State, tuple[str, str]] = {
 _NARROW, _NARROW_NAME = 100, 20
 """Below so many columns a step's name has only so many."""
 
+_LINES_BELOW = 60
+"""In a terminal with fewer columns a step is one line of text, without columns."""
+
 _MOST_QUESTION_LINES = 12
 
 STATUS_STYLES = {
@@ -114,6 +117,10 @@ def progress_table(
         ("  " + progress.standing, STATUS_STYLES.get(progress.standing, "")),
         (f"  {progress.seconds(now):.1f} s", "dim"),
     )
+    asked = [line for row in progress.rows.values() if row.state == "asking" for line in _question_lines(row)]
+    if 0 < width < _LINES_BELOW:
+        lines = [head, *(_row_line(row, now) for row in progress.rows.values())]
+        return Group(*(_within(line, width) for line in lines), *asked)
     table = Table(box=None, show_header=False, padding=(0, 1), expand=expand)
     table.add_column(width=1)
     table.add_column(no_wrap=True, style="bold")
@@ -123,8 +130,25 @@ def progress_table(
     table.add_column(justify="right", no_wrap=True)
     for row in progress.rows.values():
         table.add_row(*_cells(row, now, paused=progress.status == "paused"))
-    asked = [line for row in progress.rows.values() if row.state == "asking" for line in _question_lines(row)]
     return Group(head, table, *asked) if progress.rows else head
+
+
+def _row_line(row: Row, now: datetime) -> Text:
+    """A row for a terminal that has no room for columns: what matters most comes first."""
+    mark, style = _MARKS[row.state]
+    taken = row.seconds(now)
+    sure = "" if row.confidence is None else f" {row.confidence:.2f}"
+    time = "" if taken is None else f" {taken:.1f} s"
+    note = f" {gist(row.note)}" if row.note else ""
+    return Text.assemble(
+        (mark, style), f" {shorten(row.who, 12)}{sure}{time} ", (f"{shorten(row.what, 20)}{note}", "dim")
+    )
+
+
+def _within(line: Text, width: int) -> Text:
+    cut = line.copy()
+    cut.truncate(width, overflow="ellipsis")
+    return cut
 
 
 def _question_lines(row: Row) -> list[Text]:

@@ -11,6 +11,7 @@ import codecs
 import io
 import os
 import sys
+from pathlib import Path
 from typing import IO, cast
 
 _PLAIN = {
@@ -23,7 +24,7 @@ _ASCII = "parallax-ascii"
 _ERRORS = "parallax-plain"
 
 
-class ReaderGone(Exception):  # noqa: N818 - a state of affairs
+class ReaderGone(Exception):
     """Nobody reads standard output any more. No BrokenPipeError: click and rich end the process at one, with code 1."""
 
 
@@ -82,7 +83,7 @@ def guard() -> None:
         return
     codecs.register_error(_ERRORS, _plain)
     codecs.register(_ascii_codec)
-    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
     sys.stdout = _guarded(sys.stdout, 1)
     sys.stderr = _guarded(sys.stderr, 2)
 
@@ -161,7 +162,7 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 class _AsciiEncoder(codecs.IncrementalEncoder):
-    def encode(self, input: str, final: bool = False, /) -> bytes:  # noqa: A002 - the name in the base class
+    def encode(self, input: str, final: bool = False) -> bytes:  # noqa: A002 - the name in the base class
         return input.encode("ascii", _ERRORS)
 
 

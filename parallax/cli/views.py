@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import difflib
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import click
 from rich.text import Text
 
-from parallax.cli.card import confidence_words, print_card, result_lines
+from parallax.cli.card import confidence_words, outcome_words, print_card
 from parallax.cli.clients import known, say, talk
 from parallax.cli.columns import Column, print_list
 from parallax.cli.common import LAST_POSITION, data_option, emit_json, json_option, settings_for
 from parallax.cli.executions import event_document
 from parallax.cli.listing import list_executions
-from parallax.cli.progress import Progress, gist, shorten, summary, visible
-from parallax.cli.render import STATUS_STYLES, console, progress_table, put
+from parallax.cli.progress import Progress, Question, age, duration, gist, question_of, shorten, visible
+from parallax.cli.prose import fields, sentence
+from parallax.cli.questions import open_questions
+from parallax.cli.render import STATUS_STYLES, confidence_style, console, progress_table, put
 from parallax.client import Client
 from parallax.client_events import Data, Event, Status, status_of
 from schemas.events import ENDINGS, EVENT_TYPES
@@ -28,9 +31,10 @@ from shared.ids import session_of
 @click.option("--status", type=click.Choice(get_args(Status)), help="Only those of one status.")
 @click.option("--pattern", help="Only those of one pattern.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--wide", is_flag=True, help="Every column whole, with times instead of ages.")
 @json_option
 @data_option
-def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data: Path | None) -> int:
+def ps(status: str | None, pattern: str | None, limit: int, wide: bool, as_json: bool, data: Path | None) -> int:
     """Lists executions, the newest first."""
 
     async def work(client: Client) -> int:
@@ -41,7 +45,11 @@ def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data:
         if not found:
             click.echo("No executions." if not (status or pattern) else "No such executions.")
             return 0
-        print_list(console(), _LISTED, [_listed(entry) for entry in found])
+        now = SYSTEM_CLOCK.now()
+        asked = await open_questions(client) if any(entry["status"] == "waiting" for entry in found) else {}
+        waiting = {event.execution_id: question_of(event) for event in reversed(asked.values())}
+        rows = [_listed(entry, now, waiting.get(entry["id"]), wide=wide) for entry in found]
+        print_list(console(), _WIDE if wide else _LISTED, rows, whole=wide)
         return 0
 
     return talk(data, work)
@@ -49,37 +57,61 @@ def ps(status: str | None, pattern: str | None, limit: int, as_json: bool, data:
 
 _LISTED = (
     Column("ID"),
-    Column("PATTERN", least=12),
+    Column("PATTERN", least=12, leave_out=4),
     Column("STATUS"),
-    Column("CONFIDENCE", leave_out=2),
-    Column("REQUESTED", leave_out=1),
-    Column("RESULT", least=16, leave_out=3),
+    Column("CONFIDENCE", leave_out=3),
+    Column("AGE", leave_out=2),
+    Column("TOOK", leave_out=1),
+    Column("RESULT", least=16, leave_out=5),
+)
+
+_WIDE = (
+    Column("ID"),
+    Column("PATTERN"),
+    Column("STATUS"),
+    Column("CONFIDENCE"),
+    Column("REQUESTED"),
+    Column("TOOK"),
+    Column("BRANCH"),
+    Column("RESULT"),
 )
 
 
-def _listed(entry: dict[str, Any]) -> list[str | Text]:
+def _listed(entry: dict[str, Any], now: datetime, asked: Question | None, *, wide: bool) -> list[str | Text]:
     confidence = entry.get("confidence")
+    began, ended = _instant(entry, "requested_at"), _instant(entry, "ended_at")
+    took = "" if began is None else duration(((ended or now) - began).total_seconds())
+    when = "" if began is None else age((now - began).total_seconds())
     return [
         entry["id"],
         visible(entry["pattern_name"]),
         Text(entry["status"], style=STATUS_STYLES.get(entry["status"], "")),
-        "" if confidence is None else f"{confidence:.2f}",
-        str(entry.get("requested_at", ""))[:19].replace("T", " "),
-        _result_words(entry),
+        Text("" if confidence is None else f"{confidence:.2f}", "" if confidence is None else _style(confidence)),
+        str(entry.get("requested_at", ""))[:19].replace("T", " ") if wide else when,
+        took,
+        *([str(entry.get("branch") or "")] if wide else []),
+        _result_words(entry) if asked is None else f"parallax {asked.commands[0]}: {gist(asked.text, 60)}",
     ]
 
 
+def _style(confidence: float) -> str:
+    return confidence_style(confidence) if confidence < 0.5 else ""
+
+
+def _instant(entry: dict[str, Any], name: str) -> datetime | None:
+    text = str(entry.get(name) or "")
+    return datetime.fromisoformat(text) if text else None
+
+
 def _result_words(entry: dict[str, Any]) -> str:
-    """What came of an execution, in a few words: its result as its card says it, or why there is none."""
+    """What came of an execution, in a few words: its result in short, or why there is none."""
     found = entry.get("error")
     if isinstance(found, dict):
         error = cast("dict[str, Any]", found)
         problems: list[dict[str, Any]] = error.get("errors") or []
         said = error.get("message") or "; ".join(str(problem.get("what", "")) for problem in problems)
         return gist(str(said), 72)
-    if entry.get("result") is None:
-        return ""
-    return shorten("; ".join(line.strip() for line in result_lines(entry["result"])), 60)
+    return shorten(outcome_words(entry.get("result")), 72)
 
 
 @click.command()
@@ -178,10 +210,11 @@ def known_types(_ctx: click.Context, _param: click.Parameter, given: tuple[str, 
     callback=known_types,
     help="Only events of this type (task.completed, …).",
 )
+@click.option("--wide", is_flag=True, help="The fields of each event instead of a sentence.")
 @json_option
 @data_option
 def events(
-    execution_id: str, follow: bool, after: int, types: tuple[str, ...], as_json: bool, data: Path | None
+    execution_id: str, follow: bool, after: int, types: tuple[str, ...], wide: bool, as_json: bool, data: Path | None
 ) -> int:
     """Writes the events of execution ID, one a line, from the log."""
 
@@ -194,18 +227,19 @@ def events(
             if as_json:
                 emit_json(event_document(event))
             else:
-                out.print(_event_line(event), overflow="ellipsis", no_wrap=out.is_terminal)
+                out.print(_event_line(event, wide=wide), overflow="ellipsis", no_wrap=out.is_terminal)
         return 0
 
     return talk(data, work)
 
 
-_HIDDEN = {"execution_id", "digest", "program", "program_digest", "pattern_source", "pattern_digest", "roles", "agent"}
+_HIDDEN = frozenset(
+    {"execution_id", "digest", "program", "program_digest", "pattern_source", "pattern_digest", "roles", "agent"}
+)
 
 
-def _event_line(event: Event) -> Text:
-    fields = {key: value for key, value in event.data.items() if key not in _HIDDEN and value not in (None, "", [], {})}
-    told = "  ".join(f"{key}={summary(value, 48)}" for key, value in fields.items())
+def _event_line(event: Event, *, wide: bool) -> Text:
+    told = fields(event.data, hidden=_HIDDEN) if wide else visible(sentence(event))
     when = f"{event.seq:>7} {event.time:%H:%M:%S.%f}"[:-3]
     return Text.assemble((f"{when}  ", "dim"), (f"{event.type:<32}", "bold"), told)
 

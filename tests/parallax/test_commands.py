@@ -16,7 +16,7 @@ import pytest
 
 from parallax.client import connect
 from schemas.base import Failure
-from schemas.events import QuestionAsked, TaskRetrying
+from schemas.events import ExecutionStarted, QuestionAsked, TaskRetrying
 from shared.ids import new_id
 from shared.testing import eventually
 from tests.parallax.scripted import ASKS, BAD, DONE, FAILS, OPEN, scripted_engine
@@ -286,3 +286,83 @@ async def test_without_a_server_the_exit_code_is_3(tmp_path: Path, arguments: li
     if arguments == ["ps"]:
         dead = await shell(*arguments)
         assert (dead.code, "127.0.0.1:1" in dead.err, dead.out) == (3, True, "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"), [("1", "1"), ("2", "2"), ("true", "true"), ("null", "null"), ("[1]", "[1]"), ('"1"', "1")]
+)
+async def test_an_option_is_answered_as_it_is_typed(parallax: Shell, typed: str, taken: str) -> None:
+    """An option that reads as JSON is that option all the same; what is none of them is refused with the list."""
+    key = f"k-{new_id()}"
+    await parallax("run", OPEN, "--id", key, "--detach")
+    options = ["1", "2", "true", "null", "[1]"]
+    async with connect(parallax.nats_url) as client:
+        asked = QuestionAsked(execution_id=key, question_id=f"{key}-q", question="Which?", options=options)
+        await client.bus.append(asked)
+    refused = await parallax("answer", f"{key}-q", "3")
+    assert (refused.code, "1, 2, true, null, [1]" in refused.err) == (2, True)
+    given = await parallax("answer", f"{key}-q", typed, "--json")
+    assert (given.code, given.json["value"]) == (0, taken)
+
+
+@pytest.mark.parametrize("timeout", ["nan", "inf", "-inf", "1e999", "-1", "0", "1e300"])
+async def test_a_time_limit_is_a_finite_number_above_nothing(parallax: Shell, timeout: str) -> None:
+    """Whatever else a float can be is refused with the bounds."""
+    said = await parallax("run", DONE, f"--timeout={timeout}")
+    assert (said.code, "--timeout" in said.err) == (2, True)
+
+
+async def test_an_execution_is_named_before_anybody_answers(parallax: Shell) -> None:
+    """Whatever becomes of the client, or of the engine, what was asked for can be found again."""
+    process = await parallax.start("run", OPEN)
+    assert process.stderr is not None
+    first = (await asyncio.wait_for(process.stderr.readline(), 15)).decode().split()
+    assert first[0] == "execution"
+
+    async def is_there() -> bool:
+        return (await parallax("show", first[1])).code == 0
+
+    await eventually(is_there, timeout_s=15)
+    process.kill()
+    await process.communicate()
+    assert (await parallax("show", first[1], "--json")).json["status"] == "pending"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_client_that_is_ended_says_how_to_go_on(parallax: Shell, number: signal.Signals) -> None:
+    """As Ctrl-C does: the work goes on, and how to find it is the last thing said."""
+    key = f"k-{new_id()}"
+    process = await parallax.start("run", OPEN, "--id", key)
+
+    async def is_there() -> bool:
+        return (await parallax("show", key)).code == 0
+
+    await eventually(is_there, timeout_s=15)
+    process.send_signal(number)
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 130, err.decode()
+    assert f"parallax events --follow {key}" in err.decode()
+    assert b"Traceback" not in out + err
+
+
+async def test_a_list_says_what_is_waited_for_and_how_to_answer(parallax: Shell) -> None:
+    """`ps` names the question and the command; `show` has the question in full, and who answered it."""
+    key = f"k-{new_id()}"
+    await parallax("run", ASKS, "--id", key, "--detach")
+    async with connect(parallax.nats_url) as client:
+        await client.bus.append(started(key))
+    row = next(line for line in (await parallax("ps")).out.splitlines() if key in line)
+    assert f"parallax approve {key}-q: Ship it?" in row
+    shown = (await parallax("show", key)).out
+    assert f"parallax approve {key}-q" in shown
+    assert f"parallax deny {key}-q" in shown
+    await parallax("deny", f"{key}-q")
+    assert "Ship it? denied by ada" in (await parallax("show", key)).out
+
+
+def started(key: str) -> ExecutionStarted:
+    """The fact that an execution runs."""
+    return ExecutionStarted(
+        execution_id=key, engine="e", epoch=1, pattern_name=ASKS, pattern_version="1.0.0", pattern_format="prism",
+        pattern_digest="d", program="1", program_digest="d",
+    )  # fmt: skip

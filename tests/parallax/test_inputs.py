@@ -121,3 +121,21 @@ def test_changes_that_are_not_committed_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "broken" / ".git").write_text("no", encoding="utf-8")
     assert not has_uncommitted_changes(str(tmp_path / "broken"))
     assert not has_uncommitted_changes("https://example.invalid/a.git")
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "meant"),
+    [
+        ({"type": ["string", "null"]}, "1234567", "1234567"),
+        ({"type": ["integer", "null"]}, "1234567", 1234567),
+        ({"description": "a commit"}, "1234567", "1234567"),
+        ({"description": "a commit"}, "12e4567", "12e4567"),
+        ({"description": "anything"}, '{"a": 1}', {"a": 1}),
+        ({"description": "anything"}, "true", True),
+        (None, "1234567", "1234567"),
+    ],
+)
+def test_a_commit_id_of_digits_stays_one(field: object, typed: str, meant: object) -> None:
+    """A known pattern that does not say number gets the text as it was typed."""
+    fields = {} if field is None else {"sha": field}
+    assert read_inputs([f"sha={typed}"], lambda: fields) == {"sha": meant}
