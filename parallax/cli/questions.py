@@ -11,7 +11,7 @@ import click
 from parallax.cli.clients import talk
 from parallax.cli.columns import Column, print_list
 from parallax.cli.common import BadInputError, data_option, emit_json, json_option
-from parallax.cli.inputs import read_json
+from parallax.cli.inputs import read_value
 from parallax.cli.progress import summary, visible
 from parallax.cli.render import console
 from parallax.client import Client
@@ -132,7 +132,7 @@ def _chosen(question_id: str, typed: str, options: list[str]) -> Any:
 
     Raises BadInputError where there are options and it is none of them.
     """
-    read = read_json(typed)
+    read = read_value(typed)
     if not options:
         return typed if read is None else read.content
     for candidate in (typed, typed.strip(), read.content if read is not None else None):
