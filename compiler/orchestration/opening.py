@@ -43,10 +43,14 @@ def host_functions(
     *,
     workspace: dict[str, Any] | None = None,
     inputs: dict[str, Value] | None = None,
+    semantics: int,
 ) -> dict[str, Callable[..., Any]]:
-    """Fresh host functions for one run of a pattern's program. `inputs` go to the patterns that it calls as well."""
+    """Fresh host functions for one run of a pattern's program. `inputs` go to the patterns that it calls as well.
+
+    `semantics` is the number of the meaning that they have, `execution.started.semantics`.
+    """
     works = pattern.workspace.enabled and workspace is not None
-    team = Team(pattern.roles, workspace=works, context=workspace or {})
+    team = Team(pattern.roles, workspace=works, context=workspace or {}, semantics=semantics)
     return HostLibrary(team, Callees(patterns=pattern.called, inputs=inputs or {}, compile=_called)).functions()
 
 
@@ -56,11 +60,16 @@ def open_machine(
     input: dict[str, Any],  # noqa: A002 - its name in programs
     workspace: dict[str, Any] | None,
     context: dict[str, Any],
+    semantics: int,
 ) -> Machine:
-    """A machine for one run of a pattern. Raises `PrismError` when the program does not compile."""
+    """A machine for one run of a pattern, with the meaning of that number (`execution.started.semantics`).
+
+    Raises `PrismError` when the program does not compile.
+    """
     program = _program(pattern.name, pattern.program, tuple(sorted(pattern.modules.items())))
     inputs = program_inputs(input=input, workspace=workspace, context=context)
-    return Machine(program, inputs=inputs, host=host_functions(pattern, workspace=workspace, inputs=inputs))
+    host = host_functions(pattern, workspace=workspace, inputs=inputs, semantics=semantics)
+    return Machine(program, inputs=inputs, host=host)
 
 
 @lru_cache(maxsize=_ENOUGH_PROGRAMS)

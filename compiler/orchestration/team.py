@@ -89,7 +89,10 @@ class Works(msgspec.Struct):
 
 
 class Team:
-    """The state behind the host functions of one program. `prefix` begins the names of a called pattern's roles."""
+    """The state behind the host functions of one program. `prefix` begins the names of a called pattern's roles.
+
+    `semantics` is the number of the meaning that the functions have in this execution, `execution.started.semantics`.
+    """
 
     def __init__(
         self,
@@ -97,9 +100,11 @@ class Team:
         *,
         workspace: bool,
         context: dict[str, Any],
+        semantics: int,
         prefix: str = "",
         works: Works | None = None,
     ) -> None:
+        self.semantics = semantics
         self.workspace = workspace
         self.context = context
         self.prefix = prefix
@@ -110,7 +115,14 @@ class Team:
     def called(self, roles: Mapping[str, Value], name: str) -> Team:
         """The team of a called pattern: roles of its own, named after the call, and the same work."""
         prefix = f"{self.prefix}-{name}" if self.prefix else name
-        return Team(roles, workspace=self.workspace, context=self.context, prefix=prefix, works=self._works)
+        return Team(
+            roles,
+            workspace=self.workspace,
+            context=self.context,
+            semantics=self.semantics,
+            prefix=prefix,
+            works=self._works,
+        )
 
     # -- roles ------------------------------------------------------------------------------------------------------
 

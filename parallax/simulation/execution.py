@@ -25,6 +25,7 @@ from parallax.simulation.world import WITHDRAWN, World
 from schemas.base import Failure
 from schemas.effects import AnyEffect, Now, Random, Select, Selection, Task, Wait
 from schemas.events import (
+    SEMANTICS,
     EffectRecorded,
     Event,
     ExecutionCompleted,
@@ -108,7 +109,9 @@ class Execution:
         pattern = self.setting.pattern
         context = {"executionId": self.execution_id, "pattern": pattern.name}
         try:
-            self._machine = open_machine(pattern, input=self.setting.input, workspace=workspace, context=context)
+            self._machine = open_machine(
+                pattern, input=self.setting.input, workspace=workspace, context=context, semantics=SEMANTICS
+            )
         except PrismError as error:
             self._fail(requests.failure_of(error, self.setting.pattern))
             return

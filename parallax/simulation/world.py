@@ -23,6 +23,7 @@ from parallax.simulation.works import Works, again, is_verdict
 from schemas.commands import RequestOptions
 from schemas.effects import AnyEffect, Ask, Integrate, Task, Verify, Wait
 from schemas.events import (
+    SEMANTICS,
     Event,
     ExecutionAccepted,
     ExecutionStarted,
@@ -129,6 +130,7 @@ class World:
             called=pattern.called,
             workspace=msgspec.to_builtins(pattern.workspace) if self.workspace else None,
             roles=pattern.roles,
+            semantics=SEMANTICS,
         )
         return accepted, started
 

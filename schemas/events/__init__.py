@@ -16,6 +16,7 @@ from schemas.events.agents import AgentLost, AgentSpawned, AgentSpawnFailed, Age
 from schemas.events.base import ConfidenceSource, Event
 from schemas.events.effects import EffectRecorded, QuestionAnswered, QuestionAsked, SignalReceived, TimerFired, TimerSet
 from schemas.events.execution import (
+    SEMANTICS,
     ExecutionAccepted,
     ExecutionCancelled,
     ExecutionClaimed,
@@ -60,6 +61,7 @@ from schemas.events.workspaces import (
 __all__ = [
     "ENDINGS",
     "EVENT_TYPES",
+    "SEMANTICS",
     "AgentLost",
     "AgentSpawnFailed",
     "AgentSpawnRequested",

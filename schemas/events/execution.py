@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from msgspec import UNSET, UnsetType
+
 from schemas.base import Failure, Json, Problem, Score, Usage
 from schemas.commands import Repository, RequestOptions
 from schemas.events.base import ConfidenceSource, Event
 from schemas.patterns import CalledPattern
+
+SEMANTICS = 2
+"""What programs mean today. An execution keeps the meaning that it began with; the log says which one that is.
+
+1 (the field is absent): a verdict is a value; only `approve` and a `verify` step may stop a program.
+2: a "no" that stands ends the execution as failed, and no result is surer than the evidence of its work.
+"""
 
 
 class ExecutionAccepted(Event, frozen=True, kw_only=True):
@@ -38,7 +47,10 @@ class ExecutionRejected(Event, frozen=True, kw_only=True):
 
 
 class ExecutionStarted(Event, frozen=True, kw_only=True):
-    """The program is fixed: its source and digest are here, so a later edit of the pattern changes nothing."""
+    """The program is fixed: its source and digest are here, so a later edit of the pattern changes nothing.
+
+    `semantics` is the number of the meaning that its functions have (see `SEMANTICS`); absent, it is 1.
+    """
 
     TYPE: ClassVar[str] = "execution.started"
     WRITER: ClassVar[str] = "pattern_engine"
@@ -58,6 +70,12 @@ class ExecutionStarted(Event, frozen=True, kw_only=True):
     workspace: dict[str, Json] | None = None
     roles: dict[str, Json] = {}
     limits: dict[str, int] = {}
+    semantics: int | UnsetType = UNSET
+
+    @property
+    def meaning(self) -> int:
+        """The number of the meaning that the program's functions have in this execution."""
+        return 1 if self.semantics is UNSET else self.semantics
 
 
 class ExecutionClaimed(Event, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import msgspec
 from compiler.patterns import validate_input
 from schemas.base import EXECUTION_ID_PATTERN, MOST_LEVELS, Problem, too_deep
 from schemas.commands import ExecutionRequest, Repository
-from schemas.events import ExecutionAccepted, ExecutionRejected, ExecutionStarted
+from schemas.events import SEMANTICS, ExecutionAccepted, ExecutionRejected, ExecutionStarted
 from schemas.json_text import read_json
 from schemas.patterns import CompiledPattern, PatternFormat, WorkspaceSpec
 from shared.ids import digest
@@ -159,6 +159,7 @@ def start_of(
         workspace=msgspec.to_builtins(pattern.workspace) if pattern.workspace.enabled else None,
         roles=pattern.roles,
         limits={} if pattern.timeout_ms is None else {"timeout_ms": pattern.timeout_ms},
+        semantics=SEMANTICS,
     )
 
 

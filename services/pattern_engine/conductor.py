@@ -88,6 +88,7 @@ class Conductor:
         self.asked: dict[str, Event] = {}
         self.ending: Event | None = None
         self._input = started.input
+        self._semantics = started.meaning
         self._sources = sources
         self._recorded: Mapping[str, Event] = recorded or {}
         self._machine: Machine | None = None
@@ -188,7 +189,9 @@ class Conductor:
         self.phase = "program"
         context = {"executionId": self.execution_id, "pattern": self.pattern.name}
         try:
-            self._machine = open_machine(self.pattern, input=self._input, workspace=workspace, context=context)
+            self._machine = open_machine(
+                self.pattern, input=self._input, workspace=workspace, context=context, semantics=self._semantics
+            )
         except (PrismError, EffectFailed) as error:
             self._fail(_failure(error, self.pattern))
             return

@@ -10,6 +10,7 @@ from compiler.orchestration import open_machine, result_of
 from compiler.prism import EffectFailed, PrismError, Step
 from schemas.agents import OracleResult
 from schemas.effects import Answered, Integrate, Integration, Select, Selection, Task, TaskOutcome, Verification, Verify
+from schemas.events import SEMANTICS
 from schemas.patterns import CompiledPattern, WorkspaceSpec
 
 WORKSPACE = {"path": "/work/tree", "branch": "parallax/e1/result", "base": "main"}
@@ -118,11 +119,13 @@ def run(
     input: dict[str, Any] | None = None,  # noqa: A002 - as the engine calls it
     workspace: bool = True,
     last_first: bool = False,
+    semantics: int = SEMANTICS,
 ) -> Life:
     """Runs a pattern to its end. `last_first` answers the newest request first: another order of the log."""
     made = pattern(what, workspace=workspace) if isinstance(what, str) else what
     context = {"executionId": "e1", "pattern": made.name}
-    machine = open_machine(made, input=input or {}, workspace=WORKSPACE if workspace else None, context=context)
+    place = WORKSPACE if workspace else None
+    machine = open_machine(made, input=input or {}, workspace=place, context=context, semantics=semantics)
     life, waiting = Life(), dict[str, Any]()
     step: Step = machine.start()
     while True:

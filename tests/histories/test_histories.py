@@ -10,11 +10,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import Event, ExecutionCompleted, ExecutionFailed, TaskRequested, TaskWaiting
+from schemas.events import (
+    SEMANTICS,
+    Event,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionStarted,
+    TaskRequested,
+    TaskWaiting,
+)
 from services.pattern_engine.conductor import Sources
 from services.pattern_engine.history import History, first_difference, owed, rebuild
 from shared.bus import Recorded
-from tests.histories.corpus import PLACE, read
+from tests.histories.corpus import PLACE, encoded, read
 from tests.histories.scenarios import DECISIONS
 
 HISTORIES = sorted(PLACE.glob("*.jsonl"))
@@ -180,3 +188,14 @@ async def test_a_changed_decision_is_found() -> None:
     assert difference is not None
     assert difference["effect"] == task.effect
     rebuilt.conductor.close()
+
+
+def test_what_began_before_meanings_were_numbered_has_the_first_one() -> None:
+    """A log without the field means 1, what starts today says its number, and the event of a 1 is written as before."""
+    for path in HISTORIES:
+        for record in read(path):
+            if isinstance(record.data, ExecutionStarted):
+                assert record.data.meaning == 1
+                assert b"semantics" not in encoded(record.data)
+                today = msgspec.structs.replace(record.data, semantics=SEMANTICS)
+                assert msgspec.json.decode(encoded(today), type=ExecutionStarted).meaning == SEMANTICS == 2

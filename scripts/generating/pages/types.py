@@ -46,6 +46,8 @@ def default(schema: Schema, *, required: bool) -> str:
     """What a field is when it is left out."""
     if required:
         return "required"
+    if "default" not in schema and schema.get("type") in {"integer", "number", "string", "boolean", "object", "array"}:
+        return "absent"
     value: Any = schema.get("default")
     return f"`{json.dumps(value, ensure_ascii=False)}`"
 

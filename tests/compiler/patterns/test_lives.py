@@ -7,6 +7,7 @@ import pytest
 from compiler.orchestration import open_machine
 from compiler.patterns import load_pattern
 from compiler.prism import EffectFailed
+from schemas.events import SEMANTICS
 from schemas.patterns import CompiledPattern
 from tests.compiler.drive import run, scripted
 from tests.compiler.patterns.charts import HEAD, compiled, live
@@ -349,7 +350,7 @@ def test_a_machine_can_be_opened_from_the_log_alone() -> None:
         source="",
         roles=pattern.roles,
     )
-    step = open_machine(bare, input={"task": "t"}, workspace=None, context={}).start()
+    step = open_machine(bare, input={"task": "t"}, workspace=None, context={}, semantics=SEMANTICS).start()
     assert step.new[0].request.text == "2"
 
 
