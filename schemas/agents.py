@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from schemas.base import Failure, Json, Model, Score, Token, Usage
+from schemas.base import Failure, Json, LossKind, Model, Score, Token, Usage
 
 AgentKind = Literal["claude", "codex", "gemini", "aider", "acp", "command", "custom"]
 
@@ -151,11 +151,15 @@ class TaskResult(TaskMessage, frozen=True, kw_only=True, tag="result"):
 
 
 class TaskFault(TaskMessage, frozen=True, kw_only=True, tag="failed"):
-    """The turn ended badly. `interrupted`: through no fault of the task's (runtime restart, agent killed)."""
+    """The turn ended badly. `interrupted`: through no fault of the agent's, as when its runtime is restarted.
+
+    `loss` is said by runtimes: how the turn was lost, where it was interrupted.
+    """
 
     error: Failure
     interrupted: bool = False
     usage: Usage | None = None
+    loss: LossKind | UnsetType = UNSET
 
 
 AgentMessage = TaskAccepted | TaskRefused | TaskProgress | TaskQuestion | TaskResult | TaskFault

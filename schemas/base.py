@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -75,6 +75,29 @@ class Failure(Model, frozen=True, kw_only=True):
     code: str
     message: str
     where: str = ""
+
+
+LossKind = Literal[
+    "runtime_lost",
+    "runtime_failed",
+    "session_unreachable",
+    "workspace_away",
+    "agent_lost",
+    "agent_unreachable",
+    "agent_interrupted",
+    "turn_cancelled",
+    "keeper_killed",
+]
+"""How an attempt was lost through no fault of its agent.
+
+The platform broke: the runtime that ran the agent was killed, stopped or restarted (`runtime_lost`) or could not do its
+part (`runtime_failed`), nobody took the offer for a session that was said to be ready (`session_unreachable`), the
+workspace service did not answer (`workspace_away`).
+
+The reason is not known: the lease of the agent ended (`agent_lost`), it never took the offer (`agent_unreachable`), it
+said itself that it was interrupted (`agent_interrupted`), it stopped unasked (`turn_cancelled`), the process that
+watches over its program was killed (`keeper_killed`).
+"""
 
 
 class Usage(Model, frozen=True, kw_only=True):

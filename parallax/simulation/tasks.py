@@ -16,7 +16,7 @@ from parallax.simulation.records import Ending, TaskRecord
 from parallax.simulation.sessions import Sessions
 from parallax.simulation.turns import Crew, Turn, part_of
 from parallax.simulation.works import Works
-from schemas.base import Failure, Usage
+from schemas.base import Failure, LossKind, Usage
 from schemas.effects import Task
 from schemas.events import Event, QuestionAsked, TaskCancelled, TaskCompleted, TaskFailed, TaskRetrying, TaskStarted
 from shared.ids import agent_id
@@ -185,7 +185,7 @@ class Job:
         share = 1.0 if turn.ms <= 0 else min(1.0, limit / turn.ms)
         self._waste(part_of(turn.usage, round(share, 6)))
         message = f"{request.role} did not finish within {limit} ms."
-        self._failed(Failure(code="task_timeout", message=message), interrupted=False, final=True)
+        self._failed(Failure(code="task_timeout", message=message), final=True)
 
     def _over(self) -> None:
         turn = self.turn
@@ -197,16 +197,14 @@ class Job:
             case "crash":
                 self._waste(turn.usage)
                 message = f"The agent {name} is gone: {turn.message}."
-                self._failed(Failure(code="agent_lost", message=message), interrupted=True)
+                self._failed(Failure(code="agent_lost", message=message), loss="agent_lost")
             case "silent":
                 self._waste(turn.usage)
                 message = f"{name} said nothing for {self._world.platform.silence_ms / 1000:.0f} s."
-                self._failed(Failure(code="agent_silent", message=message), interrupted=False)
+                self._failed(Failure(code="agent_silent", message=message))
             case _:
                 self._waste(turn.usage)
-                self._failed(
-                    Failure(code="task_failed", message=turn.message, where=self._request.role), interrupted=False
-                )
+                self._failed(Failure(code="task_failed", message=turn.message, where=self._request.role))
 
     # -- its end -------------------------------------------------------------------------------------------------------
 
@@ -239,8 +237,8 @@ class Job:
             ),
         )
 
-    def _failed(self, error: Failure, *, interrupted: bool, final: bool = False) -> None:
-        world, record = self._world, self.record
+    def _failed(self, error: Failure, *, loss: LossKind | None = None, final: bool = False) -> None:
+        world, record, interrupted = self._world, self.record, loss is not None
         again = self._interruptions < MAX_INTERRUPTIONS if interrupted else self._failures + 1 < self._most
         if again and not final:
             delay = self._backoff(interrupted=interrupted)
@@ -258,12 +256,17 @@ class Job:
                     error=error,
                     delay_ms=delay,
                     interrupted=interrupted,
+                    loss=loss or msgspec.UNSET,
+                    losses=self._interruptions or msgspec.UNSET,
+                    failures=self._failures,
+                    attempts=max(1, self._most),
                 )
             )
             record.attempts += 1
             self._alarm = world.clock.after(delay, self._attempt)
             return
         record.error = error
+        lost = self._interruptions > 0 or interrupted
         self._end(
             "failed",
             TaskFailed(
@@ -275,6 +278,7 @@ class Job:
                 attempts=record.attempts,
                 session=record.session,
                 step=self._request.step,
+                losses={"agent_lost": self._interruptions + interrupted} if lost else msgspec.UNSET,
             ),
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from msgspec import UNSET, UnsetType
+
 from schemas.agents import AgentSpec, Oracle, OracleResult
-from schemas.base import Failure, Json, Millis, Score, Usage
+from schemas.base import Failure, Json, LossKind, Millis, Score, Usage
 from schemas.events.base import ConfidenceSource, Event
 
 
@@ -80,7 +82,10 @@ class TaskStarted(Event, frozen=True, kw_only=True):
 
 
 class TaskFinished(Event, frozen=True, kw_only=True):
-    """A turn in a workspace is over and what the agent changed is about to be committed."""
+    """A turn in a workspace is over and what the agent changed is about to be committed.
+
+    `loss` says how the attempt was lost, where the outcome is `interrupted`.
+    """
 
     TYPE: ClassVar[str] = "task.finished"
     KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
@@ -96,10 +101,15 @@ class TaskFinished(Event, frozen=True, kw_only=True):
     confidence: Score | None = None
     usage: Usage | None = None
     error: Failure | None = None
+    loss: LossKind | UnsetType = UNSET
 
 
 class TaskRetrying(Event, frozen=True, kw_only=True):
-    """An attempt failed and the task will be tried again after `delay_ms`. `usage` is what the attempt consumed."""
+    """An attempt failed and the task will be tried again after `delay_ms`. `usage` is what the attempt consumed.
+
+    `interrupted`: the attempt was lost through no fault of its agent and is none of the agent's attempts; `loss` then
+    says how. `failures` of `attempts` are the agent's by now, and `losses` are all that were lost, this one included.
+    """
 
     TYPE: ClassVar[str] = "task.retrying"
     KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
@@ -111,6 +121,10 @@ class TaskRetrying(Event, frozen=True, kw_only=True):
     delay_ms: int
     interrupted: bool = False
     usage: Usage | None = None
+    loss: LossKind | UnsetType = UNSET
+    losses: int | UnsetType = UNSET
+    failures: int | UnsetType = UNSET
+    attempts: int | UnsetType = UNSET
 
 
 class TaskCompleted(Event, frozen=True, kw_only=True):
@@ -140,7 +154,10 @@ class TaskCompleted(Event, frozen=True, kw_only=True):
 
 
 class TaskFailed(Event, frozen=True, kw_only=True):
-    """A task could not be done in `attempts` attempts. `usage` is what they consumed."""
+    """A task could not be done in `attempts` attempts. `usage` is what they consumed.
+
+    `losses` counts by kind the attempts that were lost through no fault of the agent, where there were any.
+    """
 
     TYPE: ClassVar[str] = "task.failed"
     KEY: ClassVar[tuple[str, ...]] = ("task_id",)
@@ -154,6 +171,7 @@ class TaskFailed(Event, frozen=True, kw_only=True):
     session: str = ""
     step: str = ""
     usage: Usage | None = None
+    losses: dict[str, int] | UnsetType = UNSET
 
 
 class TaskCancelRequested(Event, frozen=True, kw_only=True):

@@ -145,7 +145,7 @@ class Life(Interruptible):
         self._let_go_of_agent()
         refused = desk.sessions.refusal(request)
         if refused is not None:
-            await self._append(machine.failed(self.state, refused, interrupted=False, jitter=0.0))
+            await self._append(machine.failed(self.state, refused, jitter=0.0))
             return
         if self.state.delay_ms:
             await self.unless_withdrawn(desk.clock.sleep(self.state.delay_ms / 1000))
@@ -205,7 +205,7 @@ class Life(Interruptible):
                     desk.sessions.ready(request, self.state.session, self._now(), within_s=desk.placing_s)
                 )
         except AgentFailed as problem:
-            event = machine.failed(self.state, problem.error, interrupted=False, jitter=desk.jitter())
+            event = machine.failed(self.state, problem.error, jitter=desk.jitter())
             await self._append(event)
             return
         self._start(agent_id)
@@ -216,7 +216,7 @@ class Life(Interruptible):
         try:
             self._agent = await free_agent(self._desk, self, self._waits, self._request, only)
         except AgentFailed as problem:
-            await self._append(machine.failed(self.state, problem.error, interrupted=False, jitter=0.0))
+            await self._append(machine.failed(self.state, problem.error, jitter=0.0))
             return None
         return self._agent
 
@@ -248,7 +248,9 @@ class Life(Interruptible):
     async def _await_turn(self) -> None:
         """Offers the attempt, waits for how it ends, and says what that is to the log."""
         desk, state = self._desk, self.state
-        turn = self._turn = await desk.turns.begin(self._offer(), now=self._now(), deadline=self._deadline())
+        turn = self._turn = await desk.turns.begin(
+            self._offer(), now=self._now(), deadline=self._deadline(), host=desk.sessions.host(self._request)
+        )
         if state.attempt == self.state.attempt and self.state.phase != "running":
             turn.settle(None)
         if self._agent is None:
@@ -267,6 +269,8 @@ class Life(Interruptible):
             self._turn = None
             desk.turns.end(turn)
             self._say_started()
+        if isinstance(outcome, Faulted) and (outcome.loss == "runtime_lost" or not turn.accepted):
+            desk.sessions.distrust(turn.offer)
         if outcome is not None and not self.withdrawn:
             self._let_go_of_agent()
             await asyncio.sleep(0)  # lets the beginning be handed to the log before the end
@@ -302,9 +306,9 @@ class Life(Interruptible):
         """The agent may be gone: since it was found ready, or since the attempt was begun by an executor before."""
         desk, agent_id = self._desk, self.state.agent_id
         if desk.sessions.spawns(self._request):
-            reason = desk.sessions.gone(self._request.execution_id, agent_id)
-            if reason:
-                turn.settle(Faulted(error=Failure(code="agent_lost", message=reason), interrupted=True))
+            gone = desk.sessions.gone(self._request.execution_id, agent_id)
+            if gone is not None:
+                turn.settle(gone)
         elif agent_id in desk.fleet.agents:
             self._agent = desk.fleet.agents[agent_id]
             desk.fleet.hold(agent_id)
@@ -314,9 +318,10 @@ class Life(Interruptible):
     async def _settle(self) -> None:
         """Waits for the workspace, and says what then is owed."""
         desk = self._desk
-        phase, attempt = self.state.phase, self.state.attempt
+        phase, attempt, waited_s = self.state.phase, self.state.attempt, 0.0
         while self.state.phase == phase and self.state.attempt == attempt:
-            events = machine.owed(self.state, jitter=desk.jitter(), at_ms=desk.clock.now_ms())
+            waited_ms = round(waited_s * 1000)
+            events = machine.owed(self.state, jitter=desk.jitter(), at_ms=desk.clock.now_ms(), waited_ms=waited_ms)
             if events:
                 for event in events:
                     await self._append_if_it_fits(event)
@@ -326,6 +331,7 @@ class Life(Interruptible):
             with desk.delays.of(self._waits, lambda: ("workspace_away", _WORKSPACE_AWAY[phase])):
                 heard = await self.told(_LOOK_AGAIN_S)
             if not heard:
+                waited_s += 0.0 if desk.sessions.paused(self._request.execution_id) else _LOOK_AGAIN_S
                 await self._look_again()
 
     async def _look_again(self) -> None:
@@ -345,7 +351,7 @@ class Life(Interruptible):
         except EventTooLarge as error:
             why, finished = Failure(code="result_too_large", message=str(error)), self.state.finished
             usage = None if finished is None else finished.usage
-            await self._append(machine.failed(self.state, why, interrupted=False, jitter=0.0, usage=usage))
+            await self._append(machine.failed(self.state, why, jitter=0.0, usage=usage))
 
     async def _append(self, event: Event) -> None:
         await self._desk.bus.append(event, cause=self._delivery)

@@ -2,6 +2,10 @@
 
 Every executor that reads the log of a task comes to the same state, which is how one goes on where another was killed.
 Nothing here waits, reads a clock or draws a number: times and the jitter of a back-off are handed in.
+
+An attempt ends badly in one of two ways. It *failed*: the agent did it, whose attempts are counted. Or it was *lost*:
+the platform broke under it, or nobody knows what became of the agent. Losses cost no attempt and have bounds of their
+own, so that nothing is tried for ever.
 """
 
 from __future__ import annotations
@@ -9,8 +13,9 @@ from __future__ import annotations
 from typing import Literal, assert_never
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from schemas.base import Failure, Json, Model, Score, Usage
+from schemas.base import Failure, Json, LossKind, Model, Score, Usage
 from schemas.events import (
     Event,
     TaskCancelled,
@@ -27,8 +32,20 @@ from schemas.events import (
 
 Phase = Literal["placing", "preparing", "starting", "running", "committing", "ended"]
 
+MAX_LOSSES = 200
+"""So many attempts a task may lose, however they were lost, before the platform is called unstable."""
+
 MAX_INTERRUPTIONS = 20
-"""So often a task may lose its agent through no fault of its own."""
+"""So many of them may be lost for a reason that nobody knows, which may be the task itself."""
+
+MAX_STALLED_MS = 3_600_000
+"""So long a task may do nothing but lose attempts, or wait for the workspace service."""
+
+PROGRESS_MS = 60_000
+"""A lost attempt that an agent was at for so long was progress."""
+
+PLATFORM: frozenset[str] = frozenset({"runtime_lost", "runtime_failed", "session_unreachable", "workspace_away"})
+"""Losses that are certainly the platform's."""
 
 FINAL = frozenset(
     {
@@ -61,10 +78,10 @@ class Answered(Model, frozen=True, kw_only=True):
 
 
 class Faulted(Model, frozen=True, kw_only=True):
-    """The turn ended badly: said by the agent, or found out by the executor."""
+    """The turn ended badly: said by the agent, or found out by the executor. `loss`: through no fault of its agent."""
 
     error: Failure
-    interrupted: bool = False
+    loss: LossKind | None = None
     usage: Usage | None = None
 
 
@@ -74,7 +91,8 @@ Outcome = Answered | Faulted
 class TaskState(Model, frozen=True, kw_only=True):
     """Where a task stands. `clock_from_ms` is when its time limit began to count, None while it does not.
 
-    `spent` is what earlier attempts consumed.
+    `spent` is what earlier attempts consumed. `losses` are the interruptions by kind, `stalled_from_ms` is when the
+    first loss since the last progress was, None where there is none.
     """
 
     request: TaskRequested
@@ -83,6 +101,8 @@ class TaskState(Model, frozen=True, kw_only=True):
     attempt: int = 1
     failures: int = 0
     interruptions: int = 0
+    losses: dict[str, int] = {}
+    stalled_from_ms: int | None = None
     session: str = ""
     agent_id: str = ""
     path: str = ""
@@ -109,7 +129,7 @@ def evolve(state: TaskState, event: Event, at_ms: int = 0) -> TaskState:
         case TaskCompleted() | TaskFailed() | TaskCancelled():
             return msgspec.structs.replace(state, phase="ended")
         case TaskRetrying(attempt=attempt) if attempt == state.attempt:
-            return _again(state, event)
+            return _again(state, event, at_ms)
         case WorkspacePrepareRequested(attempt=attempt) if attempt == state.attempt and state.phase == "placing":
             return msgspec.structs.replace(state, phase="preparing", session=event.session)
         case WorkspacePrepared(attempt=attempt) if attempt == state.attempt and state.phase in ("placing", "preparing"):
@@ -138,15 +158,22 @@ def evolve(state: TaskState, event: Event, at_ms: int = 0) -> TaskState:
             return state
 
 
-def _again(state: TaskState, event: TaskRetrying) -> TaskState:
+def _again(state: TaskState, event: TaskRetrying, at_ms: int) -> TaskState:
+    if event.interrupted:
+        losses, stalled = _with(state, _kind(event)), _stalled_from(state, event.loss, at_ms)
+    else:
+        losses, stalled = state.losses, None
     return msgspec.structs.replace(
         state,
         phase="placing",
         attempt=state.attempt + 1,
         failures=state.failures + (0 if event.interrupted else 1),
         interruptions=state.interruptions + (1 if event.interrupted else 0),
+        losses=losses,
+        stalled_from_ms=stalled,
         clock_from_ms=None if event.interrupted else state.clock_from_ms,
         delay_ms=event.delay_ms,
+        started_ms=0,
         agent_id="",
         path="",
         finished=None,
@@ -154,6 +181,23 @@ def _again(state: TaskState, event: TaskRetrying) -> TaskState:
         trouble=None,
         spent=_sum(state.spent, event.usage),
     )
+
+
+def _kind(event: TaskRetrying) -> str:
+    """How an attempt was lost; of older logs, which do not say it, as the code of the failure has it."""
+    if isinstance(event.loss, str):
+        return event.loss
+    return "runtime_lost" if event.error.code == "interrupted" else event.error.code
+
+
+def _with(state: TaskState, kind: str) -> dict[str, int]:
+    return {**state.losses, kind: state.losses.get(kind, 0) + 1}
+
+
+def _stalled_from(state: TaskState, loss: object, at_ms: int) -> int:
+    """Since when nothing but losses happens, with one now. An attempt that an agent was at for long was progress."""
+    worked = loss != "session_unreachable" and state.started_ms and at_ms - state.started_ms >= PROGRESS_MS
+    return at_ms if state.stalled_from_ms is None or worked else state.stalled_from_ms
 
 
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
@@ -184,17 +228,21 @@ def decide(state: TaskState, outcome: Outcome, *, jitter: float, at_ms: int) -> 
     match outcome:
         case Answered():
             return [completed(state, outcome.result, outcome.confidence, outcome.usage, at_ms=at_ms)]
-        case Faulted():
-            interrupted = outcome.interrupted
-            return [failed(state, outcome.error, interrupted=interrupted, jitter=jitter, usage=outcome.usage)]
+        case Faulted(error=error, loss=loss, usage=usage):
+            return [failed(state, error, loss=loss, jitter=jitter, usage=usage, at_ms=at_ms)]
         case _:
             assert_never(outcome)
 
 
-def owed(state: TaskState, *, jitter: float, at_ms: int) -> list[Event]:
-    """What the state alone demands: the end of an attempt whose worktree is done with, or could not be prepared."""
+def owed(state: TaskState, *, jitter: float, at_ms: int, waited_ms: int = 0) -> list[Event]:
+    """What the state alone demands: the end of an attempt whose worktree is done with, or could not be prepared.
+
+    `waited_ms` is how long the workspace service has been waited for.
+    """
     if state.phase == "preparing" and state.trouble is not None:
-        return [failed(state, state.trouble, interrupted=False, jitter=jitter)]
+        return [failed(state, state.trouble, jitter=jitter)]
+    if waited_ms >= MAX_STALLED_MS:
+        return [unstable(state, "workspace_away", f"The workspace service did not answer for {_minutes(waited_ms)}.")]
     finished, committed = state.finished, state.committed
     if state.phase != "committing" or finished is None or committed is None:
         return []
@@ -204,8 +252,10 @@ def owed(state: TaskState, *, jitter: float, at_ms: int) -> list[Event]:
         ]
     error = finished.error if finished.outcome != "ok" else committed.error
     error = error or Failure(code="task_failed", message="The agent gave no reason.")
-    interrupted = finished.outcome == "interrupted"
-    return [failed(state, error, interrupted=interrupted, jitter=jitter, usage=finished.usage)]
+    loss: LossKind | None = None
+    if finished.outcome == "interrupted":
+        loss = "runtime_lost" if isinstance(finished.loss, UnsetType) else finished.loss
+    return [failed(state, error, loss=loss, jitter=jitter, usage=finished.usage, at_ms=at_ms)]
 
 
 def completed(
@@ -239,20 +289,59 @@ def completed(
 
 
 def failed(
-    state: TaskState, error: Failure, *, interrupted: bool, jitter: float, usage: Usage | None = None
+    state: TaskState,
+    error: Failure,
+    *,
+    loss: LossKind | None = None,
+    jitter: float,
+    usage: Usage | None = None,
+    at_ms: int = 0,
 ) -> TaskRetrying | TaskFailed:
-    """The end of a bad attempt, which consumed `usage`: another one, or the end of the task."""
-    again = state.interruptions < MAX_INTERRUPTIONS if interrupted else state.failures + 1 < state.attempts
-    if again and error.code not in FINAL:
-        return TaskRetrying(
-            execution_id=state.request.execution_id,
-            task_id=state.request.task_id,
-            attempt=state.attempt,
-            error=error,
-            delay_ms=backoff_ms(state, interrupted=interrupted, jitter=jitter),
-            interrupted=interrupted,
-            usage=usage,
-        )
+    """The end of a bad attempt, which consumed `usage`: another one, or the end of the task.
+
+    `loss`: it was lost, which is no attempt of the agent's. `at_ms` is now.
+    """
+    if error.code in FINAL:
+        return _ended(state, error, loss, usage)
+    if loss is not None:
+        lost = state.interruptions + 1
+        if lost >= MAX_LOSSES or at_ms - _stalled_from(state, loss, at_ms) >= MAX_STALLED_MS:
+            return unstable(state, loss, error.message, usage)
+        unknown = state.interruptions - sum(state.losses.get(kind, 0) for kind in PLATFORM)
+        if loss not in PLATFORM and unknown >= MAX_INTERRUPTIONS:
+            return _ended(state, error, loss, usage)
+    elif state.failures + 1 >= state.attempts:
+        return _ended(state, error, loss, usage)
+    return TaskRetrying(
+        execution_id=state.request.execution_id,
+        task_id=state.request.task_id,
+        attempt=state.attempt,
+        error=error,
+        delay_ms=backoff_ms(state, interrupted=loss is not None, jitter=jitter),
+        interrupted=loss is not None,
+        usage=usage,
+        loss=UNSET if loss is None else loss,
+        losses=state.interruptions + (loss is not None) or UNSET,
+        failures=state.failures + (loss is None),
+        attempts=state.attempts,
+    )
+
+
+def unstable(state: TaskState, loss: LossKind, last: str, usage: Usage | None = None) -> TaskFailed:
+    """The end of a task that the platform has lost too often, or for too long. `last` tells of the last loss."""
+    losses = _with(state, loss)
+    counts = ", ".join(f"{kind} {count}" for kind, count in sorted(losses.items(), key=lambda one: (-one[1], one[0])))
+    times = "once" if sum(losses.values()) == 1 else f"{sum(losses.values())} times"
+    message = (
+        f"The platform lost this task {times} ({counts}); the agent has used {state.failures} of its "
+        f"{state.attempts} attempts. The last loss: {last} `parallax doctor` and the logs of the services say more; "
+        f"run it again when they are well."
+    )
+    return _ended(state, Failure(code="platform_unstable", message=message, where=state.request.role), loss, usage)
+
+
+def _ended(state: TaskState, error: Failure, loss: LossKind | None, usage: Usage | None) -> TaskFailed:
+    losses = state.losses if loss is None else _with(state, loss)
     return TaskFailed(
         execution_id=state.request.execution_id,
         task_id=state.request.task_id,
@@ -263,7 +352,12 @@ def failed(
         session=state.session,
         step=state.request.step,
         usage=_sum(state.spent, usage),
+        losses=losses or UNSET,
     )
+
+
+def _minutes(milliseconds: int) -> str:
+    return f"{milliseconds // 60_000} minutes"
 
 
 def backoff_ms(state: TaskState, *, interrupted: bool, jitter: float) -> int:
@@ -281,7 +375,7 @@ def _finished(state: TaskState, outcome: Outcome) -> TaskFinished:
         case Answered():
             kind, error = "ok", None
         case Faulted():
-            kind, error = ("interrupted" if outcome.interrupted else "failed"), outcome.error
+            kind, error = ("failed" if outcome.loss is None else "interrupted"), outcome.error
         case _:
             assert_never(outcome)
     return TaskFinished(
@@ -296,6 +390,7 @@ def _finished(state: TaskState, outcome: Outcome) -> TaskFinished:
         confidence=outcome.confidence if isinstance(outcome, Answered) else None,
         usage=outcome.usage,
         error=error,
+        loss=outcome.loss or UNSET if isinstance(outcome, Faulted) else UNSET,
     )
 
 

@@ -172,7 +172,7 @@ class Executor(Service):
         if isinstance(request, TaskRequested):
             error = Failure(code="not_handled", message=f"The task could not be handled: {reason[:_LONGEST_REASON]}")
             state = machine.opened(request, 0)
-            await self.bus.append(machine.failed(state, error, interrupted=False, jitter=0.0), cause=delivery)
+            await self.bus.append(machine.failed(state, error, jitter=0.0), cause=delivery)
 
     async def _catch_up(self, life: Life, request: TaskRequested) -> None:
         """Brings a task that was delivered before to where the log says it stands."""
@@ -299,6 +299,6 @@ class Executor(Service):
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             now = asyncio.get_running_loop().time()
-            await self.turns.look(now)
+            await self.turns.look(now, connected=self.bus.connected)
             self.fleet.look_again(now)
             self.delays.look(now)

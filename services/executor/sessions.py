@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from schemas.agents import AgentSpec
+from schemas.agents import AgentSpec, TaskOffer
 from schemas.base import LONGEST_SESSION, Failure
 from schemas.events import AgentSpawnRequested, TaskRequested, WaitReason
+from services.executor.machine import Faulted
 from services.executor.runtimes import RUNTIME, RuntimeWatch
+from services.executor.turns import Host
 from services.executor.views import AgentView, ExecutionView, Views
 from shared.bus import Bus
 from shared.ids import agent_id as id_of_session
@@ -108,6 +110,16 @@ class Sessions:
         """Whether the agents of the task's role are started for it."""
         return bool(spawned_kind(request.agent))
 
+    def host(self, request: TaskRequested) -> Host:
+        """Who speaks for the agents of the task's role while they work."""
+        match spawned_kind(request.agent):
+            case "":
+                return "nobody"
+            case "command":
+                return "runtime"
+            case _:
+                return "program"
+
     def exclusive(self, request: TaskRequested) -> bool:
         """Whether a session must have one task at a time: it has a worktree, or an agent of its own."""
         return request.workspace or self.spawns(request)
@@ -198,13 +210,23 @@ class Sessions:
         agent = view.agents.get(agent_id) if view is not None else None
         return agent.life if agent is not None else 0
 
-    def gone(self, execution_id: str, agent_id: str) -> str:
-        """Why an agent that was started is there no more, as far as is known; empty when it is there."""
+    def distrust(self, offer: TaskOffer) -> None:
+        """An agent that was said to be ready is perhaps not there: it is asked for anew before the next offer."""
+        view = self._views.known(offer.execution_id)
+        agent = view.agents.get(offer.agent_id) if view is not None else None
+        if view is not None and agent is not None and agent.state == "spawned" and agent.life == offer.life:
+            view.agents[offer.agent_id] = AgentView("lost", agent.life)
+
+    def gone(self, execution_id: str, agent_id: str) -> Faulted | None:
+        """How the turn of an agent ended that was started and is there no more; None when it is, as far as is known."""
         view = self._views.known(execution_id)
         agent = view.agents.get(agent_id) if view is not None else None
         if agent is None or agent.state not in ("stopped", "lost"):
-            return ""
-        return f"The agent {agent_id} was {agent.state}."
+            return None
+        if agent.error is not None:  # its program ended by itself
+            return Faulted(error=agent.error)
+        error = Failure(code="agent_lost", message=f"The agent {agent_id} was {agent.state}.")
+        return Faulted(error=error, loss="runtime_lost")
 
     async def _ask_for(self, view: ExecutionView, request: TaskRequested, session: str, life: int) -> None:
         wanted = [(session, life)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import structlog
 
@@ -20,9 +21,8 @@ from schemas.agents import (
     TaskRefused,
     TaskResult,
 )
-from schemas.base import MOST_LEVELS, Failure, too_deep
+from schemas.base import MOST_LEVELS, Failure, LossKind, too_deep
 from services.executor.machine import Answered, Faulted, Outcome
-from shared.ids import agent_id as id_of_session
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +41,13 @@ SUSPECT_ASKED_S = 1.5
 STOPPING_S = 6.0
 """So long an agent may take to stop before its turn is given up."""
 
+FROZEN_S = 2.0
+"""Clocks that were not looked at for so long stood still: the executor was stopped, or waited for the bus."""
+
+Host = Literal["runtime", "program", "nobody"]
+"""Who speaks for an agent: the runtime that runs its program, a program of its own that a runtime has started, or an
+agent that came by itself and that nobody hosts."""
+
 Publish = Callable[[TaskOffer | TaskControl, str], Awaitable[None]]
 """Sends a word to an agent, named by its id."""
 
@@ -58,6 +65,7 @@ class Turn:
         "accepted",
         "deadline",
         "heard",
+        "host",
         "offer",
         "offered",
         "outcome",
@@ -68,8 +76,9 @@ class Turn:
         "suspect_since",
     )
 
-    def __init__(self, offer: TaskOffer, now: float, deadline: float | None) -> None:
+    def __init__(self, offer: TaskOffer, now: float, deadline: float | None, host: Host) -> None:
         self.offer = offer
+        self.host: Host = host
         self.outcome: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         self.deadline = deadline
         self.heard = now
@@ -93,6 +102,12 @@ class Turn:
         if not self.suspect:
             self.suspect, self.suspect_since = reason, now
 
+    def stand_still(self, seconds: float) -> None:
+        """A time in which nothing could be heard of the agent is no silence of its."""
+        self.heard += seconds
+        self.suspect_since += seconds
+        self.stopping_since += seconds
+
     def refuse(self, reason: str) -> None:
         """Ends the turn because the agent does not take it."""
         if not self.outcome.done():
@@ -108,13 +123,14 @@ class Turns:
         self._silence_s = silence_s
         self._paused = paused
         self._turns: dict[str, Turn] = {}
+        self._looked_at: float | None = None
 
     def __len__(self) -> int:
         return len(self._turns)
 
-    async def begin(self, offer: TaskOffer, *, now: float, deadline: float | None) -> Turn:
-        """Offers a turn."""
-        turn = Turn(offer, now, deadline)
+    async def begin(self, offer: TaskOffer, *, now: float, deadline: float | None, host: Host = "nobody") -> Turn:
+        """Offers a turn to an agent that `host` speaks for."""
+        turn = Turn(offer, now, deadline, host)
         self._turns[offer.task_id] = turn
         await self._publish(offer, offer.agent_id)
         return turn
@@ -145,10 +161,7 @@ class Turns:
             case TaskResult():
                 turn.settle(Answered(result=message.result, confidence=message.confidence, usage=message.usage))
             case TaskFault():
-                unasked = message.error.code == "cancelled" and turn.stopping is None
-                turn.settle(
-                    Faulted(error=message.error, interrupted=message.interrupted or unasked, usage=message.usage)
-                )
+                turn.settle(Faulted(error=message.error, loss=_loss_of(turn, message), usage=message.usage))
             case TaskRefused():
                 turn.refuse(message.reason)
             case TaskQuestion():
@@ -186,16 +199,16 @@ class Turns:
         """Another process has taken an agent's place: it knows nothing of what that one was at."""
         for turn in list(self._turns.values()):
             if turn.offer.agent_id == agent_id and turn.accepted:
-                turn.settle(_gone(turn, "it was started anew"))
+                turn.settle(_gone(turn, "it was started anew", "agent_lost"))
 
     def gone(self, agent_id: str, reason: str, *, life: int, by_itself: bool = False) -> None:
-        """This life of an agent is certainly over. One that ended before it took the turn has failed at it."""
+        """This life of an agent is certainly over. A program that ended by itself has failed at what it was at."""
         for turn in list(self._turns.values()):
             if turn.offer.agent_id == agent_id and turn.offer.life <= life:
-                if by_itself and not turn.accepted:
+                if by_itself:
                     turn.settle(Faulted(error=Failure(code="agent_failed", message=_sentence(turn, reason))))
                 else:
-                    turn.settle(_gone(turn, reason))
+                    turn.settle(_gone(turn, reason, "runtime_lost"))
 
     async def came(self, agent_id: str, now: float) -> None:
         """An agent has just registered: what it did not hear before it is offered at once."""
@@ -212,8 +225,14 @@ class Turns:
                 if turn.deadline is not None:
                     turn.deadline += paused_s
 
-    async def look(self, now: float) -> None:
-        """Looks at the clocks of all turns."""
+    async def look(self, now: float, *, connected: bool = True) -> None:
+        """Looks at the clocks of all turns. They stand still while the bus is away, or this executor was frozen."""
+        step, self._looked_at = now - (now if self._looked_at is None else self._looked_at), now
+        if not connected or step > FROZEN_S:
+            for turn in self._turns.values():
+                turn.stand_still(step)
+        if not connected:
+            return
         for turn in list(self._turns.values()):
             if turn.outcome.done() or self._paused(turn.offer.execution_id):
                 continue
@@ -238,14 +257,7 @@ class Turns:
     async def _look_at_silence(self, turn: Turn, now: float) -> None:
         silent = now - turn.heard
         if silent >= self._silence_s:
-            message = (
-                f"{turn.offer.agent_id} said nothing for {silent:.0f} s and was given up. Have it report its progress, "
-                f"or raise PARALLAX_AGENT_TIMEOUT (milliseconds)."
-            )
-            never = not turn.accepted and turn.offer.agent_id != id_of_session(
-                turn.offer.execution_id, turn.offer.session
-            )
-            fault = Faulted(error=Failure(code="agent_silent", message=message), interrupted=never)
+            fault = _silent(turn, silent)
             if turn.accepted:
                 await self.stop(turn, fault, now)
             else:
@@ -260,7 +272,7 @@ class Turns:
 
     async def _look_at_suspect(self, turn: Turn, now: float) -> None:
         if now - turn.heard >= SUSPECT_S and now - turn.suspect_since >= SUSPECT_ASKED_S:
-            turn.settle(_gone(turn, turn.suspect))
+            turn.settle(_gone(turn, turn.suspect, "runtime_lost" if turn.host == "runtime" else "agent_lost"))
         elif turn.offered < turn.suspect_since:
             turn.offered = now
             await self._publish(turn.offer, turn.offer.agent_id)
@@ -271,8 +283,35 @@ class Turns:
         await self._publish(word, turn.offer.agent_id)
 
 
-def _gone(turn: Turn, reason: str) -> Faulted:
-    return Faulted(error=Failure(code="agent_lost", message=_sentence(turn, reason)), interrupted=True)
+def _loss_of(turn: Turn, said: TaskFault) -> LossKind | None:
+    """How a turn was lost whose bad end was said; None where the agent failed. Only a runtime knows what it broke."""
+    if said.error.code == "cancelled" and turn.stopping is None and not said.interrupted:
+        return "turn_cancelled"
+    if not said.interrupted:
+        return None
+    if turn.host != "runtime":
+        return "agent_interrupted"
+    return said.loss if isinstance(said.loss, str) else "runtime_lost"
+
+
+def _silent(turn: Turn, silent_s: float) -> Faulted:
+    """What the silence of an agent means: a runtime ends a silent program itself, so that its own is the runtime's."""
+    name = turn.offer.agent_id
+    advice = "Have it report its progress, or raise PARALLAX_AGENT_TIMEOUT (milliseconds)."
+    if turn.host == "runtime":
+        kind: LossKind = "runtime_lost" if turn.accepted else "session_unreachable"
+        message = f"The runtime that runs {name} said nothing of it for {silent_s:.0f} s. See the log of runtime_local."
+        return Faulted(error=Failure(code="agent_lost", message=message), loss=kind)
+    if turn.accepted:
+        message = f"{name} said nothing for {silent_s:.0f} s and was given up. {advice}"
+        return Faulted(error=Failure(code="agent_silent", message=message))
+    message = f"{name} did not take the task within {silent_s:.0f} s and was given up. {advice}"
+    loss: LossKind | None = "agent_unreachable" if turn.host == "nobody" else None
+    return Faulted(error=Failure(code="agent_silent", message=message), loss=loss)
+
+
+def _gone(turn: Turn, reason: str, loss: LossKind) -> Faulted:
+    return Faulted(error=Failure(code="agent_lost", message=_sentence(turn, reason)), loss=loss)
 
 
 def _sentence(turn: Turn, reason: str) -> str:

@@ -69,9 +69,10 @@ class LocalRuntime(Service):
             nats_url=settings.nats_url,
             silence_s=settings.agent_timeout_ms / 1000,
             frozen=self._frozen.__contains__,
+            leaving=lambda: self.state == "stopping",
         )
-        self._enrolments: dict[str, Enrolment] = {}
-        self._subscriptions: dict[str, list[Served]] = {}
+        self._enrolments: dict[Session, Enrolment] = {}
+        self._subscriptions: dict[Session, list[Served]] = {}
         self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._verifications = Verifications(self._frozen.__contains__, self._verification_environment)
         self._following = False
@@ -118,7 +119,7 @@ class LocalRuntime(Service):
 
     async def _interrupted(self, offer: TaskOffer, reason: str) -> None:
         error = Failure(code="interrupted", message=f"The turn was interrupted: {reason}.", where=offer.role)
-        ended = fault(offer, error, interrupted=True)
+        ended = fault(offer, error, "runtime_lost")
         if offer.workspace:
             await self.bus.append(finished(offer, ended))
         if offer.reply_to:
@@ -154,32 +155,11 @@ class LocalRuntime(Service):
             return
         if paused:
             self._frozen.add(request.execution_id)
-        session = self.sessions.get(request.agent_id)
-        if session is None or session.closed:
-            session = Session(self._host, request)
-            session.left, session.given_up = self._left, self._given_up
-            try:
-                self._records.keep_session(
-                    SessionRecord(agent_id=request.agent_id, execution_id=request.execution_id, life=request.life)
-                )
-                await session.open()
-            except NotFound as error:
-                await self._not_opened(session, Failure(code="program_not_found", message=str(error)))
-                return
-            except OSError as error:
-                _log.warning("spawn_failed", agent_id=request.agent_id, error=str(error))
-                if last:
-                    said = str(error) if isinstance(error, NotWrittenError) else f"It cannot be started: {error}."
-                    await self._not_opened(session, Failure(code="spawn_failed", message=said))
-                    return
-                await session.close(str(error))
-                raise Retry(1.0) from error
-            self.sessions[request.agent_id] = session
-            await self._listen(session)
-            if session.program is not None and paused:
-                session.freeze()
-        else:
-            session.request = request
+        session = await self._session_for(request, last=last)
+        if session is None:
+            return
+        if session.program is not None and paused:
+            session.freeze()
         await self.bus.append(
             AgentSpawned(
                 execution_id=request.execution_id,
@@ -193,7 +173,39 @@ class LocalRuntime(Service):
             )
         )
         if request.execution_id in self._over:
-            await self._let_go(session, "the execution is over")
+            await self._end(session, "the execution is over")
+
+    async def _session_for(self, request: AgentSpawnRequested, *, last: bool) -> Session | None:
+        """The session that is asked for, opened if it is not there. None: it cannot be opened, which has been said."""
+        session = self.sessions.get(request.agent_id)
+        there = session is not None and not session.closed and not session.replaced
+        if session is None or not there:
+            session = Session(self._host, request)
+            session.left, session.given_up = self._left, self._given_up
+        try:
+            # also of a session that is there: what the next runtime says of it must be of its last life
+            self._records.keep_session(
+                SessionRecord(agent_id=request.agent_id, execution_id=request.execution_id, life=request.life)
+            )
+            if there:
+                session.request = request
+                return session
+            await session.open()
+        except NotFound as error:
+            await self._not_opened(session, Failure(code="program_not_found", message=str(error)))
+            return None
+        except OSError as error:
+            _log.warning("spawn_failed", agent_id=request.agent_id, error=str(error))
+            if there or not last:
+                if not there:
+                    await session.close(str(error))
+                raise Retry(1.0) from error
+            said = str(error) if isinstance(error, NotWrittenError) else f"It cannot be started: {error}."
+            await self._not_opened(session, Failure(code="spawn_failed", message=said))
+            return None
+        self.sessions[request.agent_id] = session
+        await self._listen(session)
+        return session
 
     async def _not_opened(self, session: Session, error: Failure) -> None:
         request = session.request
@@ -227,12 +239,12 @@ class LocalRuntime(Service):
         if session.request.kind != "command":
             return
         inbox = subjects.agent_task(session.id)
-        self._subscriptions[session.id] = [
+        self._subscriptions[session] = [
             await self.bus.serve(inbox, TaskOffer, session.offered),
             await self.bus.serve(subjects.agent_control(session.id), TaskControl, partial(self._control, session)),
         ]
         enrolment = Enrolment(self.bus, session.registration(inbox, self.bus.id), session.running)
-        self._enrolments[session.id] = enrolment
+        self._enrolments[session] = enrolment
         enrolment.start()
 
     async def _control(self, session: Session, word: TaskControl) -> None:
@@ -241,11 +253,19 @@ class LocalRuntime(Service):
         else:
             await session.control(word)
 
-    async def _left(self, session: Session, reason: str, exit_code: int) -> None:
+    def _left(self, session: Session, reason: str, exit_code: int) -> None:
         """A `custom` program ended by itself."""
-        await self._let_go(session, reason, exit_code=exit_code)
+        session.closed = reason
+        self.spawn_short(self._let_go(session, reason, exit_code=exit_code), name=f"left-{session.id}")
 
     async def _let_go(
+        self, session: Session, reason: str, *, interrupted: bool = False, exit_code: int | None = None
+    ) -> None:
+        """Ends a session, while no other of its name is opened."""
+        async with self._opening.setdefault(session.id, asyncio.Lock()):
+            await self._end(session, reason, interrupted=interrupted, exit_code=exit_code)
+
+    async def _end(
         self, session: Session, reason: str, *, interrupted: bool = False, exit_code: int | None = None
     ) -> None:
         """Ends a session: its processes, its place in the registry, its files."""
@@ -255,9 +275,9 @@ class LocalRuntime(Service):
         await session.close(reason)
         if interrupted and offer is not None:
             await self._interrupted(offer, reason)
-        for subscription in self._subscriptions.pop(session.id, []):
+        for subscription in self._subscriptions.pop(session, []):
             await subscription.stop()
-        enrolment = self._enrolments.pop(session.id, None)
+        enrolment = self._enrolments.pop(session, None)
         if enrolment is not None:
             await enrolment.leave(reason)
         await self._stopped(session.id, session.request.execution_id, session.request.life, reason, exit_code)
@@ -272,15 +292,16 @@ class LocalRuntime(Service):
         Nothing is said of it: the agent of that name is alive, there.
         """
         _log.warning("session_taken_over", agent_id=session.id, life=session.request.life)
-        if self.sessions.get(session.id) is session:
-            del self.sessions[session.id]
-        for subscription in self._subscriptions.pop(session.id, []):
-            await subscription.stop()
-        enrolment = self._enrolments.pop(session.id, None)
-        if enrolment is not None:
-            await enrolment.forget()
-        await session.close("another runtime has taken the session over")
-        self._records.drop_session(session.id)
+        async with self._opening.setdefault(session.id, asyncio.Lock()):
+            for subscription in self._subscriptions.pop(session, []):
+                await subscription.stop()
+            enrolment = self._enrolments.pop(session, None)
+            if enrolment is not None:
+                await enrolment.forget()
+            await session.close("another runtime has taken the session over")
+            if self.sessions.get(session.id) is session:
+                del self.sessions[session.id]
+                self._records.drop_session(session.id)
 
     async def _stay_alive(self) -> None:
         while True:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -22,16 +22,17 @@ from schemas.agents import (
     TaskRefused,
     TaskResult,
 )
-from schemas.base import Failure, Model
+from schemas.base import Failure, LossKind, Model
 from schemas.events import AgentSpawnRequested, TaskFinished
+from services.runtime_local.deaths import FROM_OUTSIDE, memory_kills, sentence, signal_of
 from services.runtime_local.environment import NotFound, environment, find_program, search_path
 from services.runtime_local.output import Output
 from services.runtime_local.places import Places
 from services.runtime_local.program import Program, start_program
 from services.runtime_local.records import NotWrittenError, ProgramRecord, Records
 from services.runtime_local.speech import clean
-from services.runtime_local.turn import Ended, Turn
-from shared.bus import Bus, EventTooLarge
+from services.runtime_local.turn import Ended, Turn, soon
+from shared.bus import Bus, BusError, EventTooLarge
 
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ class Host(Model, frozen=True, kw_only=True):
     nats_url: str
     silence_s: float
     frozen: Callable[[str], bool]
+    leaving: Callable[[], bool]
 
 
 class Session:
@@ -61,7 +63,7 @@ class Session:
         self.turn: Turn | None = None
         self.replaced = False
         """Another runtime fills the session by now."""
-        self.left: Callable[[Session, str, int], Awaitable[None]] | None = None
+        self.left: Callable[[Session, str, int], None] | None = None
         self.given_up: Callable[[Session], None] | None = None
         self._host = host
         self._work = host.root / "work" / request.agent_id
@@ -224,11 +226,15 @@ class Session:
                 records=host.records,
                 say=lambda message: host.bus.publish(turn.offer.reply_to, message),
                 frozen=lambda: host.frozen(offer.execution_id),
+                leaving=host.leaving,
             )
         except NotFound as error:
             ended = fault(offer, Failure(code="program_not_found", message=str(error), where=offer.role))
         except NotWrittenError as error:
             ended = fault(offer, Failure(code="task_failed", message=str(error), where=offer.role))
+        except BusError as error:
+            loss = None if isinstance(error, EventTooLarge) else "runtime_failed"
+            ended = fault(offer, Failure(code="task_failed", message=f"The runtime failed: {error}"), loss)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the turn has to end as something
             _log.exception("turn_failed", agent_id=self.id, task_id=offer.task_id, exc_info=error)
             ended = fault(offer, Failure(code="task_failed", message=f"The runtime failed: {error!r}"))
@@ -313,21 +319,25 @@ class Session:
         await self._output.say("stderr", text)
 
     async def _see_it_end(self, program: Program) -> None:
+        before = memory_kills()
         code = await program.wait()
         self._host.records.drop_program(program.mark)
+        if signal_of(code) in FROM_OUTSIDE and await soon(lambda: bool(self.closed) or self._host.leaving(), 0.5):
+            return  # this runtime is being stopped too, and says so
         if not self.closed and self.left is not None:
-            words = self._stderr.strip()
-            await self.left(self, f"its program ended with exit code {code}" + (f": {words}" if words else ""), code)
+            text = sentence("its program", code, before, memory_kills(), self._stderr.strip())
+            self.left(self, text.removesuffix("."), code)
 
 
-def fault(offer: TaskOffer, error: Failure, *, interrupted: bool = False) -> TaskFault:
-    """The bad end of an offered turn."""
+def fault(offer: TaskOffer, error: Failure, loss: LossKind | None = None) -> TaskFault:
+    """The bad end of an offered turn, which was lost where there is a `loss`."""
     return TaskFault(
         task_id=offer.task_id,
         attempt=offer.attempt,
         agent_id=offer.agent_id,
         error=error,
-        interrupted=interrupted,
+        interrupted=loss is not None,
+        loss=loss or msgspec.UNSET,
     )
 
 
@@ -346,4 +356,5 @@ def finished(offer: TaskOffer, ended: Ended) -> TaskFinished:
         confidence=ended.confidence if good else None,
         usage=ended.usage,
         error=None if good else ended.error,
+        loss=msgspec.UNSET if good else ended.loss,
     )

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from schemas.agents import TaskFault, TaskOffer, TaskProgress, TaskQuestion, TaskResult
-from schemas.base import MOST_LEVELS, Failure, Json, too_deep
+from schemas.base import MOST_LEVELS, Failure, Json, LossKind, too_deep
+from services.runtime_local.deaths import FROM_OUTSIDE, MemoryKills, memory_kills, sentence, signal_of
 from services.runtime_local.output import Output
 from services.runtime_local.program import Program, start_program
 from services.runtime_local.recorded_input import wants_end_of_input
@@ -24,10 +25,11 @@ from shared.shortening import shortened
 Ended = TaskResult | TaskFault
 Say = Callable[[TaskProgress | TaskQuestion], Awaitable[None]]
 
-_KILLED = {128 + 9, 128 + 15}
-"""Exit codes of a program that was killed from outside, through no fault of the task's."""
+_LEAVING_S = 0.5
+"""A program that was told to end from outside may have been told so together with this runtime, which soon knows."""
 
 _LOOK_EVERY_S = 0.1
+_SOON_STEP_S = 0.02
 
 MAX_PROGRESS = 500
 """Characters of a line of progress that the executor is told; whoever watches gets more of it."""
@@ -70,9 +72,20 @@ class Turn:
         """What tells this turn from others."""
         return self.offer.task_id, self.offer.attempt
 
-    async def run(self, *, output: Output, records: Records, say: Say, frozen: Callable[[], bool]) -> Ended:
-        """Starts the program and returns how the turn ended, when nothing of the program is left."""
-        offer = self.offer
+    async def run(
+        self,
+        *,
+        output: Output,
+        records: Records,
+        say: Say,
+        frozen: Callable[[], bool],
+        leaving: Callable[[], bool] = lambda: False,
+    ) -> Ended:
+        """Starts the program and returns how the turn ended, when nothing of the program is left.
+
+        `frozen` says whether its execution is paused, `leaving` whether this runtime is being stopped.
+        """
+        offer, before = self.offer, memory_kills()
         record = ProgramRecord(mark=f"{offer.task_id}.{offer.attempt}", offer=offer)
         records.keep_program(record)
         try:
@@ -107,7 +120,14 @@ class Turn:
                     await task
         await output.settle(offer.task_id)
         records.drop_program(record.mark)
-        return self._judge(code)
+        if signal_of(code) in FROM_OUTSIDE and not self._ended_by_us and await soon(leaving, _LEAVING_S):
+            return self._fault("interrupted", "The turn was interrupted: the runtime was stopped.", loss="runtime_lost")
+        return self._judge(code, before)
+
+    @property
+    def _ended_by_us(self) -> str:
+        """Why this runtime ended the program; empty when it did not."""
+        return self.cancelled or self._silent or self._refused[0]
 
     async def answer(self, value: Json, question_id: str, say: Say) -> None:
         """Hands the answer to the program's open question to it, as one line, and asks the next one it has."""
@@ -224,19 +244,19 @@ class Turn:
                 await program.end()
                 return
 
-    def _judge(self, code: int) -> Ended:
+    def _judge(self, code: int, before: MemoryKills) -> Ended:
         if self.cancelled:
             return self._fault("cancelled", self.cancelled)
         if self._silent:
             return self._fault("agent_silent", self._silent)
         if self._refused[0]:
             return self._fault(*self._refused)
-        if code < 0 or code in _KILLED:
-            return self._fault("agent_killed", f"{self.argv[0]} was killed.", interrupted=True)
+        if code < 0:
+            message = f"The process that watches over {self.argv[0]} was killed, and the program with it."
+            return self._fault("agent_killed", message, loss="keeper_killed")
         if code:
-            reason = self._said.reason()
-            message = f"{self.argv[0]} ended with exit code {code}" + (f": {reason}" if reason else ".")
-            return self._fault("task_failed", message)
+            message = sentence(self.argv[0], code, before, memory_kills(), self._said.reason())
+            return self._fault("agent_killed" if signal_of(code) else "task_failed", message)
         return self._result()
 
     def _result(self) -> Ended:
@@ -253,14 +273,15 @@ class Turn:
             confidence=outcome.confidence,
         )
 
-    def _fault(self, code: str, message: str, *, interrupted: bool = False) -> TaskFault:
+    def _fault(self, code: str, message: str, *, loss: LossKind | None = None) -> TaskFault:
         offer = self.offer
         return TaskFault(
             task_id=offer.task_id,
             attempt=offer.attempt,
             agent_id=offer.agent_id,
             error=Failure(code=code, message=message, where=offer.role),
-            interrupted=interrupted,
+            interrupted=loss is not None,
+            loss=loss or msgspec.UNSET,
         )
 
 
@@ -274,3 +295,12 @@ def _first_line(offer: TaskOffer) -> dict[str, Json]:
         "task_id": offer.task_id,
         "workspace": offer.workspace or None,
     }
+
+
+async def soon(happened: Callable[[], bool], within_s: float) -> bool:
+    """Whether something happens within a short time."""
+    for _ in range(round(within_s / _SOON_STEP_S)):
+        if happened():
+            break
+        await asyncio.sleep(_SOON_STEP_S)
+    return happened()

@@ -176,9 +176,10 @@ def walk(entries: list[LoggedEvent]) -> set[str]:
         kinds.add(entry.type)
         if entry.type in ("task.retrying", "task.failed"):
             interrupted = getattr(event, "interrupted", False)
+            loss = event.loss if interrupted else None
             most = machine.backoff_ms(state, interrupted=interrupted, jitter=1.0)
             jitter = event.delay_ms / most if entry.type == "task.retrying" else 0.0
-            assert machine.failed(state, event.error, interrupted=interrupted, jitter=jitter) == event
+            assert machine.failed(state, event.error, loss=loss, jitter=jitter) == event
             assert jitter <= 1.0
             kinds |= {event.error.code, *(["interrupted"] if interrupted else [])}
         if entry.type == "task.completed":

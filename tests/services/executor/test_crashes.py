@@ -8,10 +8,13 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
+from msgspec import UNSET
 
 from parallax.agent import Agent, Result, Task
 from schemas.agents import AgentSpec
 from schemas.events import (
+    AgentLost,
     AgentStopped,
     ExecutionCancelled,
     ExecutionPaused,
@@ -146,7 +149,7 @@ async def test_a_task_that_takes_too_long_is_stopped(nats_url: str, etcd_url: st
 
 
 async def test_a_killed_program_is_begun_again(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
-    """kill -9 from outside is an interruption: it does not count against the attempts."""
+    """kill -9 from outside is the agent's: one of its attempts, which says the signal and what most likely sent it."""
     async with house(nats_url, etcd_url, tmp_path) as rooms:
         await rooms.open("registry", "executor", "runtime_local")
         pids = tmp_path / "pids"
@@ -157,11 +160,85 @@ async def test_a_killed_program_is_begun_again(nats_url: str, etcd_url: str, tmp
             "first and time.sleep(300)",
             "print(json.dumps({'type': 'result', 'result': 'alive'}))",
         )
-        request = await rooms.request(agent=spec, attempts=1)
+        request = await rooms.request(agent=spec, attempts=2)
         await eventually(lambda: pids.exists() and pids.read_text().strip(), timeout_s=10)
         os.kill(int(pids.read_text().split()[0]), signal.SIGKILL)
         completed = await rooms.wait_for(request, TaskCompleted)
         assert (completed.result, completed.attempt) == ("alive", 2)
+        retrying = await rooms.wait_for(request, TaskRetrying)
+        assert (retrying.error.code, retrying.interrupted, retrying.failures) == ("agent_killed", False, 1)
+
+
+@pytest.mark.parametrize(
+    ("signal_name", "code", "cause"),
+    [("SIGKILL", 137, "memory"), ("SIGTERM", 143, "asked it to end"), ("SIGSEGV", 139, "crashed")],
+)
+async def test_a_program_that_always_dies_is_tried_as_often_as_any_other(
+    nats_url: str, etcd_url: str, tmp_path: Path, signal_name: str, code: int, cause: str
+) -> None:
+    """First try and PARALLAX_AGENT_RETRIES; the message has the exit code, the signal, the likely cause, its words."""
+    async with house(nats_url, etcd_url, tmp_path, agent_retries=1) as rooms:
+        await rooms.open("registry", "executor", "runtime_local")
+        spec = command(
+            "import os, signal, sys",
+            "print('loading the model', file=sys.stderr, flush=True)",
+            f"os.kill(os.getpid(), signal.{signal_name})",
+        )
+        failed = await rooms.wait_for(await rooms.request(agent=spec), TaskFailed)
+        assert (failed.error.code, failed.attempts, failed.losses) == ("agent_killed", 2, UNSET)
+        for words in (signal_name, f"exit code {code}", cause, "loading the model"):
+            assert words in failed.error.message
+
+
+async def test_what_the_platform_breaks_costs_no_attempt(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """A runtime that is killed more often than a task may be tried: the one attempt that it has is enough."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        go, begun = tmp_path / "go", tmp_path / "begun"
+        spec = command(
+            "import json, pathlib, time",
+            f"go, begun = pathlib.Path({str(go)!r}), pathlib.Path({str(begun)!r})",
+            "begun.open('a').write('x')",
+            "while not go.exists(): time.sleep(0.02)",
+            "print(json.dumps({'type': 'result', 'result': 'done'}))",
+        )
+        request = await rooms.request(agent=spec, attempts=1)
+        for number in range(1, 5):
+            runtime = await rooms.process("runtime_local")
+            await eventually(lambda wanted=number: begun.exists() and len(begun.read_text()) >= wanted, timeout_s=20)
+            runtime.kill()
+            await runtime.wait()
+        go.touch()
+        await rooms.process("runtime_local")
+        completed = await rooms.wait_for(request, TaskCompleted, within_s=30)
+        assert completed.result == "done"
+        lost = [record.data for record in await rooms.events(request.execution_id) if record.type == TaskRetrying.TYPE]
+        assert {(event.interrupted, event.loss, event.failures) for event in lost} == {(True, "runtime_lost", 0)}
+        assert [event.losses for event in lost] == list(range(1, len(lost) + 1))
+
+
+async def test_a_session_that_was_asked_for_anew_is_known_to_the_next_runtime(
+    nats_url: str, etcd_url: str, tmp_path: Path
+) -> None:
+    """Its lease ended while the runtime stood still; what the next one says is of its last life, so nobody waits."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        runtime = await rooms.process("runtime_local")
+        spec = command("import json; print(json.dumps({'type': 'result', 'result': 1}))")
+        request = await rooms.request(agent=spec)
+        await rooms.wait_for(request, TaskCompleted)
+        runtime.send_signal(signal.SIGSTOP)
+        await rooms.wait_for(request, AgentLost, within_s=30)
+        runtime.send_signal(signal.SIGCONT)
+        second = await rooms.request(request.execution_id, effect=2, agent=spec)
+        await rooms.wait_for(second, TaskCompleted)
+        runtime.kill()
+        await runtime.wait()
+        await rooms.process("runtime_local")
+        third = await rooms.request(request.execution_id, effect=3, agent=spec, attempts=1)
+        await rooms.wait_for(third, TaskCompleted, within_s=10)
+        stopped = [record.data for record in await rooms.events(request.execution_id) if record.type == "agent.stopped"]
+        assert [event.life for event in stopped] == [2]
 
 
 async def test_a_missing_program_is_said_plainly(nats_url: str, etcd_url: str, tmp_path: Path) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from schemas.agents import AgentSpec
-from schemas.base import Failure, Usage
+from schemas.base import Failure, LossKind, Usage
 from schemas.events import (
     Event,
     TaskCancelled,
@@ -26,6 +27,10 @@ from schemas.events import (
 )
 from services.executor.machine import (
     MAX_INTERRUPTIONS,
+    MAX_LOSSES,
+    MAX_STALLED_MS,
+    PLATFORM,
+    PROGRESS_MS,
     Answered,
     Faulted,
     TaskState,
@@ -147,32 +152,156 @@ def test_a_late_answer_is_nothing(history: tuple[Event, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "interrupted", "failures", "kind"),
+    ("code", "loss", "failures", "kind"),
     [
-        ("task_failed", False, 0, TaskRetrying),
-        ("task_failed", False, 1, TaskFailed),
-        ("agent_lost", True, 1, TaskRetrying),
-        ("task_timeout", False, 0, TaskFailed),
-        ("no_agent", False, 0, TaskFailed),
-        ("program_not_found", False, 0, TaskFailed),
-        ("result_too_large", False, 0, TaskFailed),
-        ("too_many_questions", False, 0, TaskFailed),
-        ("agent_silent", False, 0, TaskRetrying),
+        ("task_failed", None, 0, TaskRetrying),
+        ("task_failed", None, 1, TaskFailed),
+        ("agent_killed", None, 0, TaskRetrying),
+        ("agent_killed", None, 1, TaskFailed),
+        ("agent_lost", "agent_lost", 1, TaskRetrying),
+        ("agent_lost", "runtime_lost", 1, TaskRetrying),
+        ("agent_lost", "session_unreachable", 1, TaskRetrying),
+        ("task_timeout", None, 0, TaskFailed),
+        ("no_agent", None, 0, TaskFailed),
+        ("program_not_found", None, 0, TaskFailed),
+        ("result_too_large", None, 0, TaskFailed),
+        ("too_many_questions", None, 0, TaskFailed),
+        ("agent_silent", None, 0, TaskRetrying),
+        ("agent_silent", None, 1, TaskFailed),
     ],
 )
-def test_a_bad_end_is_retried_while_it_may_help(code: str, interrupted: bool, failures: int, kind: type[Event]) -> None:
-    """An interruption is no attempt; what another attempt cannot mend fails at once."""
+def test_a_bad_end_is_retried_while_it_may_help(
+    code: str, loss: LossKind | None, failures: int, kind: type[Event]
+) -> None:
+    """A loss is no attempt; what another attempt cannot mend fails at once."""
     state = msgspec.structs.replace(after(started()), failures=failures)
-    fault = Faulted(error=Failure(code=code, message="m"), interrupted=interrupted)
+    fault = Faulted(error=Failure(code=code, message="m"), loss=loss)
     (event,) = decide(state, fault, jitter=0.5, at_ms=0)
     assert isinstance(event, kind)
 
 
-def test_interruptions_have_an_end_too() -> None:
-    """A task that kills every agent it is given is not tried for ever."""
-    state = msgspec.structs.replace(after(started()), interruptions=MAX_INTERRUPTIONS)
-    (event,) = decide(state, Faulted(error=FAULT, interrupted=True), jitter=0.5, at_ms=0)
+KINDS: tuple[LossKind, ...] = get_args(LossKind)
+MINUTE_MS = 60_000
+
+
+def lose(state: TaskState, loss: LossKind, *, at_ms: int, worked_ms: int = 0) -> tuple[TaskState, Event]:
+    """The state after another attempt that was lost `worked_ms` after its beginning, and what that was to the log."""
+    state = evolve(state, started(attempt=state.attempt), at_ms - worked_ms)
+    error = Failure(code="agent_lost", message="The runtime is gone.")
+    (event,) = decide(state, Faulted(error=error, loss=loss), jitter=0.0, at_ms=at_ms)
+    return evolve(state, event, at_ms), event
+
+
+@pytest.mark.parametrize("loss", KINDS)
+def test_a_loss_costs_no_attempt_and_the_log_says_so(loss: LossKind) -> None:
+    """What counts as what stands in `task.retrying`; the attempts of the agent are as many as before."""
+    state, event = lose(after(), loss, at_ms=5_000)
+    assert isinstance(event, TaskRetrying)
+    assert (event.interrupted, event.loss, event.losses, event.failures, event.attempts) == (True, loss, 1, 0, 2)
+    state = evolve(state, started(attempt=2), 6_000)
+    (event,) = decide(state, Faulted(error=FAULT), jitter=0.0, at_ms=7_000)
+    assert isinstance(event, TaskRetrying)
+    assert (event.interrupted, event.loss, event.losses, event.failures, event.attempts) == (False, UNSET, 1, 1, 2)
+    state = evolve(evolve(state, event, 7_000), started(attempt=3), 7_100)
+    (event,) = decide(state, Faulted(error=FAULT), jitter=0.0, at_ms=8_000)
     assert isinstance(event, TaskFailed)
+    assert (event.error, event.attempts, event.losses) == (FAULT, 3, {loss: 1})
+
+
+@pytest.mark.parametrize("loss", KINDS)
+def test_losses_have_an_end_too(loss: LossKind) -> None:
+    """Two hundred where the platform broke, twenty where nobody knows why: that may be the task itself."""
+    state, most = after(), MAX_LOSSES - 1 if loss in PLATFORM else MAX_INTERRUPTIONS
+    for number in range(most):
+        state, event = lose(state, loss, at_ms=1_000 + number)
+        assert isinstance(event, TaskRetrying), number
+    state, event = lose(state, loss, at_ms=9_000)
+    assert isinstance(event, TaskFailed)
+    assert event.losses == {loss: most + 1}
+    assert event.error.code == ("platform_unstable" if loss in PLATFORM else "agent_lost")
+
+
+def test_an_unstable_platform_is_named_with_every_loss() -> None:
+    """By kind and count, the most frequent first, with what the agent used itself and what happened last."""
+    state = after()
+    for number in range(MAX_LOSSES - 1):
+        state, _ = lose(state, "runtime_lost" if number % 3 else "session_unreachable", at_ms=1_000 + number)
+    state, event = lose(state, "runtime_lost", at_ms=2_000)
+    assert isinstance(event, TaskFailed)
+    assert event.losses == {"runtime_lost": 133, "session_unreachable": 67}
+    assert event.error.message == (
+        "The platform lost this task 200 times (runtime_lost 133, session_unreachable 67); the agent has used 0 of its "
+        "2 attempts. The last loss: The runtime is gone. `parallax doctor` and the logs of the services say more; run "
+        "it again when they are well."
+    )
+    assert state.phase == "ended"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "worked_ms", "kind"),
+    [
+        ([0, 30, 59], 0, TaskRetrying),
+        ([0, 30, 60], 0, TaskFailed),
+        ([0, 30, 60], PROGRESS_MS, TaskRetrying),
+        ([0, 60, 120, 180], PROGRESS_MS, TaskRetrying),
+        ([0, 60], PROGRESS_MS - 1, TaskFailed),
+    ],
+)
+def test_an_hour_without_progress_ends_a_task(minutes: list[int], worked_ms: int, kind: type[Event]) -> None:
+    """From the first loss; a lost attempt that its agent was at for a minute was progress."""
+    state, event, begin = after(), None, 10 * MAX_STALLED_MS
+    for minute in minutes:
+        state, event = lose(state, "runtime_lost", at_ms=begin + minute * MINUTE_MS, worked_ms=worked_ms)
+    assert isinstance(event, kind)
+    assert not isinstance(event, TaskFailed) or event.error.code == "platform_unstable"
+
+
+def test_a_failure_of_the_agent_is_progress() -> None:
+    """It had its turn: the hour begins anew."""
+    begin = 10 * MAX_STALLED_MS
+    state, _ = lose(after(attempts=5), "runtime_lost", at_ms=begin)
+    state = evolve(state, retrying(attempt=2), begin + 30 * MINUTE_MS)
+    _, event = lose(state, "runtime_lost", at_ms=begin + 61 * MINUTE_MS)
+    assert isinstance(event, TaskRetrying)
+
+
+def test_a_session_that_nobody_reaches_is_no_progress_however_long_it_is_tried() -> None:
+    """Its time-out may be longer than a minute."""
+    begin = 10 * MAX_STALLED_MS
+    state, _ = lose(after(), "session_unreachable", at_ms=begin, worked_ms=5 * MINUTE_MS)
+    _, event = lose(state, "session_unreachable", at_ms=begin + 60 * MINUTE_MS, worked_ms=5 * MINUTE_MS)
+    assert isinstance(event, TaskFailed)
+
+
+@pytest.mark.parametrize("history", [(PREPARE,), (PREPARE, prepared(), started(), finished())])
+def test_a_workspace_service_that_is_away_for_an_hour_is_an_unstable_platform(history: tuple[Event, ...]) -> None:
+    """Nobody waits for ever, before the turn or after it."""
+    state = after(*history, workspace=True)
+    assert owed(state, jitter=0.5, at_ms=0, waited_ms=MAX_STALLED_MS - 1) == []
+    (event,) = owed(state, jitter=0.5, at_ms=0, waited_ms=MAX_STALLED_MS)
+    assert isinstance(event, TaskFailed)
+    assert (event.error.code, event.losses) == ("platform_unstable", {"workspace_away": 1})
+    assert "did not answer for 60 minutes" in event.error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("interrupted", "runtime_lost"), ("agent_lost", "agent_lost"), ("agent_killed", "agent_killed")]
+)
+def test_a_log_of_before_goes_on(code: str, kind: str) -> None:
+    """Its `task.retrying` says neither the loss nor the counts."""
+    error = Failure(code=code, message="m")
+    old = msgspec.json.decode(
+        msgspec.json.encode({**WORK, "attempt": 1, "error": error, "delay_ms": 1, "interrupted": True}),
+        type=TaskRetrying,
+    )
+    state = after(started(), old, started(attempt=2))
+    assert (state.phase, state.attempt, state.failures, state.interruptions) == ("running", 2, 0, 1)
+    assert state.losses == {kind: 1}
+    (event,) = decide(state, Faulted(error=FAULT, loss="runtime_lost"), jitter=0.0, at_ms=2_000)
+    assert isinstance(event, TaskRetrying)
+    assert event.losses == 2
+    encoded = msgspec.json.decode(msgspec.json.encode(old))
+    assert not {"loss", "losses", "failures", "attempts"} & set(encoded)
 
 
 @given(

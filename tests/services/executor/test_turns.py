@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from schemas.agents import TaskAccepted, TaskControl, TaskOffer, TaskQuestion
-from schemas.base import Failure
+from schemas.agents import TaskAccepted, TaskControl, TaskFault, TaskOffer, TaskQuestion
+from schemas.base import Failure, LossKind
 from services.executor.machine import Faulted
-from services.executor.turns import SUSPECT_ASKED_S, SUSPECT_S, Turn, Turns
+from services.executor.turns import FROZEN_S, STOPPING_S, SUSPECT_ASKED_S, SUSPECT_S, Host, Turn, Turns
 
 NOW = 100.0
 
@@ -41,11 +43,11 @@ def ignored(_turn: Turn, _question: TaskQuestion) -> None:
     """Nobody asks anything here."""
 
 
-async def accepted(*, life: int = 0) -> tuple[Turns, Turn, Post]:
+async def accepted(*, life: int = 0, host: Host = "nobody") -> tuple[Turns, Turn, Post]:
     """A turn that the agent has accepted at `NOW`."""
     post = Post()
     turns = Turns(post, ignored, silence_s=30.0, paused=lambda _execution: False)
-    turn = await turns.begin(offer(life), now=NOW, deadline=None)
+    turn = await turns.begin(offer(life), now=NOW, deadline=None, host=host)
     turns.hear(word(), NOW)
     return turns, turn, post
 
@@ -61,7 +63,7 @@ def lost(turn: Turn) -> bool:
         return False
     outcome = turn.outcome.result()
     assert isinstance(outcome, Faulted)
-    assert (outcome.error.code, outcome.interrupted) == ("agent_lost", True)
+    assert (outcome.error.code, outcome.loss) == ("agent_lost", "agent_lost")
     return True
 
 
@@ -106,7 +108,9 @@ async def test_the_end_of_an_earlier_life_ends_no_turn_of_a_later_one() -> None:
     turns.gone("a", "its runtime was ended", life=1)
     assert not turn.outcome.done()
     turns.gone("a", "its runtime was ended", life=2)
-    assert lost(turn)
+    outcome = turn.outcome.result()
+    assert isinstance(outcome, Faulted)
+    assert (outcome.error.code, outcome.loss) == ("agent_lost", "runtime_lost")
 
 
 async def test_a_program_that_ends_by_itself_before_it_takes_the_turn_has_failed() -> None:
@@ -117,3 +121,99 @@ async def test_a_program_that_ends_by_itself_before_it_takes_the_turn_has_failed
     turns.gone("a", "its program ended with exit code 3", life=1, by_itself=True)
     failure = Failure(code="agent_failed", message="The agent a is gone: its program ended with exit code 3.")
     assert turn.outcome.result() == Faulted(error=failure)
+
+
+async def test_a_program_that_ends_by_itself_in_its_turn_has_failed() -> None:
+    """Also one that was killed: nobody here has sent the signal."""
+    turns, turn, _ = await accepted(life=1, host="program")
+    turns.gone("a", "its program was ended by SIGKILL (exit code 137)", life=1, by_itself=True)
+    outcome = turn.outcome.result()
+    assert isinstance(outcome, Faulted)
+    assert (outcome.error.code, outcome.loss) == ("agent_failed", None)
+    assert "SIGKILL (exit code 137)" in outcome.error.message
+
+
+async def until_ended(turns: Turns, turn: Turn, begin: float) -> Faulted:
+    """Looks at the clocks ten times a second until the turn is over."""
+    for tenth in range(600):
+        await turns.look(begin + tenth / 10)
+        if turn.outcome.done():
+            outcome = turn.outcome.result()
+            assert isinstance(outcome, Faulted)
+            return outcome
+    raise AssertionError("the turn does not end")
+
+
+@pytest.mark.parametrize(
+    ("host", "taken", "code", "loss"),
+    [
+        ("runtime", False, "agent_lost", "session_unreachable"),
+        ("runtime", True, "agent_lost", "runtime_lost"),
+        ("program", False, "agent_silent", None),
+        ("program", True, "agent_silent", None),
+        ("nobody", False, "agent_silent", "agent_unreachable"),
+        ("nobody", True, "agent_silent", None),
+    ],
+)
+async def test_whose_silence_it_is(host: Host, taken: bool, code: str, loss: LossKind | None) -> None:
+    """A runtime ends a silent program itself, and speaks for it: what it does not say is its own silence."""
+    turns = Turns(Post(), ignored, silence_s=30.0, paused=lambda _execution: False)
+    turn = await turns.begin(offer(), now=NOW, deadline=None, host=host)
+    if taken:
+        turns.hear(word(), NOW)
+    outcome = await until_ended(turns, turn, NOW)
+    assert (outcome.error.code, outcome.loss) == (code, loss)
+
+
+@pytest.mark.parametrize(
+    ("host", "said", "loss"),
+    [
+        ("runtime", {"interrupted": True, "loss": "keeper_killed"}, "keeper_killed"),
+        ("runtime", {"interrupted": True}, "runtime_lost"),
+        ("runtime", {}, None),
+        ("program", {"interrupted": True, "loss": "runtime_lost"}, "agent_interrupted"),
+        ("nobody", {"interrupted": True, "loss": "runtime_lost"}, "agent_interrupted"),
+        ("nobody", {}, None),
+    ],
+)
+async def test_only_a_runtime_is_believed_what_it_broke(
+    host: Host, said: dict[str, Any], loss: LossKind | None
+) -> None:
+    """An agent cannot have its failures counted as the platform's."""
+    turns, turn, _ = await accepted(host=host)
+    turns.hear(TaskFault(task_id="t", attempt=1, error=Failure(code="task_failed", message="no"), **said), NOW)
+    assert turn.outcome.result() == Faulted(error=Failure(code="task_failed", message="no"), loss=loss)
+
+
+@pytest.mark.parametrize("away_s", [FROZEN_S + 1, 120.0])
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_nobody_is_silent_while_nothing_can_be_heard(away_s: float, frozen: bool) -> None:
+    """The bus was away, or the executor stood still: whoever speaks within the usual time afterwards is there."""
+    turns, turn, post = await accepted(host="runtime")
+    turns.lost("a", "its lease ended", NOW + 1)
+    await turns.look(NOW + 1)
+    if not frozen:
+        for second in range(1, round(away_s)):
+            await turns.look(NOW + 1 + second, connected=False)
+    then = NOW + 1 + away_s
+    await turns.look(then)
+    await turns.look(then + 0.1)
+    assert not turn.outcome.done()
+    assert len(post.sent) >= 2  # it is asked again: what was asked before may be lost
+    turns.hear(word(), then + 1)
+    await turns.look(then + 1)
+    assert not turn.outcome.done()
+
+
+async def test_who_is_told_to_stop_has_its_time_though_the_bus_is_away() -> None:
+    """The word may not have reached it."""
+    turns, turn, _ = await accepted()
+    await turns.look(NOW)
+    await turns.stop(turn, Faulted(error=Failure(code="task_timeout", message="late")), NOW)
+    for second in range(1, 20):
+        await turns.look(NOW + second, connected=False)
+    await turns.look(NOW + 20)
+    assert not turn.outcome.done()
+    for tenth in range(round(10 * STOPPING_S)):
+        await turns.look(NOW + 20 + tenth / 10)
+    assert turn.outcome.done()
