@@ -16,7 +16,18 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from parallax.cli.progress import SUMMARY_KEYS, Progress, Question, Row, gist, shorten, summary, verdict_of, visible
+from parallax.cli.progress import (
+    SUMMARY_KEYS,
+    Progress,
+    Question,
+    Row,
+    conflict_words,
+    gist,
+    shorten,
+    summary,
+    verdict_of,
+    visible,
+)
 from parallax.cli.render import STATUS_STYLES, confidence_style, print_commands, put
 from parallax.client_events import Data, Event, failure_of
 
@@ -70,6 +81,7 @@ def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableTy
             found.append(("error", f"{_cut(visible(failure.message))} [{failure.code}]"))
             if evidence := evidence_table(progress):
                 found.append(("evidence", evidence))
+    found += [("conflict", conflict_words(conflict)) for conflict in progress.conflicts]
     found += [("asked", _answered(question)) for question in progress.questions]
     found += _where(data, progress)
     tasks = sum(1 for row in progress.rows.values() if row.agent_id)
@@ -128,11 +140,19 @@ def _reasons(row: Row, judged: list[Row]) -> list[str]:
 
 def result_lines(value: Any) -> list[str]:
     """A result for people: of an aggregate who brought what, else its own words, else its fields, a line each."""
-    lines = _aggregate_lines(value) or _lines(_work_of(value))
+    lines = _aggregate_lines(value) or _verdict_lines(value) or _lines(_work_of(value))
     if len(lines) > _MOST_LINES:
         left = len(lines) - _MOST_LINES + 1
         return [*lines[: _MOST_LINES - 1], f"… {left} lines more; `show ID --json` has them all"]
     return lines
+
+
+def _verdict_lines(value: Any) -> list[str]:
+    """A review or an approval by its verdict; who gave it stands elsewhere on the card."""
+    if not (isinstance(value, Mapping) and "approved" in value):
+        return []
+    said = ": ".join(filter(None, verdict_of(cast("object", value))))
+    return [said] if said else []
 
 
 def outcome_words(value: Any) -> str:

@@ -184,7 +184,7 @@ def _farewell(out: Console, story: Story, place: Path, *, kept: bool, seconds: f
     assert story.ending is not None, "the story is told to its end"
     typed, where = program(), data_words(place)
     out.print(f"\nAll of it took {seconds:.1f} s. To look further:", style="dim")
-    commands = further(story.ending.execution_id, story.ending, place)
+    commands = further(story.view.progress, story.ending, place)
     start, end = f"{typed} up --detach{where}", f"{typed} down{where}"
     print_commands(out, [*commands, end] if kept else [start, *commands, end])
 

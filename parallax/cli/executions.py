@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -129,7 +130,7 @@ async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool, da
     if as_json:
         emit_json(end_document(view.progress, ending))
     else:
-        print_card(out, view.progress, ending, further(execution.id, ending, data))
+        print_card(out, view.progress, ending, further(view.progress, ending, data))
     return 0 if ending.type == "execution.completed" else 2 if ending.type == "execution.rejected" else 1
 
 
@@ -150,12 +151,19 @@ async def listening(execution: Execution, view: LiveView) -> AsyncGenerator[None
             await hearing
 
 
-def further(execution_id: str, ending: Event, data: Path | None = None) -> list[str]:
+def further(progress: Progress, ending: Event, data: Path | None = None) -> list[str]:
     """Commands that show more of an execution that has ended; they work as they stand, from this directory."""
     if ending.type == "execution.rejected":
         return []
-    names = ["show", "events", *(["workspaces diff"] if ending.data.get("branch") else []), "replay"]
-    return [f"{program()} {name} {execution_id}{data_words(data)}" for name in names]
+    name = progress.execution_id
+    lost = list(dict.fromkeys(conflict.session for conflict in progress.conflicts if conflict.session))
+    diffs = [f"workspaces diff {name} --session {shlex.quote(session)}" for session in lost]
+    if progress.files and ending.data.get("branch"):
+        diffs.insert(0, f"workspaces diff {name}")
+    return [
+        f"{program()} {words}{data_words(data)}"
+        for words in (f"show {name}", f"events {name}", *diffs, f"replay {name}")
+    ]
 
 
 def event_document(event: Event) -> dict[str, Any]:

@@ -25,6 +25,15 @@ SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
 """Where a result says in a few words what it is, the best first."""
 
 
+@dataclass(frozen=True)
+class Conflict:
+    """Work that could not be merged: whose, and where it meets what was merged before."""
+
+    session: str
+    paths: list[str]
+    message: str
+
+
 @dataclass
 class Question:
     """What is asked, and how it was answered."""
@@ -106,6 +115,7 @@ class Progress:
     ended: datetime | None = None
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     files: list[str] = field(default_factory=list[str])
+    conflicts: list[Conflict] = field(default_factory=list["Conflict"])
     pushed: bool = False
     """Whether the result is in the repository that it came from."""
     events: int = 0
@@ -283,7 +293,9 @@ class Progress:
                 self.pushed = bool(data.get("pushed"))
                 return []
             case "workspace.conflicted":
-                note = f"conflict in {', '.join(data.get('paths', []))}"
+                conflict = Conflict(data.get("session", ""), list(data.get("paths", [])), str(data.get("message", "")))
+                self.conflicts.append(conflict)
+                note = conflict_words(conflict)
                 self._finish(event, f"integrate {data['effect']}", "failed", note)
                 return self._line(event, "workspace", note, "failed")
             case _:
@@ -339,6 +351,12 @@ class Progress:
         if event.type == "agent.lost":
             return self._line(event, who, "is gone without a word; its turn is offered again", "failed")
         return []
+
+
+def conflict_words(conflict: Conflict) -> str:
+    """What conflicts with what was merged before, in a few words."""
+    where = f"in {shorten(', '.join(conflict.paths), 100)}" if conflict.paths else gist(conflict.message)
+    return f"the work of {conflict.session or 'a session'} conflicts {where}".rstrip()
 
 
 def question_of(asked: Event) -> Question:

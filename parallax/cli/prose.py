@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from parallax.cli.card import outcome_words
 from parallax.cli.progress import duration, found_words, gist, summary, verdict_of
 from parallax.client_events import Event, failure_of
 
@@ -72,7 +73,7 @@ def _accepted(data: _Data) -> str:
 
 def _ended(data: _Data) -> str:
     told = ", ".join(filter(None, (_confidence(data), f"branch {data['branch']}" if data.get("branch") else "")))
-    return _join(f"it ended with {summary(data.get('result')) or 'no result'}", f"({told})" if told else "")
+    return _join(f"it ended with {gist(outcome_words(data.get('result'))) or 'no result'}", f"({told})" if told else "")
 
 
 def _did(data: _Data) -> str:

@@ -26,7 +26,7 @@ _MARKS: dict[State, tuple[str, str]] = {
     "stopped": ("■", "yellow"),
     "asking": ("?", "magenta"),
 }
-_NARROW, _NARROW_NAME = 100, 20
+_NARROW, _NARROW_NAME = 100, 18
 """Below so many columns a step's name has only so many."""
 
 _LINES_BELOW = 60
@@ -122,14 +122,15 @@ def progress_table(
         lines = [head, *(_row_line(row, now) for row in progress.rows.values())]
         return Group(*(_within(line, width) for line in lines), *asked)
     table = Table(box=None, show_header=False, padding=(0, 1), expand=expand)
+    narrow = 0 < width < _NARROW
     table.add_column(width=1)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=_NARROW_NAME if 0 < width < _NARROW else None)
+    table.add_column(no_wrap=True, style="bold", overflow="ellipsis", max_width=_NARROW_NAME if narrow else None)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=_NARROW_NAME if narrow else None)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     for row in progress.rows.values():
-        table.add_row(*_cells(row, now, paused=progress.status == "paused"))
+        table.add_row(*_cells(row, now, paused=progress.status == "paused", narrow=narrow))
     return Group(head, table, *asked) if progress.rows else head
 
 
@@ -164,7 +165,7 @@ def _question_lines(row: Row) -> list[Text]:
     return [head, *asked, *(Text(f"    parallax {command}", style="cyan") for command in row.question.commands)]
 
 
-def _cells(row: Row, now: datetime, *, paused: bool) -> tuple[RenderableType, ...]:
+def _cells(row: Row, now: datetime, *, paused: bool, narrow: bool) -> tuple[RenderableType, ...]:
     mark, style = _MARKS[row.state]
     lead: RenderableType = Text(mark, style=style)
     if row.state == "running" and not paused:
@@ -176,7 +177,7 @@ def _cells(row: Row, now: datetime, *, paused: bool) -> tuple[RenderableType, ..
         Text(shorten(row.who, 40)),
         Text(shorten(what, 80)),
         Text(gist(row.note) if "\n" in row.note else visible(row.note)),
-        "" if row.confidence is None else confidence_text(row.confidence),
+        "" if row.confidence is None else confidence_text(row.confidence, bar=not narrow),
         "" if taken is None else Text(f"{taken:.1f} s", style="dim"),
     )
 
@@ -186,9 +187,11 @@ def confidence_style(score: float) -> str:
     return "green" if score >= 0.8 else "yellow" if score >= 0.5 else "red"
 
 
-def confidence_text(score: float) -> Text:
-    """A confidence as a number and a bar of five."""
+def confidence_text(score: float, *, bar: bool = True) -> Text:
+    """A confidence as a number and, with `bar`, a bar of five."""
     style = confidence_style(score)
+    if not bar:
+        return Text(f"{score:.2f}", style)
     filled = round(score * 5)
     return Text.assemble((f"{score:.2f} ", style), ("▰" * filled, style), ("▱" * (5 - filled), "dim"))
 

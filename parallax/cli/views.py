@@ -122,11 +122,16 @@ def show(execution_id: str, as_json: bool, data: Path | None) -> int:
     """Shows execution ID: who did what, the result, the confidence and where it came from."""
 
     async def work(client: Client) -> int:
-        events = await (await known(client, execution_id)).history()
+        execution = await known(client, execution_id)
+        events = await execution.history()
         progress = Progress()
         for event in events:
             progress.apply(event)
         progress.status = status_of(events)
+        if any(row.state == "running" for row in progress.rows.values()):
+            async for line in execution.output():
+                if line.stream in {"progress", "message"}:
+                    progress.heard(line.task_id, line.text, SYSTEM_CLOCK.now())
         if as_json:
             emit_json(show_document(progress, events))
             return 0

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from parallax.cli.clients import say, talk
 from parallax.cli.columns import Column, print_list
-from parallax.cli.common import data_option, emit_json, json_option
+from parallax.cli.common import data_option, emit_json, json_option, program
 from parallax.cli.render import console, print_diff
 from parallax.client import Client
 from parallax.client_errors import Refused, UnknownExecution
@@ -182,10 +182,23 @@ def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | 
         elif text:
             print_diff(out, text) if (out := console()).is_terminal else click.echo(text, nl=False)
         else:
-            say("Nothing was changed.")
+            say(await _why_empty(client, execution_id, session))
         return 0
 
     return talk(data, work)
+
+
+async def _why_empty(client: Client, execution_id: str, session: str) -> str:
+    """Why there is no difference: nothing was changed, or what was changed is not part of the result."""
+    if session:
+        return f"{session} changed nothing."
+    found = (await ask(client, WorkspaceQuery(query="show", execution_id=execution_id))).workspace
+    left = [one.session for one in found.sessions if one.unintegrated] if found is not None else []
+    if not left:
+        return "Nothing was changed."
+    lines = [f"Nothing was merged into the result. Not part of it is the work of {', '.join(left)}:"]
+    lines += [f"  {program()} workspaces diff {execution_id} --session {one}" for one in left]
+    return "\n".join(lines)
 
 
 def _numbers(page: WorkspaceDiff) -> dict[str, object]:
