@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from compiler.exit_status import hidden_status
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View
@@ -117,6 +118,7 @@ def _command(view: View, made: dict[str, Any]) -> None:
     if run is not None and not made["run"]:
         view.report.error("missing-key", run.line, run.column, f"'run' of {view.what} is empty")
     _check_command(view, made)
+    _check_status(view.report, view.what, run, made["run"], counted=view.has("scorePattern"))
     # a command runs in the session's own worktree, which is not the one that `workspace` names
     if cwd := re.sub(_OWN_WORKTREE.pattern + "/?", "", view.text("cwd"), count=1):
         made["cwd"] = cwd
@@ -145,6 +147,24 @@ def _check_command(view: View, made: dict[str, Any]) -> None:
             view.report.error("unclosed-reference", place.line, place.column, message, "Add a `}`.")
 
 
+def _check_status(report: Report, what: str, node: Node | None, run: str | list[str], *, counted: bool) -> None:
+    """A command whose exit status says nothing passes whatever it finds, unless what it writes is counted."""
+    if node is None or counted or (hidden := hidden_status(run)) is None:
+        return
+    line, column = _place_in(node, hidden.text)
+    message = f"`{hidden.text}` in 'run' of {what} hides the exit status: it {hidden.why}"
+    report.warning("hidden-exit-status", line, column, message, hidden.hint)
+
+
+def _place_in(node: Node, text: str) -> tuple[int, int]:
+    """Where a part of a scalar stands. One that is written over several lines is said with its beginning."""
+    for word in node.items if node.kind == "list" else [node]:
+        at = word.raw.find(text) if word.raw else -1
+        if at >= 0 and "\n" not in word.raw:
+            return word.line, word.column + at
+    return node.line, node.column
+
+
 def _check_pattern(view: View, pattern: str) -> None:
     place = view.get("scorePattern") or view.node
     try:
@@ -169,6 +189,7 @@ def _checklist(view: View, made: dict[str, Any]) -> None:
     for node in view.items("criteria"):
         entry = View(node, view.report, "a criterion", ("text", "run", "weight"))
         made_entry: dict[str, Any] = {"text": entry.text("text"), "run": entry.text("run", required=True)}
+        _check_status(view.report, entry.what, entry.get("run"), made_entry["run"], counted=False)
         weight = entry.number("weight", most=1_000_000.0)
         if weight is not None and weighting == "weighted":
             made_entry["weight"] = weight

@@ -312,9 +312,8 @@ class Progress:
         score = data.get("score")
         passed = bool(data.get("passed"))
         note = "passed" if passed else "no evidence" if score is None else "did not pass"
-        row = self._finish(
-            event, key, "done" if passed else "failed", note + found_words(data.get("oracles", [])), score
-        )
+        note += found_words(data.get("oracles", [])) + _why(data)
+        row = self._finish(event, key, "done" if passed else "failed", note, score)
         row.of = row.of or str(data.get("task_id", ""))
         return self._line(event, "verify", f"{row.what}: {row.note}", row.state)
 
@@ -455,4 +454,14 @@ def found_words(oracles: list[Mapping[str, Any]]) -> str:
     parts = [f"exit code {', '.join(map(str, codes))}"] if codes else []
     counts = {word: sum(oracle.get(f"tests_{word}") or 0 for oracle in oracles) for word in _COUNTED}
     parts += [f"{number} {word}" for word, number in counts.items() if number]
+    if codes and all(oracle.get("tests_passed") is None for oracle in oracles):
+        parts.append("no tests counted")
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _why(data: Data) -> str:
+    """What oracles had to say beside their counts, and why they could not be run."""
+    error = data.get("error") or {}
+    said = [str(error.get("message", ""))] + [str(oracle.get("note", "")) for oracle in data.get("oracles", [])]
+    told = [shorten(text, 240) for text in dict.fromkeys(said) if text]
+    return f": {' '.join(told)}" if told else ""

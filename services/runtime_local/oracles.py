@@ -1,4 +1,9 @@
-"""Verification commands: run in a session's worktree as an agent would be run, and read for what they found."""
+"""Verification commands: run where the work is as an agent would be run, and judged by what they report.
+
+A report of a test runner is worth more than an exit code: its failures are failures whatever the code says, and one of
+nothing but skipped, left out or missing tests proves nothing. Where no report is recognised the exit code decides,
+unless the command hides it.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +14,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from compiler.exit_status import HiddenStatus, hidden_status
 from schemas.agents import Oracle, OracleResult
 from services.runtime_local.environment import NotFound, find_program, search_path
 from services.runtime_local.program import Program, start_program
+from services.runtime_local.reports import Report, ReportReader, Tally, read_report
 from services.runtime_local.speech import clean
 
 MAX_OUTPUT = 16 * 1024
 """So much of the end of an oracle's output is kept."""
 
 _SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=")
-_COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed|deselected)\b")
-_UNITTEST = re.compile(r"^Ran (\d+) tests? in .*\n+(?:OK|FAILED)\b(.*)$", re.MULTILINE)
-_SUMMARY = re.compile(r"^=*\s*(?:\d+ (?:passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?)(?:, )?)+")
 
 
 class Running:
@@ -70,8 +74,8 @@ async def run_oracle(oracle: Oracle, *, workspace: Path, env: dict[str, str], ru
     except OSError as error:
         return OracleResult(type=oracle.type, name=name, note=f"{argv[0]} cannot be started: {error}.")
     running.program = program
-    tail = _Tail()
-    program.read(tail.add, tail.add)
+    heard = _Heard()
+    program.read(heard.out, heard.err)
     program.close_input()
     if running.is_frozen():
         program.freeze()
@@ -81,8 +85,8 @@ async def run_oracle(oracle: Oracle, *, workspace: Path, env: dict[str, str], ru
     took = round((time.monotonic() - began) * 1000)
     note = running.stopped or (f"It did not end within {oracle.timeout_ms} ms and was ended." if timed_out else "")
     if note:
-        return OracleResult(type=oracle.type, name=name, duration_ms=took, output=tail.text, note=note)
-    return judge(oracle, code, tail.text, name=name, duration_ms=took)
+        return OracleResult(type=oracle.type, name=name, duration_ms=took, output=heard.tail, note=note)
+    return judge(oracle, code, heard.tail, report=heard.report(), name=name, duration_ms=took)
 
 
 def _place(oracle: Oracle, workspace: Path) -> Path:
@@ -110,58 +114,102 @@ async def _wait(program: Program, timeout_s: float, running: Running) -> bool:
     return True
 
 
-class _Tail:
+class _Heard:
+    """What an oracle writes: the end of it as text, and the reports in all of it."""
+
     def __init__(self) -> None:
-        self.text = ""
+        self.tail = ""
+        self._readers = (ReportReader(), ReportReader())
 
-    def add(self, line: bytes, _ends: bool) -> None:
-        self.text = (self.text + clean(line) + "\n")[-MAX_OUTPUT:]
+    def out(self, line: bytes, _ends: bool) -> None:
+        """Takes a line of standard output."""
+        self._add(line, self._readers[0])
+
+    def err(self, line: bytes, _ends: bool) -> None:
+        """Takes a line of standard error."""
+        self._add(line, self._readers[1])
+
+    def report(self) -> Report | None:
+        """What test runners reported on both."""
+        return read_report(*self._readers)
+
+    def _add(self, line: bytes, reader: ReportReader) -> None:
+        for part in line.split(b"\r"):
+            reader.line(clean(part))
+        self.tail = (self.tail + clean(line) + "\n")[-MAX_OUTPUT:]
 
 
-def judge(oracle: Oracle, code: int, output: str, *, name: str = "", duration_ms: int = 0) -> OracleResult:
-    """What an exit code and an output are worth. Skipped tests count against a pass: they prove nothing."""
-    counts = counts_of(output)
-    score: float | None = oracle.pass_confidence if code == 0 else oracle.fail_confidence
-    note = ""
-    if oracle.score_pattern:
-        score, note = _read_score(oracle.score_pattern, output)
-    elif code == 0 and counts is not None:
-        passed, _, skipped = counts
-        if passed + skipped == 0:
-            score, note = None, "No test ran."
-        elif skipped:
-            score = oracle.pass_confidence * passed / (passed + skipped)
-            note = f"{skipped} of {passed + skipped} tests were skipped."
+def report_of(output: str) -> Report | None:
+    """The reports in a text."""
+    reader = ReportReader()
+    for line in output.split("\n"):
+        reader.line(line)
+    return read_report(reader)
+
+
+def judge(
+    oracle: Oracle, code: int, output: str, *, report: Report | None, name: str = "", duration_ms: int = 0
+) -> OracleResult:
+    """What an exit code, an output and the reports in it are worth. A score of None: they prove nothing."""
+    tally = report.tally if report is not None else None
+    score, note = _worth(oracle, code, output, report)
     return OracleResult(
         type=oracle.type,
         name=name,
         score=score,
-        passed=code == 0 and score is not None and not (counts is not None and counts[0] == 0 < counts[2]),
+        passed=code == 0 and score is not None and not (tally is not None and tally.failed),
         exit_code=code,
         duration_ms=duration_ms,
-        tests_passed=counts[0] if counts else None,
-        tests_failed=counts[1] if counts else None,
-        tests_skipped=counts[2] if counts else None,
+        tests_passed=tally.passed if tally else None,
+        tests_failed=tally.failed if tally else None,
+        tests_skipped=tally.skipped if tally else None,
         output=output,
         note=note,
     )
 
 
-def counts_of(output: str) -> tuple[int, int, int] | None:
-    """The last summary like pytest's or unittest's: how many tests passed, failed and were skipped."""
-    told = list(_UNITTEST.finditer(output))
-    if told:
-        found = {kind: int(number) for kind, number in re.findall(r"(\w+)=(\d+)", told[-1].group(2))}
-        failed, skipped = found.get("failures", 0) + found.get("errors", 0), found.get("skipped", 0)
-        return max(0, int(told[-1].group(1)) - failed - skipped), failed, skipped
-    for line in reversed(output.splitlines()):
-        if not _SUMMARY.match(line.strip()):
-            continue
-        found = {kind.removesuffix("s"): int(number) for number, kind in _COUNT.findall(line)}
-        if found:
-            failed = found.get("failed", 0) + found.get("error", 0)
-            return found.get("passed", 0) + found.get("xpassed", 0), failed, found.get("skipped", 0)
-    return None
+def _worth(oracle: Oracle, code: int, output: str, report: Report | None) -> tuple[float | None, str]:
+    if report is not None:
+        empty = _proves_nothing(code, report)
+        if empty:
+            return None, empty
+    if oracle.score_pattern:
+        return _read_score(oracle.score_pattern, output)
+    if report is not None:
+        return _of_report(oracle, code, report.tally)
+    if code != 0:
+        return oracle.fail_confidence, ""
+    hidden = hidden_status(command_of(oracle))
+    return (None, _hides(hidden)) if hidden is not None else (oracle.pass_confidence, "")
+
+
+def _proves_nothing(code: int, report: Report) -> str:
+    """Why a report is no evidence; empty where it is some."""
+    tally, runners = report.tally, ", ".join(report.runners)
+    if tally.failed or tally.passed:
+        return f"The report of {runners} is not whole: {tally.broken}." if tally.broken and not code else ""
+    if tally.skipped or tally.filtered:
+        parts = [f"{tally.skipped} skipped"] if tally.skipped else []
+        parts += [f"{tally.filtered} left out by a selection"] if tally.filtered else []
+        return f"No test ran: {runners} reports {' and '.join(parts)}."
+    return f"The report of {runners} is not whole: {tally.broken}." if tally.broken else f"No test ran ({runners})."
+
+
+def _of_report(oracle: Oracle, code: int, tally: Tally) -> tuple[float, str]:
+    if tally.failed:
+        failed = "1 test" if tally.failed == 1 else f"{tally.failed} tests"
+        note = "" if code else f"{failed} failed, although the exit code is 0."
+        return oracle.fail_confidence, note
+    if code != 0:
+        return oracle.fail_confidence, ""
+    if tally.skipped:
+        total = tally.passed + tally.skipped
+        return oracle.pass_confidence * tally.passed / total, f"{tally.skipped} of {total} tests were skipped."
+    return oracle.pass_confidence, ""
+
+
+def _hides(hidden: HiddenStatus) -> str:
+    return f"Exit code 0 proves nothing: `{hidden.text}` {hidden.why}, and no tests were counted. {hidden.hint}"
 
 
 def _share(pattern: str, passed: str | None, failed: str | None) -> tuple[float | None, str]:

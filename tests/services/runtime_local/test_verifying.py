@@ -11,11 +11,12 @@ import pytest
 
 from schemas.agents import Oracle, OracleResult, VerifyOffer, VerifyReply
 from schemas.events import ExecutionCompleted
-from services.runtime_local.oracles import command_of, counts_of, judge
+from services.runtime_local.oracles import command_of, judge, report_of
 from shared import subjects
 from shared.ids import new_id
 from shared.testing import eventually
 from tests.services.runtime_local.stage import Stage, stage
+from tests.services.runtime_local.test_reports import PROVE_NOTHING
 
 
 def offer(place: Path, *oracles: Oracle, **fields: Any) -> VerifyOffer:
@@ -153,27 +154,66 @@ async def test_the_end_of_the_execution_ends_its_verification(nats_url: str, tmp
     [
         (0, "==== 8 passed in 0.1s ====", 1.0, True),
         (0, "6 passed, 2 skipped in 0.1s", 0.75, True),
-        (0, "===== 4 skipped in 0.1s =====", 0.0, False),
-        (0, "no tests ran in 0.01s", 1.0, True),
+        (0, "6 passed, 2 deselected in 0.1s", 1.0, True),
+        (0, "===== 4 skipped in 0.1s =====", None, False),
+        (0, "no tests ran in 0.01s", None, False),
+        (5, "no tests ran in 0.01s", None, False),
         (0, "0 passed in 0.01s", None, False),
         (1, "===== 1 failed, 9 passed in 0.1s =====", 0.0, False),
+        (0, "===== 1 failed, 9 passed in 0.1s =====", 0.0, False),
+        (2, "9 passed in 0.1s", 0.0, False),
         (0, "I said 5 skipped lines", 1.0, True),
+        (1, "I said 5 skipped lines", 0.0, False),
         (0, "Ran 4 tests in 0.001s\n\nOK", 1.0, True),
         (0, "Ran 4 tests in 0.001s\n\nOK (skipped=1)", 0.75, True),
-        (0, "Ran 2 tests in 0.001s\n\nOK (skipped=2)", 0.0, False),
+        (0, "Ran 2 tests in 0.001s\n\nOK (skipped=2)", None, False),
         (0, "Ran 0 tests in 0.000s\n\nOK", None, False),
         (1, "Ran 4 tests in 0.001s\n\nFAILED (failures=1, errors=1, skipped=1)", 0.0, False),
+        (0, "1..3\nok 1\nok 2", None, False),
+        (1, "1..3\nok 1\nok 2", 0.0, False),
     ],
 )
-def test_skipped_tests_prove_nothing(code: int, output: str, score: float | None, passed: bool) -> None:
-    """They are discounted from a pass, in the summaries of pytest and of unittest; no test at all is no evidence."""
-    result = judge(Oracle(run="pytest"), code, output)
+def test_a_report_decides_before_the_exit_code(code: int, output: str, score: float | None, passed: bool) -> None:
+    """Failures are failures, skipped tests are discounted, and a report of no test is no evidence."""
+    result = judge(Oracle(run="pytest"), code, output, report=report_of(output))
     assert (result.score, result.passed) == (score, passed)
+    assert (result.note != "") == (score is None or 0 < score < 1 or (code == 0 and score == 0))
 
 
-def test_the_counts_of_unittest_add_up() -> None:
-    """Failures, errors and skips are not passes."""
-    assert counts_of("Ran 9 tests in 0.1s\n\nFAILED (failures=1, errors=2, skipped=3)") == (3, 3, 3)
+@pytest.mark.parametrize("output", PROVE_NOTHING.values(), ids=PROVE_NOTHING.keys())
+def test_exit_code_0_beside_a_report_of_nothing_is_no_evidence(output: str) -> None:
+    """The note says what the report says."""
+    result = judge(Oracle(run="true"), 0, output, report=report_of(output))
+    assert (result.score, result.passed) == (None, False)
+    assert result.note
+
+
+def test_a_hidden_exit_status_is_no_evidence_where_nothing_was_counted() -> None:
+    """A report that is counted is evidence all the same, and an exit code other than 0 is what it is."""
+    oracle = Oracle(run="pytest -q 2>&1 | tail -5")
+    nothing = judge(oracle, 0, "fine", report=None)
+    assert (nothing.score, nothing.passed) == (None, False)
+    assert "`| tail -5` gives the pipe its own exit status" in nothing.note
+    counted = judge(oracle, 0, "", report=report_of("3 passed in 0.1s"))
+    assert (counted.score, counted.passed) == (1.0, True)
+    failed = judge(oracle, 0, "", report=report_of("1 failed, 1 passed in 0.03s"))
+    assert (failed.score, failed.passed) == (0.0, False)
+    assert "1 test failed, although the exit code is 0" in failed.note
+    assert judge(oracle, 1, "fine", report=None).score == 0.0
+
+
+async def test_a_report_is_found_before_a_long_end(nats_url: str, tmp_path: Path) -> None:
+    """Only the end of the output is kept, but all of it is read, from both streams."""
+    async with stage(nats_url, tmp_path) as scene:
+        lines = (
+            "import sys",
+            "sys.stderr.write('\\x1b[31m1 failed\\x1b[0m, 2 passed in 0.1s\\n'); sys.stderr.flush()",
+            "[print('so be it', n) for n in range(20_000)]",
+        )
+        result = await verdict(scene, tmp_path, run=python(*lines))
+        assert (result.score, result.passed) == (0.0, False)
+        assert (result.tests_passed, result.tests_failed) == (2, 1)
+        assert "failed" not in result.output
 
 
 @pytest.mark.parametrize(
@@ -199,7 +239,7 @@ def test_a_score_pattern_reads_the_score(pattern: str, output: str, score: float
 
     What cannot be read is no evidence, whatever the exit code says.
     """
-    result = judge(Oracle(run="x", score_pattern=pattern), 0, output)
+    result = judge(Oracle(run="x", score_pattern=pattern), 0, output, report=report_of(output))
     assert result.score == (pytest.approx(score) if score is not None else None)
     assert note in result.note
     assert result.passed == (score is not None)
