@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from parallax.client_events import Event, failure_of
+from parallax.client_events import Data, Event, failure_of
 
 State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
 
@@ -461,7 +461,8 @@ def found_words(oracles: list[Mapping[str, Any]]) -> str:
 
 def _why(data: Data) -> str:
     """What oracles had to say beside their counts, and why they could not be run."""
-    error = data.get("error") or {}
-    said = [str(error.get("message", ""))] + [str(oracle.get("note", "")) for oracle in data.get("oracles", [])]
-    told = [shorten(text, 240) for text in dict.fromkeys(said) if text]
+    error: Mapping[str, Any] = data.get("error") or {}
+    oracles: list[Mapping[str, Any]] = data.get("oracles", [])
+    said = [error.get("message", ""), *(oracle.get("note", "") for oracle in oracles)]
+    told = [shorten(text, 240) for text in dict.fromkeys(map(str, said)) if text]
     return f": {' '.join(told)}" if told else ""
