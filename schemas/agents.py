@@ -166,7 +166,11 @@ AgentMessage = TaskAccepted | TaskRefused | TaskProgress | TaskQuestion | TaskRe
 
 
 class Oracle(Model, frozen=True, kw_only=True, omit_defaults=True):
-    """A source of evidence about a task's outcome (`verify` of a role or a step). A `timeout_ms` of 0 is no limit."""
+    """A source of evidence about a task's outcome (`verify` of a role or a step). A `timeout_ms` of 0 is no limit.
+
+    A command that changes tracked files is no evidence, but for those that `may_change` matches (globs; `**` is any
+    number of directories).
+    """
 
     type: Literal["command", "agent", "history", "checklist", "human"] = "command"
     run: str | list[str] = ""
@@ -175,6 +179,7 @@ class Oracle(Model, frozen=True, kw_only=True, omit_defaults=True):
     pass_confidence: Score = 1.0
     fail_confidence: Score = 0.0
     score_pattern: str = ""
+    may_change: list[str] = []
     role: str = ""
     rubric: str = ""
     weight: float = 1.0

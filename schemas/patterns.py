@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from schemas.base import Json, Model
 
 PatternFormat = Literal["org-chart", "flat", "prism"]
 
 
 class WorkspaceSpec(Model, frozen=True, kw_only=True):
-    """Whether a pattern works in a git workspace, and what becomes of the result."""
+    """Whether a pattern works in a git workspace, what becomes of the result, and what checks need beside its files.
+
+    Checks run on a clean checkout. `setup` is run there before, again when a file of `setup_key` has changed (without
+    `setup_key`: when anything has); `copy` are paths that a local origin has beside its commits, `keep` ignored paths
+    of the worktree whose work is checked.
+    """
 
     enabled: bool = True
     push: bool = False
     create_pr: bool = False
     branch_strategy: str = ""
     pr: dict[str, Json] = {}
+    setup: str | list[str] | msgspec.UnsetType = msgspec.UNSET
+    setup_key: list[str] | msgspec.UnsetType = msgspec.UNSET
+    copy: list[str] | msgspec.UnsetType = msgspec.UNSET
+    keep: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CalledPattern(Model, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ _ORACLE_KEYS = {
     "passConfidence": "pass_confidence",
     "failConfidence": "fail_confidence",
     "scorePattern": "score_pattern",
+    "mayChange": "may_change",
     "role": "role",
     "rubric": "rubric",
     "weight": "weight",

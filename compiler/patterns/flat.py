@@ -12,6 +12,7 @@ from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean, nearest
 from compiler.patterns.roles import KINDS
 from compiler.patterns.view import View, to_json
+from compiler.patterns.workspaces import read_workspace
 from schemas.patterns import WorkspaceSpec
 
 KEYS = (
@@ -75,10 +76,7 @@ def _surroundings(view: View, made: dict[str, Any], report: Report) -> None:
         made["metadata"] = to_json(metadata)
     made["workspace"] = WorkspaceSpec(enabled=False)
     if (workspace := view.get("workspace")) is not None:
-        spec = View(workspace, report, "workspace", ("enabled", "push"))
-        made["workspace"] = WorkspaceSpec(
-            enabled=spec.flag("enabled", True) is not False, push=bool(spec.flag("push", False))
-        )
+        made["workspace"], _ = read_workspace(workspace, report)
 
 
 class _Shared:

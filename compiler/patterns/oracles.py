@@ -12,7 +12,17 @@ from compiler.patterns.view import View
 from schemas.base import Model
 
 ORACLE_KEYS: dict[str, tuple[str, ...]] = {
-    "command": ("type", "run", "cwd", "timeoutMs", "passConfidence", "failConfidence", "scorePattern", "weight"),
+    "command": (
+        "type",
+        "run",
+        "cwd",
+        "timeoutMs",
+        "passConfidence",
+        "failConfidence",
+        "scorePattern",
+        "mayChange",
+        "weight",
+    ),
     "agent": ("type", "role", "rubric", "timeoutMs", "passConfidence", "failConfidence", "weight"),
     "checklist": ("type", "criteria", "weighting", "weight"),
     "human": ("type", "prompt", "timeoutMs", "onTimeout", "passConfidence", "failConfidence", "weight"),
@@ -125,6 +135,8 @@ def _command(view: View, made: dict[str, Any]) -> None:
         if cwd.startswith("/") or ".." in cwd.split("/"):
             place = view.get("cwd") or view.node
             view.report.error("bad-path", place.line, place.column, f"'cwd' of {view.what} leaves the worktree")
+    if globs := [glob for glob, _ in view.texts("mayChange", single=True)]:
+        made["mayChange"] = globs
     if pattern := view.text("scorePattern"):
         made["scorePattern"] = pattern
         _check_pattern(view, pattern)

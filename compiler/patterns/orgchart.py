@@ -15,6 +15,7 @@ from compiler.patterns.report import Report, did_you_mean, nearest
 from compiler.patterns.roles import read_structure, role_names
 from compiler.patterns.steps import StepReader
 from compiler.patterns.view import View, report_traps, to_json
+from compiler.patterns.workspaces import WORKSPACE_KEYS, read_workspace
 from schemas.patterns import WorkspaceSpec
 
 CHART_KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
@@ -23,7 +24,7 @@ _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
 _BRANCHES = "feature_branch"
 """The strategy that is always followed: every execution and every session has branches of its own."""
-WORKSPACE_KEYS = ("enabled", "push", "branchStrategy", "createPr", "pr")
+CHART_WORKSPACE_KEYS = (*WORKSPACE_KEYS, "branchStrategy", "createPr", "pr")
 
 
 def read_org_chart(root: Node, report: Report) -> OrgChart | None:
@@ -138,8 +139,8 @@ def _check_counts(metadata: Node, report: Report) -> None:
 
 
 def _workspace(node: Node, report: Report) -> WorkspaceSpec:
-    view = View(node, report, "workspace", WORKSPACE_KEYS)
-    push, creates = view.flag("push"), view.flag("createPr")
+    spec, view = read_workspace(node, report, CHART_WORKSPACE_KEYS)
+    creates = view.flag("createPr")
     if creates:
         place = view.key("createPr")
         message = "'createPr' cannot be honoured: pull requests are not opened yet"
@@ -153,7 +154,7 @@ def _workspace(node: Node, report: Report) -> WorkspaceSpec:
         place = view.key("pr")
         message = "'pr' has no effect: no pull request is opened"
         report.warning("unsupported", place.line, place.column, message, "Remove the key.")
-    return WorkspaceSpec(enabled=view.flag("enabled", True) is not False, push=bool(push))
+    return spec
 
 
 def _check_roles(roles: dict[str, Role], names: list[str], steps: list[Step], report: Report) -> None:

@@ -18,12 +18,13 @@ from compiler.patterns.prism_calls import resolve_calls
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View, to_json
+from compiler.patterns.workspaces import read_workspace
 from compiler.patterns.written_out import NotWrittenOut, written_out
 from compiler.prism import PrismError, Program, compile_program
 from compiler.prism import tree as t
 from compiler.prism.parser import parse
 from compiler.prism.source import Source
-from schemas.patterns import CompiledPattern, WorkspaceSpec
+from schemas.patterns import CompiledPattern
 
 _KEYS = ("name", "version", "description", "input", "workspace", "metadata", "timeoutMs")
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
@@ -101,10 +102,7 @@ def _pattern(root: Node, stem: str, report: Report) -> dict[str, Any]:
     if (schema := view.get("input")) is not None:
         made["input"] = read_schema(schema, report)
     if (workspace := view.get("workspace")) is not None:
-        spec = View(workspace, report, "workspace", ("enabled", "push"))
-        made["workspace"] = WorkspaceSpec(
-            enabled=spec.flag("enabled", True) is not False, push=bool(spec.flag("push", False))
-        )
+        made["workspace"], _ = read_workspace(workspace, report)
     if (metadata := view.get("metadata")) is not None:
         made["metadata"] = to_json(metadata) if metadata.kind == "map" else {}
     made["timeout_ms"] = view.integer("timeoutMs", least=1, most=2_592_000_000)

@@ -12,7 +12,7 @@ from compiler.patterns import flat, flat_rules
 from compiler.patterns.inputs import FIELD_KEYS, TYPES
 from compiler.patterns.model import STEP_TYPES
 from compiler.patterns.oracles import ORACLE_KEYS
-from compiler.patterns.orgchart import CHART_KEYS, WORKSPACE_KEYS
+from compiler.patterns.orgchart import CHART_KEYS, CHART_WORKSPACE_KEYS
 from compiler.patterns.roles import KINDS, ROLE_KEYS, THREAD_KEYS
 from compiler.patterns.steps import COMMON_KEYS, METHODS, STEP_KEYS
 
@@ -21,6 +21,7 @@ Schema = dict[str, Any]
 _ANY: Schema = {}
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
+_PATHS: Schema = {"anyOf": [_TEXT, _TEXTS]}
 _FLAG: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SCORE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
@@ -49,8 +50,9 @@ _VALUES: dict[str, Schema] = {
     "reportsTo": _TEXT, "minInstances": _COUNT, "maxInstances": _COUNT, "singleton": _FLAG, "agentConfig": _MAP,
     "env": _MAP, "metadata": _MAP, "policy": _MAP, "enabled": _FLAG, "push": _FLAG, "createPr": _FLAG, "pr": _MAP,
     "branchStrategy": _TEXT, "maxConcurrency": _COUNT, "minResults": _COUNT, "maxIterations": _COUNT,
-    "weights": _MAP, "cwd": _TEXT, "scorePattern": _TEXT, "rubric": _TEXT, "prompt": _TEXT,
-    "run": {"type": ["string", "array"]},
+    "weights": _MAP, "cwd": _TEXT, "scorePattern": _TEXT, "mayChange": _TEXTS, "rubric": _TEXT, "prompt": _TEXT,
+    "run": {"type": ["string", "array"]}, "setup": {"type": ["string", "array"]}, "setupKey": _PATHS, "copy": _PATHS,
+    "keep": _PATHS,
     "passConfidence": _SCORE, "failConfidence": _SCORE, "weight": _NUMBER, "minConfidence": _SCORE,
     "onError": _one("fail", "continue", "best_effort"), "combine": _one("min", "weighted", "product"),
     "onTimeout": _one("fail"), "weighting": _one("equal", "weighted"), "criteria": {"type": "array", "items": _MAP},
@@ -157,7 +159,7 @@ def document() -> Schema:
         "$defs": {
             **_org_chart(),
             **_flat(),
-            "workspace": _keys(WORKSPACE_KEYS),
+            "workspace": _keys(CHART_WORKSPACE_KEYS),
             "fields": {"anyOf": [whole, {"type": "object", "additionalProperties": _ref("field")}]},
             "field": {"anyOf": [{"type": "null"}, _one(*TYPES), field]},
         },
