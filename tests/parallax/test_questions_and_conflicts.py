@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -32,7 +33,7 @@ from tests.parallax.lives import BEGIN, ID, as_events, opening
 REPORT = "\n".join(f"src/module_{number}.py:1:1: E501 line too long (110 > 88)" for number in range(900))
 
 
-def folded(facts: list[Fact]) -> tuple[Progress, list[str], list[Event]]:
+def folded(facts: Sequence[Fact]) -> tuple[Progress, list[str], list[Event]]:
     """The fold of a life that begins with these facts, its lines, and its events."""
     progress = Progress()
     events = as_events([*opening(), *facts])
