@@ -9,6 +9,7 @@ wins over the file.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tracing_enabled: bool = False
     jaeger_endpoint: str = ""
     api_url: str = "http://127.0.0.1:8080"
+    api_listen: str = ""
     api_key: str = ""
     data: Path | None = None
     require: frozenset[str] = frozenset()
@@ -147,6 +149,14 @@ def _hosts(value: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def _listener(value: str) -> str:
+    text = _text(value)
+    parts = urlsplit(f"//{f'127.0.0.1:{text}' if text.isdecimal() else text}")
+    if not parts.hostname or parts.port is None or parts.username is not None or parts.path or parts.query:
+        raise ValueError
+    return f"[{parts.hostname}]:{parts.port}" if ":" in parts.hostname else f"{parts.hostname}:{parts.port}"
+
+
 def _switch(value: str) -> bool:
     match value.strip().lower():
         case "true" | "1" | "yes" | "on":
@@ -175,7 +185,10 @@ def _score(value: str) -> float:
 
 
 def _path(value: str) -> Path:
-    return Path(_text(value)).expanduser()
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError:  # ~ of somebody without a home
+        raise ValueError from None
 
 
 def _words(value: str) -> frozenset[str]:
@@ -295,7 +308,19 @@ FIELDS: dict[str, Field] = {
     "PARALLAX_JAEGER_ENDPOINT": Field(
         "jaeger_endpoint", _AN_HTTP_URL, _HTTP, "Where spans go; its host takes OTLP too."
     ),
-    "PARALLAX_API_URL": Field("api_url", _AN_HTTP_URL, _HTTP, "Where the gateway listens, and where clients find it."),
+    "PARALLAX_API_URL": Field(
+        "api_url",
+        _AN_HTTP_URL,
+        _HTTP,
+        "What the gateway is called: where clients find it. It listens there too if this is http:// and an address of "
+        "digits or localhost, and PARALLAX_API_LISTEN is not set.",
+    ),
+    "PARALLAX_API_LISTEN": Field(
+        "api_listen",
+        "HOST:PORT, [HOST]:PORT or a port",
+        _listener,
+        "Where the gateway listens. Anything but this machine itself needs PARALLAX_API_KEY.",
+    ),
     "PARALLAX_API_KEY": Field(
         "api_key", "a key, or keys separated by commas", _text, "The key that HTTP clients have to show. Never shown."
     ),
@@ -330,14 +355,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
     An empty variable counts as not set. Raises BadSettings with everything that is wrong.
     """
-    environ = os.environ if environ is None else environ
     problems: list[str] = []
-    given = _from_file(environ.get(CONFIG_FILE, ""), problems)
-    for name, value in environ.items():
-        if name.startswith(PREFIX) and name != CONFIG_FILE and name not in AGENT_NAMES and value != "":
-            given[name] = value
     values: dict[str, object] = {}
-    for name, text in given.items():
+    for name, text in _texts(os.environ if environ is None else environ, problems).items():
         field = FIELDS.get(name)
         if field is None:
             problems.append(_unknown(name))
@@ -349,6 +369,65 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise BadSettings(problems)
     return Settings(**values)  # type: ignore[arg-type]  # FIELDS pairs each attribute with its parser
+
+
+def explicit(environ: Mapping[str, str] | None = None) -> frozenset[str]:
+    """The attributes of Settings that the environment or the file names, be it with the value of the default.
+
+    What somebody names is meant; only what nobody names may be chosen for them. Bad values are for `load` to refuse.
+    """
+    named = _texts(os.environ if environ is None else environ, [])
+    return frozenset(FIELDS[name].attribute for name in named if name in FIELDS)
+
+
+def _texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    given = _from_file(environ.get(CONFIG_FILE, ""), problems)
+    for name, value in environ.items():
+        if name.startswith(PREFIX) and name != CONFIG_FILE and name not in AGENT_NAMES and value != "":
+            given[name] = value
+    return given
+
+
+def api_listener(listen: str, url: str) -> tuple[str, int] | None:
+    """The host and the port that the gateway is told to listen on; None where it may choose.
+
+    PARALLAX_API_LISTEN says so. Without it PARALLAX_API_URL does, where that can be an address of this machine: plain
+    http and a host of digits, or localhost. A name, or https, is what somebody in front of the gateway is called.
+    """
+    if listen:
+        parts = urlsplit(f"//{listen}")
+        return parts.hostname or "127.0.0.1", parts.port or 0
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http" and (host == "localhost" or _is_address(host)):
+        return host, 80 if parts.port is None else parts.port
+    return None
+
+
+def check_listener(host: str, keys: str) -> None:
+    """Raises BadSettings where the gateway would take requests from other machines and ask nobody for a key."""
+    if is_this_machine(host) or keys.strip(" ,"):
+        return
+    raise BadSettings(
+        [
+            f"The gateway is to listen on {host}, where other machines reach it, and PARALLAX_API_KEY is not set:"
+            " anybody could have programs run here. Set PARALLAX_API_KEY, or have it listen on 127.0.0.1"
+            " (PARALLAX_API_LISTEN)."
+        ]
+    )
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether only this machine reaches a listener on `host`."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_file(path: str, problems: list[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import TextIO, cast
 
 import structlog
@@ -85,6 +86,32 @@ class _Forward(logging.Handler):
         logger.log(max(record.levelno, logging.INFO), record.getMessage(), exc_info=error)
 
 
+class _Lasting:
+    """A stream whose writer survives it: what cannot be written (the disk is full) is counted, and the count said."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> None:
+        try:
+            if self._lost and text.strip():
+                lost, self._lost = self._lost, 0
+                line = f'{{"event": "log_lines_lost", "level": "warning", "lines": {lost}}}\n'
+                try:
+                    self._stream.write(line)
+                except OSError:
+                    self._lost = lost
+                    raise
+            self._stream.write(text)
+        except OSError:
+            self._lost += bool(text.strip())
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(service: str, level: str = "info", stream: TextIO | None = None) -> None:
     """Sets logging up for this process. Lines carry `service`, a UTC time and a level."""
     structlog.contextvars.clear_contextvars()
@@ -100,7 +127,7 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(minimum),
-        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Lasting(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

@@ -27,6 +27,11 @@ from shared.config import BadSettings, Settings, load
 
 _log = structlog.get_logger(__name__)
 
+BEAT_S = 1.0
+"""How often a service tells whoever started it that its event loop turns."""
+
+_UNCONNECTED_S = 3.0
+
 GRACE_S = 10.0
 """How long what is in hand may take once a service was asked to leave."""
 
@@ -147,6 +152,7 @@ def settings_or_exit() -> Settings:
 
 async def _life(kind: type[Service], settings: Settings) -> int:
     leaving = _until_signalled()
+    beat = Heartbeat(settings)
     opening = asyncio.get_running_loop().create_task(Bus.connect(settings, name=kind.name))
     if not await _either(opening, leaving):
         return 0
@@ -156,16 +162,18 @@ async def _life(kind: type[Service], settings: Settings) -> int:
     try:
         await bus.ensure_streams()
         service = kind(settings, bus)
+        beat.service = service
         beginning = asyncio.get_running_loop().create_task(service.begin())
         if not await _either(beginning, leaving):
             return 0
         beginning.result()
-        notify(settings, {"state": "ready", "address": service.address})
+        beat.beat()
         _log.info("ready", address=service.address, pid=os.getpid())
         await _first_of(leaving, service.ended)
         code = 1 if service.ended.is_set() else 0
-    except UnfitServer as error:
-        _log.critical("unfit_server", error=str(error))
+    except (BadSettings, UnfitServer) as error:
+        code = 2 if isinstance(error, BadSettings) else 1
+        _log.critical("bad_settings" if code == 2 else "unfit_server", error=str(error))
         sys.stderr.write(f"{error}\n")
     except Exception as error:  # noqa: BLE001 - the boundary: everything becomes a log line and exit 1
         _log.critical("service_failed", error=str(error), exc_info=error)
@@ -215,11 +223,46 @@ async def _first_of(*events: asyncio.Event) -> None:
         task.cancel()
 
 
-def notify(settings: Settings, message: dict[str, str]) -> None:
-    """Tells whoever started the process, on the descriptor that `PARALLAX_NOTIFY_FD` names."""
-    if settings.notify_fd is None:
-        return
-    try:
-        os.write(settings.notify_fd, msgspec.json.encode(message) + b"\n")
-    except OSError as error:
-        _log.warning("notify_failed", error=str(error))
+class Heartbeat:
+    """Tells whoever started the process how it is, on the descriptor that PARALLAX_NOTIFY_FD names, a line each second.
+
+    It comes from the event loop: a process that is stopped, or whose loop is blocked, falls silent by itself.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.service: Service | None = None
+        self._handle = settings.notify_fd
+        self._loop = asyncio.get_running_loop()
+        self._connected_at = self._loop.time()
+        if self._handle is not None:
+            os.set_blocking(self._handle, False)  # whoever does not read must not stop us
+            self._again()
+
+    def _again(self) -> None:
+        self.beat()
+        if self._handle is not None:
+            self._loop.call_later(BEAT_S, self._again)
+
+    def beat(self) -> None:
+        """Says now how the service is."""
+        if self._handle is None:
+            return
+        line = msgspec.json.encode(self._message()) + b"\n"
+        try:
+            os.write(self._handle, line)
+        except BlockingIOError:
+            return  # the next one says the same
+        except OSError as error:
+            _log.warning("notify_failed", error=str(error))
+            self._handle = None
+
+    def _message(self) -> dict[str, str]:
+        service = self.service
+        if service is None or service.state != "ready":
+            return {"state": "starting"}
+        now = self._loop.time()
+        if service.bus.connected:
+            self._connected_at = now
+        if now - self._connected_at > _UNCONNECTED_S:
+            return {"state": "degraded", "note": "has no connection to NATS"}
+        return {"state": "ready", "address": service.address}

@@ -93,7 +93,7 @@ def environ_for(data: str | Path | None, *, need_running: bool = True) -> dict[s
     """
     environ = dict(os.environ)
     named = data or environ.get("PARALLAX_DATA")
-    if not named and (environ.get("PARALLAX_NATS_URL") or environ.get("PARALLAX_CONFIG")):
+    if not named and (environ.get("PARALLAX_NATS_URL") or _is_in_file(environ, "nats_url")):
         return environ
     record = running_stack(data)
     if record is not None:
@@ -103,6 +103,14 @@ def environ_for(data: str | Path | None, *, need_running: bool = True) -> dict[s
         start = f"`parallax up --data {named}`" if named else "`parallax up`"
         raise UnreachableError(f"no stack is running{where}; {start} starts one (or set PARALLAX_NATS_URL)")
     return environ
+
+
+def _is_in_file(environ: dict[str, str], attribute: str) -> bool:
+    if not environ.get("PARALLAX_CONFIG"):
+        return False
+    from shared.config import explicit
+
+    return attribute in explicit(environ)
 
 
 def settings_for(data: str | Path | None = None, *, need_running: bool = True) -> Settings:
@@ -120,7 +128,7 @@ def program() -> str:
         return "parallax" if found else shlex.join([sys.executable, "-m", "parallax"])
     if found and Path(found).resolve() == beside.resolve():
         return "parallax"
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, FileNotFoundError):  # the current directory may have been deleted
         inside = beside.relative_to(Path.cwd())
         return shlex.quote(str(inside if len(inside.parts) <= 3 else beside))
     return shlex.quote(str(beside))

@@ -73,6 +73,8 @@ _CODES_BY_NAME = {
     "ParallaxError": EXIT_FAILED,
     "UnknownPartError": EXIT_USAGE,
     "UnusableDataError": EXIT_USAGE,
+    "NotYours": EXIT_USAGE,
+    "NoPlace": EXIT_USAGE,
     "UnreachableServerError": EXIT_UNREACHABLE,
     "StackError": EXIT_FAILED,
 }
@@ -217,6 +219,12 @@ def _told(error: BaseException) -> list[str]:
     return [f"Error: {error}", *([f"  {hint}"] if hint else [])]
 
 
+def _is_nowhere() -> bool:
+    from shared.paths import current_dir
+
+    return current_dir() is None
+
+
 def _explain(error: BaseException, *, as_json: bool) -> int:
     if as_json:
         _say_in_json(error)
@@ -232,6 +240,9 @@ def _explain(error: BaseException, *, as_json: bool) -> int:
         return EXIT_UNREACHABLE
     if isinstance(error, OSError) and error.filename is not None:
         click.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        return EXIT_USAGE
+    if isinstance(error, FileNotFoundError) and _is_nowhere():
+        click.echo("Error: the directory that this was started in has been deleted; go to another one", err=True)
         return EXIT_USAGE
     with tempfile.NamedTemporaryFile("w", prefix="parallax-error-", suffix=".txt", delete=False) as report:
         traceback.print_exception(error, file=report)

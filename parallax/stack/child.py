@@ -14,10 +14,24 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from parallax.stack.binaries import Account
+from parallax.stack.errors import UnfitMachineError
 from shared.paths import StackPart
 from shared.processes import process_identity
 
 LONGEST_BACKOFF_S = 2.0
+TICK_S = 0.5
+UNANSWERED_S = 3.0
+"""A service that has said nothing for so long is shown as not answering; it says something each second."""
+BLOCKED_S = 30.0
+"""A service that has said nothing for so long is ended and started again: it is stopped, or its event loop blocked."""
+FIRST_WORD_S = 60.0
+"""The same for one that has not said its first word yet."""
+UNWELL_S = 5.0
+"""A server that answers, and says for so long that it cannot serve, is started again once there is room on its disk."""
+ENOUGH_ROOM_BYTES = 64 * 1024 * 1024
+HOPELESS_DEATHS = 5
+"""So many deaths in a row before it was ever ready, and a start is given up."""
+
 STEADY_S = 10.0
 """A process that has lived this long is not one that keeps dying."""
 
@@ -43,9 +57,12 @@ class Child:
         account: Account | None = None,
         prepare: Callable[[], None] | None = None,
         probe: Callable[[], bool] | None = None,
-        give_up: Callable[[], str] | None = None,
+        complaint: Callable[[], str] | None = None,
+        room: Path | None = None,
         address: str = "",
         stop_signal: signal.Signals = signal.SIGTERM,
+        blocked_s: float = BLOCKED_S,
+        unwell_s: float = UNWELL_S,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -62,8 +79,15 @@ class Child:
         self._account = account or Account()
         self._prepare = prepare
         self._probe = probe
-        self._give_up = give_up
+        self._complaint = complaint
+        self._room = room
+        self.hopeless = ""
+        """Why it can never be ready as things are, as a sentence."""
+        self._heard_at = 0.0
+        self._verdict = ""
         self._stop_signal = stop_signal
+        self._blocked_s = blocked_s
+        self._unwell_s = unwell_s
         self._process: Process | None = None
         self._identity = ""
         self._stopping = False
@@ -97,10 +121,10 @@ class Child:
             self.restarts += 1
             self.state = "starting" if was_ready or self._early_deaths < 3 else "failed"
             self.note = reason
+            if self._early_deaths >= HOPELESS_DEATHS and not was_ready:
+                self.hopeless = self.hopeless or f"{self.name} cannot run: it {reason}"
             told = self._early_deaths <= 3 or self._early_deaths % 10 == 0  # one that keeps dying says the same again
             self._changed(self, f"{self.name} {reason}; starting it again (restart {self.restarts})" if told else "")
-            if self._early_deaths >= 3 and not was_ready and self._give_up is not None:
-                self._changed(self, self._give_up())
             delay = 0.0 if self._early_deaths <= 1 else min(0.1 * 2 ** (self._early_deaths - 2), LONGEST_BACKOFF_S)
             await asyncio.sleep(delay)
 
@@ -112,6 +136,9 @@ class Child:
             if self._stopping:
                 return ""
             process, notified = await self._spawn()
+        except UnfitMachineError as error:
+            self.hopeless = str(error)
+            return f"cannot be started: {error}"
         except Exception as error:  # noqa: BLE001 -- whatever hinders a start is tried again, and told
             return f"cannot be started: {error}"
         watching = asyncio.create_task(self._watch(process, notified))
@@ -121,6 +148,9 @@ class Child:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+        if self._verdict:
+            said, self._verdict = self._verdict, ""
+            return said
         said = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         last = self._last_words() if code > 0 else ""
         return f"{said}: {last}" if last else said
@@ -167,23 +197,62 @@ class Child:
         if self._probe is not None:
             await self._watch_by_asking(process, self._probe)
         elif notified is not None:
-            await self._watch_by_listening(notified)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch_by_listening(notified))
+                group.create_task(self._watch_the_silence(process))
 
     async def _watch_by_asking(self, process: Process, probe: Callable[[], bool]) -> None:
         misses = 0
+        unwell_since = 0.0
         while process.returncode is None:
             if await asyncio.to_thread(probe):
-                misses = 0
+                misses, unwell_since = 0, 0.0
                 self._is_ready(self.address)
                 await asyncio.sleep(1.0)
             elif not self.ready.is_set():
                 await asyncio.sleep(0.015)
             else:
                 misses += 1
-                if misses == 3 and self.state == "ready":
-                    self.state, self.note = "degraded", "does not answer"
-                    self._changed(self, f"{self.name} does not answer")
+                complaint = await asyncio.to_thread(self._complaint) if self._complaint is not None else ""
+                if misses >= 3:
+                    self._mark_degraded(complaint or "does not answer")
+                unwell_since = (unwell_since or time.monotonic()) if complaint else 0.0
+                if unwell_since and time.monotonic() - unwell_since > self._unwell_s and self._has_room():
+                    self._verdict = f"said that it cannot serve ({complaint}) and was ended"
+                    self._signal(self._stop_signal)
+                    return
                 await asyncio.sleep(0.3)
+
+    def _has_room(self) -> bool:
+        try:
+            return self._room is None or shutil.disk_usage(self._room).free > ENOUGH_ROOM_BYTES
+        except OSError:
+            return False
+
+    def _mark_degraded(self, note: str) -> None:
+        if self.state == "ready" or (self.state == "degraded" and self.note != note):
+            told = self.state == "ready"
+            self.state, self.note = "degraded", note
+            self._changed(self, f"{self.name} {note}" if told else "")
+
+    async def _watch_the_silence(self, process: Process) -> None:
+        """Ends a process that says nothing for too long. Time in which we ourselves did not run does not count."""
+        quiet_s = 0.0
+        heard_at = self._heard_at = 0.0
+        while process.returncode is None:
+            began = time.monotonic()
+            await asyncio.sleep(TICK_S)
+            late = time.monotonic() - began > 2 * TICK_S
+            if self._heard_at != heard_at:
+                heard_at, quiet_s = self._heard_at, 0.0
+            elif not late:
+                quiet_s += TICK_S
+            if quiet_s >= UNANSWERED_S and heard_at:
+                self._mark_degraded("does not answer")
+            if quiet_s >= (self._blocked_s if heard_at else max(self._blocked_s, FIRST_WORD_S)):
+                self._verdict = f"did not answer for {quiet_s:.0f} s and was ended"
+                self._signal(signal.SIGKILL)
+                return
 
     async def _watch_by_listening(self, notified: int) -> None:
         reader = asyncio.StreamReader()
@@ -193,6 +262,7 @@ class Child:
             )
             try:
                 while line := await reader.readline():
+                    self._heard_at = time.monotonic()
                     self._heard(line)
             finally:
                 transport.close()
@@ -205,26 +275,17 @@ class Child:
             return
         if state == "ready":
             self._is_ready(address)
-        elif state in {"starting", "degraded"}:
-            self.state, self.note = state, str(message.get("note") or "")
-            self._changed(self, f"{self.name} is {state}")
+        elif state == "degraded":
+            self._mark_degraded(str(message.get("note") or "cannot serve"))
 
     def _is_ready(self, address: str) -> None:
         if self.state == "ready" and self.ready.is_set():
             return
+        again = f"{self.name} answers again" if self.state == "degraded" else f"{self.name} is ready again"
+        said = again if self.state == "degraded" or self.restarts > 0 else ""
         self.state, self.note, self.address = "ready", "", address or self.address
-        again = self.restarts > 0
         self.ready.set()
-        self._changed(self, f"{self.name} is ready again" if again else "")
-
-    def mark(self, *, answers: bool) -> None:
-        """What a check from outside found: whether a ready process answers."""
-        if self.state == "ready" and not answers:
-            self.state, self.note = "degraded", "does not answer"
-            self._changed(self, f"{self.name} does not answer")
-        elif self.state == "degraded" and answers:
-            self.state, self.note = "ready", ""
-            self._changed(self, f"{self.name} answers again")
+        self._changed(self, said)
 
     async def stop(self, *, grace_s: float) -> None:
         """Asks it to end, and ends it after `grace_s` seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -22,12 +23,13 @@ from parallax.stack.errors import (
     UnreachableServerError,
     UnusableDataError,
 )
-from parallax.stack.lock import end_orphans, held
+from parallax.stack.lock import check_owner, end_orphans, held
 from parallax.stack.plan import Plan, make_plan
 from parallax.stack.reaching import reach
 from parallax.stack.supervisor import Supervisor
+from parallax.stack.volumes import check_volume, note_volume
 from schemas.base import Model
-from shared.paths import StackRecord, read_record, running_stack
+from shared.paths import StackRecord, current_dir, read_record, running_stack
 from shared.processes import is_same_process
 
 READY_WITHIN_S = 60.0
@@ -64,6 +66,7 @@ async def run_stack(
     _make_private(data)
     with held(data):
         plan = await asyncio.to_thread(_plan, data, environ, only, ports, say)
+        os.chdir(data)  # whoever started this may delete the directory that they are in
         await reach(plan.external, within_s=REACHED_WITHIN_S, say=say)
         supervisor = Supervisor(plan, say=say, on_ready=on_ready)
         if lifeline is not None:
@@ -90,12 +93,28 @@ def _cut(lifeline: int, supervisor: Supervisor) -> None:
 
 
 def _make_private(data: Path) -> None:
+    """Makes the data directory where there is none. Raises UnusableDataError, and NotYours for another user's."""
+    check_volume(data)
+    missing = [place for place in (data, *data.parents) if not place.exists() and not place.is_symlink()]
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        for place in reversed(missing):
+            place.mkdir(exist_ok=True)
+            # whatever the umask: nobody else writes there, and the servers' user can pass where it is not ours
+            place.chmod((0o711 if os.geteuid() == 0 else 0o700) if place == data else 0o755)
+        if not data.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is no directory")
     except OSError as error:
-        raise UnusableDataError(f"the data directory {data} cannot be made: {error.strerror}") from None
-    if not os.access(data, os.W_OK | os.X_OK):
+        raise UnusableDataError(
+            f"the data directory {data} cannot be made: {error.strerror}; choose another with --data"
+        ) from None
+    check_owner(data)
+    if not os.access(data, os.W_OK | os.X_OK) or _is_read_only(data):
         raise UnusableDataError(f"the data directory {data} cannot be written to; choose another with --data")
+    note_volume(data)
+
+
+def _is_read_only(data: Path) -> bool:
+    return bool(os.statvfs(data).f_flag & os.ST_RDONLY)
 
 
 def _first_line(process: subprocess.Popen[bytes], reading: int, within_s: float) -> bytes:
@@ -140,14 +159,17 @@ def start_detached(
             start_new_session=True,
             pass_fds=passed,
             env=ours,
+            cwd=None if current_dir() is not None else "/",
         )
     os.close(writing)
     line = _first_line(process, reading, within_s)
     if not line:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(0.5)
+            raise StackError(f"the supervisor {_how_it_ended(code)} before all was ready{_last_words(data)}")
         why = _why_not_ready(data)
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
+        process.terminate()
+        process.wait()
         raise NotReadyError(f"the stack was not ready within {within_s:.0f} s{why}; its logs are in {data / 'logs'}")
     report = msgspec.json.decode(line, type=Report)
     record = read_record(data)
@@ -160,6 +182,18 @@ def start_detached(
         raise StackError(report.error or "the stack wrote no record")
     process.returncode = 0  # it is on its own from here; the collector must not warn about it
     return record, report.seconds
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _last_words(data: Path) -> str:
+    log = data / "logs" / "supervisor.log"
+    with contextlib.suppress(OSError):
+        lines = [line for line in log.read_text(errors="replace").splitlines()[-50:] if line.strip()]
+        return f": {lines[-1][-500:]} (the whole of it is in {log})" if lines else ""
+    return ""
 
 
 def _why_not_ready(data: Path) -> str:
@@ -177,6 +211,7 @@ def stop_stack(data: Path, *, within_s: float = 30.0) -> bool:
         with held(data):
             return bool(end_orphans(data))
     os.kill(record.pid, signal.SIGTERM)
+    os.kill(record.pid, signal.SIGCONT)  # a stopped one could not hear us
     deadline = time.monotonic() + within_s
     while is_same_process(record.pid, record.identity):
         if time.monotonic() > deadline:

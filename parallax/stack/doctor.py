@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import shutil
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,14 +16,17 @@ from typing import Any
 
 import msgspec
 
-from parallax.stack.binaries import find_program, wheel_version
+from parallax.stack.binaries import find_program, server_account, wheel_version
 from parallax.stack.errors import MissingProgramError
+from parallax.stack.room import NEW_BYTES, lack_of_room, shown
+from parallax.stack.stores import store_place, strays
 from schemas.base import Model
 from shared.config import Settings
-from shared.paths import StackRecord, running_stack
+from shared.paths import StackRecord, running_stack, supervisor_answers
 
 AGENT_PROGRAMS = {"claude": "Claude Code", "codex": "Codex", "gemini": "Gemini CLI", "aider": "Aider"}
-_LEAST_FREE_BYTES = 1 << 30
+LEAST_GIT = (2, 38)
+_SHOWN_LEAST_GIT = ".".join(map(str, LEAST_GIT))
 _WAIT_S = 3.0
 
 
@@ -37,7 +42,7 @@ class Finding(Model, frozen=True, kw_only=True):
 async def examine(data: Path, environ: Mapping[str, str]) -> list[Finding]:
     """All findings about this installation and the servers that `environ` names."""
     record = running_stack(data)
-    findings = [_python(), *_programs(), _disk(data), _stack(record, data)]
+    findings = [_python(), *_programs(), _git(environ), _disk(data), *_stores(data), _stack(record, data)]
     settings = Settings.load({**environ, **(record.environ if record else {})})
     if record is not None or environ.get("PARALLAX_NATS_URL"):
         findings += await _nats(settings, record)
@@ -69,15 +74,58 @@ def _disk(data: Path) -> Finding:
     place = data
     while not place.exists() and place != place.parent:
         place = place.parent
-    free = shutil.disk_usage(place).free
-    detail = f"{free / (1 << 30):.1f} GiB free in {data}"
-    if not os.access(place, os.W_OK):
+    if not os.access(place, os.W_OK) or os.statvfs(place).f_flag & os.ST_RDONLY:
         return Finding(
             name="disk", state="problem", detail=f"{place} cannot be written to", hint="choose another --data"
         )
-    if free < _LEAST_FREE_BYTES:
+    stores = store_place(data, server_account())
+    if lack := lack_of_room(data, stores):
+        return Finding(name="disk", state="problem", detail=lack)
+    free = shutil.disk_usage(place).free
+    detail = f"{shown(free)} free in {data}"
+    if free < NEW_BYTES:
         return Finding(name="disk", state="warning", detail=detail, hint="the log and the worktrees need room")
     return Finding(name="disk", state="ok", detail=detail)
+
+
+def _stores(data: Path) -> list[Finding]:
+    """Where the servers' files are, if that is not in the data directory, and those that nobody leads to any more."""
+    found: list[Finding] = []
+    link = data / "stores"
+    if link.is_symlink():
+        state, detail = "ok", f"the stores of {data} are in {link.resolve()}"
+        hint = "the servers' user could not enter the data directory; `parallax down --delete-data` deletes both"
+        if not link.is_dir():
+            state, detail, hint = "problem", f"{detail}, which is not there", "mount its volume, or put it back"
+        found.append(Finding(name="stores", state=state, detail=detail, hint=hint))
+    for place, origin in strays():
+        found.append(
+            Finding(
+                name="stores",
+                state="warning",
+                detail=f"{place} holds the stores of {origin}, where no link leads to it any more",
+                hint=f"if {origin} was moved, start it where it is; if it was deleted, `rm -r {place}` frees the room",
+            )
+        )
+    return found
+
+
+def _git(environ: Mapping[str, str]) -> Finding:
+    """The git that workspaces use."""
+    program = shutil.which("git", path=environ.get("PATH"))
+    plain = "without it attributes, submodules, filters, sparse and partial clones are refused"
+    if program is None:
+        hint = f"install git {_SHOWN_LEAST_GIT} or newer: {plain}"
+        return Finding(name="git", state="warning", detail="no git in PATH", hint=hint)
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=_WAIT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(name="git", state="warning", detail=f"{program} does not run: {error}", hint=plain)
+    found = re.search(r"(\d+)\.(\d+)[.\d]*", done.stdout)
+    if found is None or (int(found[1]), int(found[2])) < LEAST_GIT:
+        detail = f"{program} is {found[0] if found else 'of an unknown version'}, and {_SHOWN_LEAST_GIT} is needed"
+        return Finding(name="git", state="warning", detail=detail, hint=f"it is not used; {plain}")
+    return Finding(name="git", state="ok", detail=f"{program} {found[0]}")
 
 
 def _stack(record: StackRecord | None, data: Path) -> Finding:
@@ -85,6 +133,8 @@ def _stack(record: StackRecord | None, data: Path) -> Finding:
         return Finding(name="stack", state="ok", detail=f"none runs in {data}", hint="`parallax up` starts one")
     late = [f"{part.name} is {part.state}{f' ({part.note})' if part.note else ''}" for part in record.parts]
     late = [text for text, part in zip(late, record.parts, strict=True) if part.state != "ready"]
+    if not supervisor_answers(data):
+        late.append(f"its supervisor (process {record.pid}) does not answer")
     if late:
         hint = f"its logs are in {data / 'logs'}"
         return Finding(name="stack", state="problem", detail="; ".join(late), hint=hint)

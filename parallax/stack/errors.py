@@ -37,3 +37,11 @@ class UnreachableServerError(StackError):
 
 class NotReadyError(StackError):
     """The stack did not come up in time."""
+
+
+class MissingStoreError(UnusableDataError):
+    """The servers' files of a data directory are not where they were made."""
+
+
+class UnfitMachineError(StackError):
+    """A server cannot run here as things are (the disk, the user); trying again changes nothing."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from parallax.stack.errors import AlreadyRunningError
-from shared.paths import read_record
+from shared.paths import NotYours, closed, read_record, user_name
 from shared.processes import is_same_process, kill_recorded, process_identity
 
 MARK = "STACK_DATA_DIRECTORY"
@@ -28,8 +28,11 @@ MARK = "STACK_DATA_DIRECTORY"
 def held(data: Path) -> Generator[None]:
     """Holds the data directory for the length of the block. Raises AlreadyRunningError when somebody else does."""
     place = data / "run" / "lock"
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError:
+        raise NotYours(closed(data)) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,6 +43,20 @@ def held(data: Path) -> Generator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def check_owner(data: Path) -> None:
+    """Raises NotYours where the stack of this data directory is another user's: what we made there would be ours."""
+    run = data / "run"
+    try:
+        owner = run.stat().st_uid
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        raise NotYours(closed(data)) from None
+    if owner != os.geteuid():
+        hint = "run it as that user" if os.geteuid() == 0 else "name a data directory of your own with --data"
+        raise NotYours(f"the stack in {data} is not yours: it belongs to {user_name(owner)}; {hint}")
 
 
 def _holder(handle: int, data: Path) -> int:

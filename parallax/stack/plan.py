@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from parallax.stack.binaries import Account, server_account, store_dir
+from parallax.stack.binaries import Account, program_for, server_account
 from parallax.stack.errors import UnknownPartError
 from parallax.stack.lock import MARK
+from parallax.stack.room import check_room
 from parallax.stack.servers import HOST, Etcd, Nats, Postgres, Server, free_ports, is_free
-from shared.config import Settings
+from parallax.stack.stores import open_stores, store_place
+from shared.config import CONFIG_FILE, Settings, api_listener, check_listener, explicit
+from shared.paths import absolute, current_dir
 
 SERVERS = ("nats", "postgres", "etcd")
 SERVICES = ("gateway", "workspace", "pattern_engine", "projector", "runtime_local", "executor", "registry")
@@ -26,7 +29,7 @@ _EXTERNAL = {
     "postgres": ("PARALLAX_DATABASE_URL", "database_url"),
     "etcd": ("PARALLAX_ETCD_ENDPOINTS", "etcd_endpoints"),
 }
-_DEFAULTS = Settings()
+_PROGRAMS = {"nats": "nats-server", "postgres": "postgres", "etcd": "etcd"}
 _PORTS = ("nats", "nats_monitor", "postgres", "etcd", "etcd_peer", "gateway")
 
 
@@ -42,6 +45,8 @@ class Plan:
     services: list[str]
     environ: dict[str, str]
     """PARALLAX_* settings for the services."""
+    directories: dict[str, str]
+    """Where things are, by what is there."""
 
     def log(self, name: str) -> Path:
         """The file that takes what this part says."""
@@ -73,32 +78,74 @@ def make_plan(
     for a name that does not exist or a configured port that is taken.
     """
     servers, services = _chosen(only)
-    settings = Settings.load(environ)
-    named = {"nats": settings.nats_url, "postgres": settings.database_url, "etcd": _plain(settings.etcd_endpoints)}
-    external = {name: named[name] for name in servers if _is_named(settings, name, environ)}
+    settings, named = Settings.load(environ), explicit(environ)
+    addresses = {"nats": settings.nats_url, "postgres": settings.database_url, "etcd": _plain(settings.etcd_endpoints)}
+    external = {name: addresses[name] for name in servers if _EXTERNAL[name][1] in named}
+    listener = _listener(settings, named, ports or {})
+    wanted = dict(ports or {})
+    if "gateway" in services:
+        check_listener(listener[0], settings.api_key)
+        wanted |= {"gateway": listener[1]} if listener[1] else {}
+    account = server_account()
+    own = [name for name in servers if name not in external]
+    for name in own:
+        program_for(_PROGRAMS[name], account)  # a missing one is said now, and not by a server that cannot be started
+    if own:
+        check_room(data, store_place(data, account))
     for part in ("run", "logs", "workspaces"):
         (data / part).mkdir(parents=True, exist_ok=True, mode=0o700)
-    numbers = _ports(data, ports or {})
-    account = server_account()
-    stores = store_dir(data, account) if set(servers) - set(external) else data
+    numbers = _ports(data, wanted)
+    stores = open_stores(data, account, own) if own else data
     made: dict[str, Server] = {
         "nats": Nats(stores / "nats", account, port=numbers["nats"], monitor_port=numbers["nats_monitor"]),
         "postgres": Postgres(stores / "postgres", account, port=numbers["postgres"]),
         "etcd": Etcd(stores / "etcd", account, port=numbers["etcd"], peer_port=numbers["etcd_peer"]),
     }
-    own = [made[name] for name in servers if name not in external]
-    shared_settings = {name: value for name, value in environ.items() if name.startswith("PARALLAX_")}
-    for server in own:
-        shared_settings[_EXTERNAL[server.name][0]] = server.url
-    shared_settings["PARALLAX_DATA"] = str(data)
-    if settings.api_url == _DEFAULTS.api_url:
-        shared_settings["PARALLAX_API_URL"] = f"http://{HOST}:{numbers['gateway']}"
-    workspaces = data / "workspaces" if settings.workspaces_dir == _DEFAULTS.workspaces_dir else settings.workspaces_dir
-    patterns = patterns_dir() if settings.patterns_dir == _DEFAULTS.patterns_dir else settings.patterns_dir
-    shared_settings["PARALLAX_WORKSPACES_DIR"] = str(workspaces.absolute())
-    shared_settings["PARALLAX_PATTERNS_DIR"] = str(patterns.absolute())
-    shared_settings.pop("PARALLAX_NOTIFY_FD", None)
-    return Plan(data, account, own, external, services, shared_settings)
+    return Plan(
+        data,
+        account,
+        [made[name] for name in own],
+        external,
+        services,
+        _service_settings(data, environ, settings, named, gateway=(listener[0], numbers["gateway"]))
+        | {_EXTERNAL[name][0]: made[name].url for name in own},
+        {"data": str(data), "logs": str(data / "logs"), **({"stores": str(stores)} if own else {})},
+    )
+
+
+def _listener(settings: Settings, named: Collection[str], ports: Mapping[str, int]) -> tuple[str, int]:
+    """Where the gateway listens; port 0: wherever there is room. `--port gateway=` is the last word on the port."""
+    chosen = api_listener(settings.api_listen, settings.api_url) if {"api_listen", "api_url"} & set(named) else None
+    host, port = chosen or (HOST, 0)
+    return host, ports.get("gateway", port)
+
+
+def _service_settings(
+    data: Path, environ: Mapping[str, str], settings: Settings, named: Collection[str], *, gateway: tuple[str, int]
+) -> dict[str, str]:
+    """The PARALLAX_* settings of the services, in which nothing depends on where one is."""
+    given = {name: value for name, value in environ.items() if name.startswith("PARALLAX_") and value}
+    given.pop("PARALLAX_NOTIFY_FD", None)
+    if CONFIG_FILE in given:
+        given[CONFIG_FILE] = str(absolute(Path(given[CONFIG_FILE]).expanduser()))
+    if settings.github_private_key_path is not None:
+        given["PARALLAX_GITHUB_PRIVATE_KEY_PATH"] = str(absolute(settings.github_private_key_path))
+    host, port = gateway
+    shown = f"[{host}]" if ":" in host else host
+    given["PARALLAX_API_LISTEN"] = f"{shown}:{port}"
+    if "api_url" not in named:
+        given["PARALLAX_API_URL"] = f"http://{_reached_at(shown)}:{port}"
+    given["PARALLAX_DATA"] = str(data)
+    workspaces = absolute(settings.workspaces_dir) if "workspaces_dir" in named else data / "workspaces"
+    patterns = settings.patterns_dir if "patterns_dir" in named else patterns_dir()
+    given["PARALLAX_WORKSPACES_DIR"] = str(workspaces)
+    given["PARALLAX_PATTERNS_DIR"] = str(absolute(patterns))
+    return given
+
+
+def _reached_at(host: str) -> str:
+    """Where a client on this machine finds a listener on `host`, which may mean all of its addresses."""
+    return {"0.0.0.0": HOST, "[::]": "[::1]"}.get(host, host)  # noqa: S104 -- what is called so, nothing is bound here
 
 
 def _plain(endpoints: Sequence[str]) -> str:
@@ -119,17 +166,12 @@ def _chosen(only: Sequence[str] | None) -> tuple[list[str], list[str]]:
 
 def patterns_dir() -> Path:
     """`./patterns` where there is one, else the patterns that ship with the product."""
-    here = Path.cwd() / "patterns"
-    if here.is_dir():
-        return here
+    here = current_dir()
+    if here is not None and (here / "patterns").is_dir():
+        return here / "patterns"
     package = Path(__file__).parents[1]
     shipped = package / "data" / "patterns"
     return shipped if shipped.is_dir() else package.parent / "patterns"
-
-
-def _is_named(settings: Settings, server: str, environ: Mapping[str, str]) -> bool:
-    key, attribute = _EXTERNAL[server]
-    return bool(environ.get(key)) or getattr(settings, attribute) != getattr(_DEFAULTS, attribute)
 
 
 def _ports(data: Path, wanted: Mapping[str, int]) -> dict[str, int]:
@@ -139,7 +181,10 @@ def _ports(data: Path, wanted: Mapping[str, int]) -> dict[str, int]:
         raise UnknownPartError(f"there is no port for {', '.join(unknown)}; ports are {', '.join(_PORTS)}")
     taken = [f"{name} ({port})" for name, port in wanted.items() if not is_free(port)]
     if taken:
-        raise UnknownPartError(f"the port of {', '.join(taken)} is taken by another program")
+        raise UnknownPartError(
+            f"the port of {', '.join(taken)} cannot be listened on: another program has it, or it is one of those below"
+            " 1024 that only root may have. Choose another, or leave it out to have a free one taken"
+        )
     place = data / "run" / "ports.json"
     try:
         last = msgspec.json.decode(place.read_bytes(), type=dict[str, int])

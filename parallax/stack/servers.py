@@ -6,6 +6,7 @@ fixtures (directly) start the very same servers.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -18,15 +19,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import msgspec
 import psutil
 
-from parallax.stack.binaries import Account, program_for
+from parallax.stack.binaries import Account, as_somebody, program_for
 from parallax.stack.errors import StackError
 
 MAX_PAYLOAD = 8 * 1024 * 1024
 """Bytes in one message. A compiled pattern with its input, or a diff, is larger than the server's default allows."""
+
+MAX_STORE = "1TB"
+"""What the server may keep. By default that is three quarters of what is free at its start, so that a log that has
+grown could not be opened again on a disk that has filled; `stack.room` looks at how much there is before."""
 
 HOST = "127.0.0.1"
 
@@ -144,7 +150,7 @@ class Nats:
             f'http: "{HOST}:{self._monitor}"\n'
             f"max_payload: {MAX_PAYLOAD}\n"
             f"max_pending: {8 * MAX_PAYLOAD}\n"
-            f'jetstream {{ store_dir: "{self.directory}", sync_interval: always }}\n'
+            f'jetstream {{ store_dir: "{self.directory}", sync_interval: always, max_file_store: {MAX_STORE} }}\n'
         )
         _own(config, self._account)
 
@@ -153,6 +159,21 @@ class Nats:
 
     def is_ready(self) -> bool:
         return _answers(f"http://{HOST}:{self._monitor}/healthz")
+
+    def complaint(self) -> str:
+        """Why the server says that it cannot serve; "" when it says nothing of the kind, or nothing at all.
+
+        After a failed write it says so until it is started again, even when there is room again.
+        """
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self._monitor}/healthz", timeout=0.5):
+                return ""
+        except urllib.error.HTTPError as error:
+            with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+                return str(msgspec.json.decode(error.read(), type=dict[str, Any]).get("error", ""))
+            return ""
+        except (OSError, ValueError):
+            return ""
 
 
 class Etcd:
@@ -244,7 +265,7 @@ class Postgres:
     def _run(self, name: str, options: Sequence[str], typed: bytes = b"") -> None:
         program = program_for("postgres", self._account).with_name(name)
         done = subprocess.run(
-            [str(program), *options],
+            [*as_somebody(self._account), str(program), *options],
             input=typed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

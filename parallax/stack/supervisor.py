@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from parallax.stack.child import Child, all_of
+from parallax.stack.errors import StackError
 from parallax.stack.plan import Plan, server_environ, service_command, service_environ
 from parallax.stack.servers import Server
-from shared.paths import StackPart, StackRecord, record_file
+from shared.paths import ALIVE_EVERY_S, StackPart, StackRecord, mark_alive, write_record
 from shared.processes import process_identity
 
 SERVICE_GRACE_S = 10.0
@@ -37,6 +37,8 @@ class Supervisor:
         self._on_ready = on_ready
         self._identity = process_identity(os.getpid())
         self._leaving = asyncio.Event()
+        self._hopeless = asyncio.Event()
+        self._unwritten = False
         self._all_ready = False
         self.interrupted = False
         """Whether it was a person's Ctrl-C that ended it."""
@@ -61,7 +63,8 @@ class Supervisor:
             account=self._plan.account,
             prepare=server.prepare,
             probe=server.is_ready,
-            give_up=getattr(server, "give_up", None),
+            complaint=getattr(server, "complaint", None),
+            room=server.directory,
             address=server.url,
             stop_signal=server.stop_signal,
         )
@@ -87,21 +90,26 @@ class Supervisor:
             ready=self._all_ready,
             environ=self._plan.environ,
             parts=[*(child.part for child in self._servers), *self._external, *(c.part for c in self._services)],
+            directories=self._plan.directories,
         )
 
     def _write(self) -> None:
-        place = record_file(self._plan.data)
-        fresh = place.with_suffix(".new")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as out:
-            out.write(msgspec.json.encode(self.record))
-        fresh.replace(place)
+        self._unwritten = True
+        write_record(self._plan.data, self.record)
+        self._unwritten = False
 
-    def _changed(self, _child: Child, what: str) -> None:
-        if not self._leaving.is_set() and what:
-            self._say(what)
+    def _changed(self, child: Child, what: str) -> None:
         with contextlib.suppress(OSError):  # a full disk must not end the supervision
+            if not self._leaving.is_set() and what:
+                self._say(what)
+        with contextlib.suppress(OSError):
             self._write()
+        if child.hopeless and not self._all_ready and self._is_to_blame(child):
+            self._hopeless.set()
+
+    def _is_to_blame(self, child: Child) -> bool:
+        """A service that dies while a server is not there yet dies of that."""
+        return child in self._servers or all(server.ready.is_set() for server in self._servers)
 
     def _signalled(self, which: signal.Signals) -> None:
         self.interrupted = self.interrupted or which is signal.SIGINT
@@ -115,7 +123,10 @@ class Supervisor:
         self._leaving.set()
 
     async def run(self) -> None:
-        """Runs the stack until `leave`, and stops it in order."""
+        """Runs the stack until `leave`, and stops it in order.
+
+        Raises StackError when a part of it cannot become ready as things are.
+        """
         loop = asyncio.get_running_loop()
         for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(which, self._signalled, which)
@@ -124,10 +135,12 @@ class Supervisor:
         waiting = asyncio.create_task(self._announce())
         looking = asyncio.create_task(self._look_after())
         leaving = asyncio.create_task(self._leaving.wait())
+        failing = asyncio.create_task(self._fail())
         try:
-            done, _ = await asyncio.wait([leaving, waiting, looking, *keeping], return_when=asyncio.FIRST_COMPLETED)
+            ending = [leaving, failing, looking, *keeping]
+            done, _ = await asyncio.wait([waiting, *ending], return_when=asyncio.FIRST_COMPLETED)
             while leaving not in done and done <= {waiting}:
-                done, _ = await asyncio.wait([leaving, looking, *keeping], return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {leaving}:
                 task.result()  # a supervising task never ends by itself: its error ends the stack
         finally:
@@ -135,11 +148,17 @@ class Supervisor:
             waiting.cancel()
             looking.cancel()
             await self._stop()
-            for task in [*keeping, leaving]:
+            for task in [*keeping, leaving, failing]:
                 task.cancel()
-            await asyncio.wait([*keeping, leaving, waiting, looking])
+            await asyncio.wait([*keeping, leaving, failing, waiting, looking])
             self._all_ready = False
-            self._write()
+            with contextlib.suppress(OSError):
+                self._write()
+
+    async def _fail(self) -> None:
+        await self._hopeless.wait()
+        reasons = [child.hopeless for child in [*self._servers, *self._services] if child.hopeless]
+        raise StackError(f"{reasons[0]} (the logs are in {self._plan.data / 'logs'})")
 
     async def _announce(self) -> None:
         for child in [*self._servers, *self._services]:
@@ -150,10 +169,15 @@ class Supervisor:
             self._on_ready(self.record, time.monotonic() - self._began)
 
     async def _look_after(self) -> None:
-        while True:
-            await asyncio.sleep(30.0)
-            for child in [*self._servers, *self._services]:
-                child.tidy()
+        for tick in itertools.count():
+            await asyncio.sleep(ALIVE_EVERY_S)
+            with contextlib.suppress(OSError):
+                mark_alive(self._plan.data)
+                if self._unwritten:
+                    self._write()
+            if tick % 30 == 0:
+                for child in [*self._servers, *self._services]:
+                    child.tidy()
 
     async def _stop(self) -> None:
         await all_of([child.stop(grace_s=SERVICE_GRACE_S) for child in self._services])

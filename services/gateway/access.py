@@ -15,16 +15,14 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from services.gateway.problems import Trouble
-
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+from shared.config import is_this_machine
 
 
 class Access:
     """The keys that open the gateway. Several are separated by commas, so that one can be changed without a gap."""
 
-    def __init__(self, keys: str, host: str) -> None:
+    def __init__(self, keys: str) -> None:
         self._keys = [key.strip().encode() for key in keys.split(",") if key.strip()]
-        self._local = host in LOCAL_HOSTS
 
     def guard(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         """Lets a request pass or raises Trouble 401 or 403."""
@@ -39,7 +37,7 @@ class Access:
 
     def _check_caller(self, connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         host = connection.headers.get("host", "")
-        if self._local and _name(f"//{host}") not in LOCAL_HOSTS:
+        if not is_this_machine(_name(f"//{host}")):
             raise Trouble(403, f"Without PARALLAX_API_KEY only local host names are answered, not {host[:100]!r}.")
         origin = connection.headers.get("origin", "")
         if origin and urlsplit(origin).netloc.lower() != host.lower():

@@ -14,9 +14,7 @@ import asyncio
 import contextlib
 import socket
 from typing import Any
-from urllib.parse import urlsplit
 
-import structlog
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -26,18 +24,16 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
 from services.gateway import catalog, counts, description, executions, health, patterns, streams
-from services.gateway.access import LOCAL_HOSTS, Access
+from services.gateway.access import Access
 from services.gateway.context import Context
 from services.gateway.http_server import HttpServer
 from services.gateway.problems import Trouble, on_error, on_http, on_trouble
 from shared.bus import Bus
-from shared.config import Settings
+from shared.config import Settings, api_listener, check_listener
 from shared.etcd import Etcd
 from shared.patterns import PatternLibrary
 from shared.postgres import Database
 from shared.service import Service
-
-_log = structlog.get_logger(__name__)
 
 VERSION = "1"
 _ROUTES: list[Any] = [
@@ -114,9 +110,7 @@ class Gateway(Service):
 
     def __init__(self, settings: Settings, bus: Bus) -> None:
         super().__init__(settings, bus)
-        parts = urlsplit(settings.api_url)
-        self._host = parts.hostname or "127.0.0.1"
-        self._port = 8080 if parts.port is None else parts.port
+        self._host, self._port = api_listener(settings.api_listen, settings.api_url) or ("127.0.0.1", 8080)
         self._database = Database(settings.database_url)
         self._etcd = Etcd(settings.etcd_endpoints)
         self._context: Context | None = None
@@ -134,10 +128,11 @@ class Gateway(Service):
         return 0 if self._context is None else self._context.counters.streams
 
     async def start(self) -> None:
-        """Begins to listen. Raises OSError when the address is taken."""
+        """Begins to listen. Raises OSError when the address is taken, BadSettings where it would be open to anybody."""
+        check_listener(self._host, self.settings.api_key)
         library = PatternLibrary(self.settings.patterns_dir)
         self._context = Context(self.settings, self.bus, self._database, library, self._etcd)
-        app = application(self._context, Access(self.settings.api_key, self._host))
+        app = application(self._context, Access(self.settings.api_key))
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -146,8 +141,6 @@ class Gateway(Service):
         self._server = HttpServer(app, listener)
         self.spawn(self._server.run_to_end(), name="http")
         await self._server.begun.wait()
-        if self._host not in LOCAL_HOSTS and not self.settings.api_key:
-            _log.warning("gateway_open_to_the_network", address=self.address, hint="set PARALLAX_API_KEY")
 
     async def stop(self) -> None:
         """Answers what is in hand, ends streams, and closes."""

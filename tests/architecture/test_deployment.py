@@ -28,7 +28,7 @@ SETTINGS = {
     "PARALLAX_NATS_URL": ("nats_url", "nats://nats:4222"),
     "PARALLAX_DATABASE_URL": ("database_url", "postgresql://parallax:something@postgres:5432/parallax"),
     "PARALLAX_ETCD_ENDPOINTS": ("etcd_endpoints", ("http://etcd:2379",)),
-    "PARALLAX_API_URL": ("api_url", "http://0.0.0.0:8080"),
+    "PARALLAX_API_LISTEN": ("api_listen", "0.0.0.0:8080"),
     "PARALLAX_API_KEY": ("api_key", "something"),
 }
 """What compose.yaml sets: the attribute of the settings, and its value."""

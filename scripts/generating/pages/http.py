@@ -16,7 +16,7 @@ _METHODS = ("get", "post", "put", "delete")
 
 def openapi() -> Schema:
     """The OpenAPI document of the gateway. No route is called, so nothing stands behind them."""
-    app = application(cast("Context", None), Access("", "127.0.0.1"))
+    app = application(cast("Context", None), Access(""))
     return app.openapi_schema.to_schema()
 
 
