@@ -23,6 +23,20 @@ STREAM_FLEET = "PARALLAX_FLEET"
 STREAM_OUTPUT = "PARALLAX_OUTPUT"
 """Raw output of agents, bounded."""
 
+STREAM_VALUES = "PARALLAX_VALUES"
+"""Values that are too large for a message, by their digest, for as long as the log is kept."""
+
+# -- large values -----------------------------------------------------------------------------------------------------
+
+VALUES_ALL = "parallax.values.>"
+"""Every chunk of every large value."""
+
+
+def large_value(digest: str, number: str) -> str:
+    """The subject of one chunk of a value, counted from 0; `*` for all of them."""
+    return f"parallax.values.{digest}.{number}"
+
+
 # -- requests and commands --------------------------------------------------------------------------------------------
 
 REQUEST = "parallax.executions.request"

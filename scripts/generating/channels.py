@@ -11,6 +11,7 @@ import msgspec
 from schemas import agents, commands, engines, projections, workspaces
 from shared import subjects
 from shared.bus import dead_letters
+from shared.bus import headers as hdr
 from shared.service import Pong
 
 Struct = type[msgspec.Struct]
@@ -39,6 +40,8 @@ class Channel:
 PARAMETERS = {
     "execution_id": "The id of an execution, which is also the idempotency key of its request.",
     "entity": "What an event is about, such as `task`.",
+    "digest": "The SHA-256 of a value's JSON, in hexadecimal.",
+    "number": "The number of a chunk, from 0; all but the last have 524,288 bytes.",
     "verb": "What happened, in the past tense, such as `completed`.",
     "agent_id": "The id of an agent.",
     "engine_id": "The id of a pattern engine.",
@@ -99,6 +102,16 @@ def _log(kinds: dict[str, Struct]) -> Iterator[Channel]:
             type=kind,
             stream=subjects.STREAM_EVENTS,
         )
+    yield Channel(
+        name="values",
+        address=subjects.large_value("{digest}", "{number}"),
+        action="send",
+        summary=(
+            "A chunk of a value that is too large for a message, by the SHA-256 of its JSON. Where the header "
+            f"`{hdr.LARGE}` names a field of a message, that field is a reference to it."
+        ),
+        stream=subjects.STREAM_VALUES,
+    )
     yield Channel(
         name="append",
         address=subjects.append("{execution_id}", "{entity}.{verb}"),

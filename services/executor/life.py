@@ -285,7 +285,7 @@ class Life(Interruptible):
             try:
                 await self._append(event)
             except EventTooLarge as error:
-                fault = Faulted(error=Failure(code="result_too_large", message=str(error)))
+                fault = Faulted(error=Failure(code="result_too_large", message=str(error), where=error.where))
                 for smaller in machine.decide(self.state, fault, jitter=0.0, at_ms=desk.clock.now_ms()):
                     await self._append(smaller)
 
@@ -349,7 +349,7 @@ class Life(Interruptible):
         try:
             await self._append(event)
         except EventTooLarge as error:
-            why, finished = Failure(code="result_too_large", message=str(error)), self.state.finished
+            why, finished = Failure(code="result_too_large", message=str(error), where=error.where), self.state.finished
             usage = None if finished is None else finished.usage
             await self._append(machine.failed(self.state, why, jitter=0.0, usage=usage))
 

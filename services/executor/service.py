@@ -228,7 +228,7 @@ class Executor(Service):
         try:
             await self.bus.append(asked)
         except EventTooLarge as error:
-            fault = Faulted(error=Failure(code="question_too_large", message=str(error)))
+            fault = Faulted(error=Failure(code="question_too_large", message=str(error), where=error.where))
             await self.turns.stop(turn, fault, asyncio.get_running_loop().time())
             return
         async for record in self.bus.read(offer.execution_id, types=(QuestionAnswered.TYPE,)):

@@ -126,7 +126,7 @@ async def _start_late(estate: Estate, run: Run, history: History) -> ExecutionSt
     try:
         (run.fence,) = await estate.bus.append_all([started], fence=Fence(run.id, run.fence))
     except EventTooLarge as error:
-        await _end(estate, run, Failure(code="event_too_large", message=str(error)))
+        await _end(estate, run, Failure(code="event_too_large", message=str(error), where=error.where))
         return None
     history.started = started
     history.by_id[started.event_id] = started

@@ -62,7 +62,9 @@ async def _open(desk: Desk, admitted: Admitted, delivery: Delivery) -> CommandRe
         return await _known(desk, admitted, delivery)
     except EventTooLarge as error:
         _drop(desk, run)
-        problem = Problem(where="", what=str(error), hint="Make the input smaller; put large data into the repository.")
+        problem = Problem(
+            where=error.where, what=str(error), hint="Make the input smaller; put large data into the repository."
+        )
         return await _refuse(desk, _refused(admitted, [problem]), delivery)
     except BaseException:
         _drop(desk, run)

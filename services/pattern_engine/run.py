@@ -187,7 +187,7 @@ class Run:
         except StaleFence:
             self.lose("another engine owns the execution")
         except EventTooLarge as error:
-            await self.fail(Failure(code="event_too_large", message=str(error)))
+            await self.fail(Failure(code="event_too_large", message=str(error), where=error.where))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this execution and no other
             await self._broken(error)
         finally:
@@ -273,7 +273,7 @@ class Run:
         try:
             await self.commit(decisions)
         except EventTooLarge as error:
-            await self.fail(Failure(code="event_too_large", message=str(error)))
+            await self.fail(Failure(code="event_too_large", message=str(error), where=error.where))
 
     # -- time -------------------------------------------------------------------------------------------------------
 

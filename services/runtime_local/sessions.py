@@ -241,7 +241,9 @@ class Session:
         try:
             await self._conclude(turn, ended)
         except EventTooLarge as error:
-            await self._conclude(turn, fault(offer, Failure(code="result_too_large", message=str(error))))
+            await self._conclude(
+                turn, fault(offer, Failure(code="result_too_large", message=str(error), where=error.where))
+            )
 
     async def _conclude(self, turn: Turn, ended: Ended) -> None:
         """Says how a turn ended, to the log where it has a worktree, and to the executor. Raises EventTooLarge."""

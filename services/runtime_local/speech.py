@@ -21,7 +21,7 @@ from shared.shortening import ending
 MAX_LINE = 16 << 20
 """Bytes of the longest line that is read whole. Of a longer one its size, beginning and end are known."""
 
-MAX_RESULT = 4 << 20
+MAX_RESULT = 8 << 20
 """Bytes of JSON that a result may have, and bytes of text where the text is the result."""
 
 MAX_QUESTION = 256 << 10

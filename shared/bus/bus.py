@@ -25,6 +25,7 @@ from shared.bus.decisions import Cause, Decision, Fence, encode
 from shared.bus.errors import BusError, Disconnected, NoResponder, RequestFailed, Retry
 from shared.bus.follower import Follower
 from shared.bus.key_value import KeyValue
+from shared.bus.large import INLINE, LargeValues
 from shared.bus.messages import Delivery, Message, Recorded, Undecodable, decode, moment_of
 from shared.bus.raw import RawMessage
 from shared.bus.reader import first_message, read_execution
@@ -46,6 +47,12 @@ _SURELY_REMEMBERED_S = DEDUP_WINDOW_S / 2
 
 _MOST_BIRTHS = 20_000
 
+_MOST_TOGETHER = 8 << 20
+"""Bytes that the events of one decision may have together, without their large values."""
+
+_LIGHT = 64 << 10
+"""Bytes to which each event of a larger decision is brought."""
+
 
 class Bus:
     """One connection to the bus. `id` is unique to it; `name` is the service's or program's."""
@@ -59,6 +66,7 @@ class Bus:
         self._clock = clock
         self._stamp = hdr.Stamp(self.id, clock)
         self._writer = writer or Writer(connection)
+        self._large = LargeValues(connection)
         self._births: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -112,6 +120,10 @@ class Bus:
         decision = encode(self._stamp, events, fence, cause, time.monotonic())
         if fence is None:
             await self._consider_age(decision, cause)
+        most = INLINE if decision.size <= _MOST_TOGETHER else _LIGHT
+        for entry in decision.entries:
+            if entry.size > most or not self._large.fits(entry.payload, entry.headers):
+                entry.payload, entry.headers = await self._large.lighten(entry.kind, entry.payload, entry.headers, most)
         return await self._writer.write(decision)
 
     async def _consider_age(self, decision: Decision, cause: Cause) -> None:
@@ -140,7 +152,7 @@ class Bus:
 
     def read(self, execution_id: str, types: Collection[str] | None = None, after: int = 0) -> AsyncGenerator[Recorded]:
         """The history of one execution up to now, in order. Raises ValueError, BusClosed."""
-        return self._learning(read_execution(self.connection, execution_id, types, after))
+        return self._learning(read_execution(self.connection, execution_id, types, after, self._large.whole))
 
     async def last_seq(self, stream: str = "events") -> int:
         """The sequence of the last message of a stream; 0 when it is empty."""
@@ -161,11 +173,13 @@ class Bus:
         name = BY_SHORT_NAME[stream]
         everything = subjects.EVENTS_ALL if stream == "events" else STREAMS[name]["subjects"][0]
         chosen = list(filters) if filters else [everything]
-        return self._learning_all(Follower(self.connection, name, chosen, after).batches())
+        return self._learning_all(Follower(self.connection, name, chosen, after, self._large.whole).batches())
 
     async def stored(self, filters: Sequence[str], after: int = 0, stream: str = "events") -> AsyncGenerator[Recorded]:
         """Everything that is stored on some subjects by now, in order, of whatever execution. Raises BusClosed."""
-        async for batch in Follower(self.connection, BY_SHORT_NAME[stream], filters, after).until_now():
+        async for batch in Follower(
+            self.connection, BY_SHORT_NAME[stream], filters, after, self._large.whole
+        ).until_now():
             for record in batch:
                 yield record
 
@@ -223,6 +237,7 @@ class Bus:
             max_deliver=max_deliver,
             undecodable=name == subjects.STREAM_REQUESTS if undecodable is None else undecodable,
             parked=parked,
+            whole=self._large.whole,
         )
 
     async def submit(
@@ -255,7 +270,7 @@ class Bus:
 
     async def publish(self, subject: str, payload: object, headers: dict[str, str] | None = None) -> None:
         """Says something to whoever listens now; waits while there is no server. Raises BusClosed, EventTooLarge."""
-        await self.connection.publish(subject, _body(payload), self._block(payload, headers))
+        await self.connection.publish(subject, *await self._fitting(payload, self._block(payload, headers)))
 
     async def request(
         self,
@@ -266,9 +281,9 @@ class Bus:
         headers: dict[str, str] | None = None,
     ) -> T:
         """Asks and waits. Raises NoResponder, RequestFailed, TimeoutError, BusClosed, EventTooLarge."""
-        block = self._block(payload, headers)
+        body, block = await self._fitting(payload, self._block(payload, headers))
         try:
-            message = await self.connection.request(subject, _body(payload), block, timeout_s)
+            message = await self._large.whole(await self.connection.request(subject, body, block, timeout_s))
         except Disconnected as error:
             raise NoResponder(str(error)) from error
         error = message.header(hdr.ERROR)
@@ -291,7 +306,7 @@ class Bus:
         async def answer(raw: RawMessage) -> None:
             message = Message(raw.subject, raw.reply, raw.payload, raw.headers)
             try:
-                body = decode(mended(raw.payload) or b"{}", payload_type)
+                body = decode(mended(await self._whole_body(raw)) or b"{}", payload_type)
             except Undecodable as error:
                 _log.info("bad_body", subject=raw.subject, error=str(error))
                 await self._answer_error(raw.reply, f"The body cannot be read: {error}.")
@@ -362,6 +377,20 @@ class Bus:
             "max_payload": self.connection.max_payload,
             "streams": int(info.get("streams", 0)),
         }
+
+    async def _whole_body(self, raw: RawMessage) -> bytes:
+        """The body of a core message with its large values. Raises Undecodable where one is not to be had."""
+        whole = await self._large.whole(raw)
+        if lost := whole.headers.get(hdr.ERROR):
+            raise Undecodable(hdr.text_of(lost))
+        return whole.payload
+
+    async def _fitting(self, payload: object, block: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+        """The body of a core message with its headers, lightened where it is too long. Raises EventTooLarge."""
+        body = _body(payload)
+        if self._large.fits(body, block):
+            return body, block
+        return await self._large.lighten(type(payload).__name__, body, block)
 
     # -- headers ----------------------------------------------------------------------------------------------------
 

@@ -281,7 +281,12 @@ class Connection:
             return False
         try:
             await self._client.publish(subject, payload, reply, headers)
-        except (nats.errors.ConnectionClosedError, nats.errors.ConnectionReconnectingError, OSError):
+        except (
+            nats.errors.ConnectionClosedError,
+            nats.errors.ConnectionReconnectingError,
+            nats.errors.OutboundBufferLimitError,  # a large message while the connection is being renewed
+            OSError,
+        ):
             return False
         return True
 

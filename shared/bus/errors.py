@@ -6,6 +6,7 @@ BusError
 ├── UnfitServer          a server that does not do what the platform asks of it
 ├── StaleFence           somebody else has appended to the execution since: read again
 ├── EventTooLarge        a message that no server of this size would take
+├── ValueLost            a value that a message refers to is not in the store
 ├── Disconnected         the connection went away while an answer was awaited
 └── NoResponder          nobody answers on that subject now
     └── RequestFailed    somebody answered that it could not
@@ -40,7 +41,15 @@ class StaleFence(BusError):
 
 
 class EventTooLarge(BusError, ValueError):
-    """The message is larger than the server takes."""
+    """The message is larger than the server takes. `where` names the message, and its largest field."""
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class ValueLost(BusError):
+    """A value that was kept beside a message is not where it was put."""
 
 
 class Disconnected(BusError, ConnectionError):

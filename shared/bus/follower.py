@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -29,6 +29,7 @@ from shared.bus.subscription import Subscription
 _log = structlog.get_logger(__name__)
 
 _PAGE = 500
+_PAGE_BYTES = 32 << 20
 _MOST_WAITING = 100_000
 _MOST_WAITING_BYTES = 256 << 20
 _LOOK_EVERY_S = 3.0
@@ -38,10 +39,18 @@ _ANSWER_WITHIN_S = 3.0
 class Follower:
     """One endless reading. Not to be shared; `batches()` may be iterated once."""
 
-    def __init__(self, connection: Connection, stream: str, filters: Sequence[str], after: int | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        filters: Sequence[str],
+        after: int | None,
+        whole: Callable[[RawMessage], Awaitable[RawMessage]],
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._filters = list(filters)
+        self._whole = whole
         self._from_now = after is None
         self._position = after or 0
         self._live: deque[tuple[int, RawMessage]] = deque()
@@ -91,10 +100,10 @@ class Follower:
                     async for batch in self._catch_up():
                         yield batch
                     continue
-                batch = await self._taken()
-                for start in range(0, len(batch), _PAGE):
-                    yield batch[start : start + _PAGE]
-                if batch or self._live:
+                heard = await self._taken()
+                async for batch in self._recorded(heard):
+                    yield batch
+                if heard or self._live:
                     continue
                 if self._connection.closed:
                     raise BusClosed("The connection to the bus is closed.")
@@ -116,7 +125,7 @@ class Follower:
         if not self._heard.is_set():
             self._heard.set()
 
-    async def _taken(self) -> list[Recorded]:
+    async def _taken(self) -> list[tuple[int, RawMessage]]:
         """What has been heard and is complete.
 
         Each subscription of nats-py hands its messages on in a task of its own, so those of two filters may be
@@ -134,12 +143,7 @@ class Follower:
             complete = heard[-1][0]
         self._live = deque(one for one in heard if one[0] > complete)
         self._live_bytes = sum(len(message.payload) for _, message in self._live)
-        batch: list[Recorded] = []
-        for seq, message in heard:
-            if self._position < seq <= complete:
-                self._position = seq
-                batch.append(recorded_from_server(self._stream, message))
-        return batch
+        return [one for one in heard if one[0] <= complete]
 
     async def _look(self) -> None:
         """Asks every few seconds whether something is stored that was never said."""
@@ -173,8 +177,7 @@ class Follower:
         try:
             while True:
                 page = await reader.page(_PAGE, wait=False)
-                batch = self._recorded(page)
-                if batch:
+                async for batch in self._recorded(_numbered(page)):
                     yield batch
                 if reader.pending == 0:
                     return
@@ -188,22 +191,34 @@ class Follower:
             reader = OrderedReader(self._connection, self._stream, self._filters, self._position)
             try:
                 while True:
-                    batch = self._recorded(await reader.page(_PAGE, wait=True))
-                    if batch:
+                    page = await reader.page(_PAGE, wait=True)
+                    async for batch in self._recorded(_numbered(page)):
                         yield batch
             except (Disconnected, TimeoutError, ApiError) as error:
                 await self._again(error)
             finally:
                 await reader.close()
 
-    def _recorded(self, page: list[RawMessage]) -> list[Recorded]:
+    async def _recorded(self, messages: list[tuple[int, RawMessage]]) -> AsyncGenerator[list[Recorded]]:
+        """What of the messages is new, with its large values, in lists that are not too long or too large.
+
+        The position moves with what is handed over: whoever stops in between goes on from there.
+        """
         batch: list[Recorded] = []
-        for message in page:
-            seq = ack_fields(message.reply)[1]
-            if seq > self._position:
-                self._position = seq
-                batch.append(recorded(self._stream, seq, message.subject, message.headers, message.payload))
-        return batch
+        last, size = self._position, 0
+        for seq, message in messages:
+            if seq <= last:
+                continue
+            whole = await self._whole(message)
+            if batch and (len(batch) >= _PAGE or size + len(whole.payload) > _PAGE_BYTES):
+                self._position = last
+                yield batch
+                batch, size = [], 0
+            batch.append(_recorded(self._stream, seq, whole))
+            last, size = seq, size + len(whole.payload)
+        self._position = last
+        if batch:
+            yield batch
 
     async def _again(self, error: Exception) -> None:
         if self._connection.closed:
@@ -212,6 +227,16 @@ class Follower:
         self._doubt = True
         await asyncio.sleep(0.05)
         await self._connection.until_connected()
+
+
+def _numbered(page: list[RawMessage]) -> list[tuple[int, RawMessage]]:
+    return [(ack_fields(message.reply)[1], message) for message in page]
+
+
+def _recorded(stream: str, seq: int, message: RawMessage) -> Recorded:
+    if message.reply.startswith("$JS.ACK"):
+        return recorded(stream, seq, message.subject, message.headers, message.payload)
+    return recorded_from_server(stream, message)
 
 
 def _sequence(heard: tuple[int, RawMessage]) -> int:

@@ -24,6 +24,9 @@ _MOST_TRACES = 20_000
 REPLY_TO = "Parallax-Reply-To"
 """Where a client that sends a request or a command wants to be answered."""
 
+LARGE = "Parallax-Large"
+"""The fields of a message that stand in it as references to `PARALLAX_VALUES`, with commas in between."""
+
 ERROR = "Parallax-Error"
 """In an answer: why there is no other."""
 

@@ -22,6 +22,7 @@ _SECOND = 1_000_000_000
 _PULL_S = 20.0
 _HEARTBEAT_S = 2.0
 _SILENT_S = 6.0
+_PULL_BYTES = 32 << 20
 _MOST_UNACKED = 50_000
 
 
@@ -97,7 +98,12 @@ class Intake:
         if self._subscription is None or self._asked * 2 > free or free <= self._asked:
             return
         batch = free - self._asked
-        body = {"batch": batch, "expires": int(_PULL_S * _SECOND), "idle_heartbeat": int(_HEARTBEAT_S * _SECOND)}
+        body = {
+            "batch": batch,
+            "max_bytes": _PULL_BYTES,
+            "expires": int(_PULL_S * _SECOND),
+            "idle_heartbeat": int(_HEARTBEAT_S * _SECOND),
+        }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}"
         self._asked += batch
         if not await self._connection.publish_now(subject, msgspec.json.encode(body), None, self._inbox):
@@ -136,6 +142,6 @@ class Intake:
         elif message.status != 100:
             left = message.header("Nats-Pending-Messages")
             self._asked -= int(left) if left.isdigit() else self._asked
-            if message.status not in {404, 408}:
+            if message.status not in {404, 408} and "MaxBytes" not in message.status_text:
                 _log.info("work_pull_ended", durable=self._durable, status=message.status, text=message.status_text)
         await self.ask()

@@ -186,6 +186,8 @@ def recorded(
     """A stored message. `stored` is the server's time stamp, for a message whose writer gave no time. Never raises."""
     if stream == subjects.STREAM_EVENTS:
         execution_id, kind, data = decode_event(subject, payload)
+        if lost := headers.get(hdr.ERROR):  # what it refers to is not to be had: it is not what it was written as
+            data = UnknownEvent(execution_id, kind, payload, hdr.text_of(lost))
     else:
         kind = subject.rpartition(".")[2]
         try:

@@ -20,6 +20,7 @@ from shared.ids import new_id
 _SECOND = 1_000_000_000
 _IDLE_S = 60
 _PULL_S = 5.0
+_PULL_BYTES = 32 << 20
 
 
 class OrderedReader:
@@ -68,6 +69,8 @@ class OrderedReader:
         if not message.reply.startswith("$JS.ACK"):
             if message.status in {404, 408}:
                 self._left = 0
+            elif message.status == 409 and "MaxBytes" in message.status_text:
+                self._left = 0  # a page is full by its bytes; the next pull goes on
             elif message.status != 100:
                 self._fault = f"{message.status} {message.status_text}"
         else:
@@ -105,7 +108,7 @@ class OrderedReader:
 
     async def _pull(self, most: int, *, wait: bool) -> None:
         self._left = most
-        pull: dict[str, Any] = {"batch": most}
+        pull: dict[str, Any] = {"batch": most, "max_bytes": _PULL_BYTES}
         pull.update({"expires": int(_PULL_S * _SECOND)} if wait else {"no_wait": True})
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         await self._connection.publish(subject, msgspec.json.encode(pull), None, self._inbox)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 
 import msgspec
 
@@ -21,11 +21,15 @@ _END = 204
 
 
 async def read_execution(
-    connection: Connection, execution_id: str, types: Collection[str] | None = None, after: int = 0
+    connection: Connection,
+    execution_id: str,
+    types: Collection[str] | None,
+    after: int,
+    whole: Callable[[RawMessage], Awaitable[RawMessage]],
 ) -> AsyncGenerator[Recorded]:
     """The history of one execution up to now, in order, waiting for the server where it is away.
 
-    Raises ValueError for what is no execution id, BusClosed.
+    `whole` gives a message back its large values. Raises ValueError for what is no execution id, ValueLost, BusClosed.
     """
     if not subjects.is_execution_id(execution_id):
         raise ValueError(f"{execution_id!r} is no execution id.")
@@ -35,7 +39,7 @@ async def read_execution(
     async for message in read_subject(connection, subjects.STREAM_EVENTS, subject, after):
         if kinds is not None and subjects.event_parts(message.header("Nats-Subject"))[1] not in kinds:
             continue
-        yield recorded_from_server(subjects.STREAM_EVENTS, message)
+        yield recorded_from_server(subjects.STREAM_EVENTS, await whole(message))
 
 
 async def read_subject(connection: Connection, stream: str, subject: str, after: int = 0) -> AsyncGenerator[RawMessage]:

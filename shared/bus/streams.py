@@ -34,6 +34,7 @@ BY_SHORT_NAME = {
     "fleet": subjects.STREAM_FLEET,
     "output": subjects.STREAM_OUTPUT,
     "dead_letters": subjects.STREAM_DEAD_LETTERS,
+    "values": subjects.STREAM_VALUES,
 }
 """The names of streams in calls of the bus."""
 
@@ -54,6 +55,16 @@ STREAMS: dict[str, dict[str, Any]] = {
         "subject_transform": {"src": subjects.APPEND_ALL, "dest": subjects.EVENTS_ALL},
         "republish": {"src": subjects.EVENTS_ALL, "dest": subjects.EVENTS_ALL},
         "allow_atomic": True,
+        "deny_delete": True,
+        "deny_purge": True,
+        "duplicate_window": DEDUP_WINDOW_S * _SECOND,
+    },
+    subjects.STREAM_VALUES: {
+        "description": "Values too large for a message, in chunks, written once; events refer to them.",
+        "subjects": [subjects.VALUES_ALL],
+        "max_msgs_per_subject": 1,
+        "discard": "new",
+        "discard_new_per_subject": True,
         "deny_delete": True,
         "deny_purge": True,
         "duplicate_window": DEDUP_WINDOW_S * _SECOND,

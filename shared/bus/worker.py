@@ -53,6 +53,7 @@ class Worker:
         max_deliver: int,
         undecodable: bool,
         parked: Parked | None = None,
+        whole: Callable[[RawMessage], Awaitable[RawMessage]],
     ) -> None:
         self._connection = connection
         self._service = service
@@ -64,6 +65,7 @@ class Worker:
         self._max_deliver = max_deliver
         self._undecodable = undecodable
         self._parked = parked
+        self._whole = whole
         self._running: dict[str, tuple[asyncio.Task[None], float]] = {}
         self._failures: dict[tuple[str, int], int] = {}
         self._stopping = False
@@ -143,7 +145,7 @@ class Worker:
 
     async def _handle(self, message: RawMessage) -> None:
         try:
-            delivery = self._delivery(message)
+            delivery = self._delivery(await self._whole(message))
             await self._settle(message.reply, delivery, await self._try(delivery))
         except (BusError, TimeoutError) as error:
             # the message could not be settled: it stays where it is and is delivered again

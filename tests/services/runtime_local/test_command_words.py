@@ -53,7 +53,7 @@ async def test_a_text_of_a_hundred_kilobytes_is_taken_whole(nats_url: str, tmp_p
         assert ended.result == f"begin\n{'x' * 100_000}\nend"
 
 
-@pytest.mark.parametrize("size", [5_000_000, 20_000_000], ids=["result", "line"])
+@pytest.mark.parametrize("size", [9_000_000, 20_000_000], ids=["result", "line"])
 async def test_a_result_that_is_too_large_fails_the_turn_with_its_size(
     nats_url: str, tmp_path: Path, size: int
 ) -> None:
@@ -69,8 +69,8 @@ async def test_a_result_that_is_too_large_fails_the_turn_with_its_size(
 async def test_a_text_that_is_too_large_fails_the_turn_with_its_size(nats_url: str, tmp_path: Path) -> None:
     """In many lines or in one: the end of it is not the result."""
     async with stage(nats_url, tmp_path) as scene:
-        lines = await scene.fault("for n in range(60): print('x' * 99_999)")
-        assert (lines.error.code, "6,000,000 bytes" in lines.error.message) == ("result_too_large", True)
+        lines = await scene.fault("for n in range(100): print('x' * 99_999)")
+        assert (lines.error.code, "10,000,000 bytes" in lines.error.message) == ("result_too_large", True)
         one = await scene.fault("print('x' * 30_000_000)")
         assert (one.error.code, "30,000,000 bytes" in one.error.message) == ("result_too_large", True)
 
