@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from parallax.cli.common import run_async, settings_for
 from parallax.client import Client, connect
@@ -14,6 +17,9 @@ from parallax.client_execution import Execution
 T = TypeVar("T")
 
 _CONNECT_WITHIN_S = 5.0
+_LOOK_EVERY_S = 0.5
+_OUTAGE_TOLD_AFTER_S = 3.0
+"""A service that is restarted is back within so long, and nobody needs to hear of it."""
 
 
 def talk(data: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
@@ -24,10 +30,42 @@ def talk(data: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
     """
 
     async def main() -> T:
-        async with connect(settings_for(data).nats_url, timeout_s=_CONNECT_WITHIN_S) as client:
+        url = settings_for(data).nats_url
+        async with connect(url, timeout_s=_CONNECT_WITHIN_S) as client, outages_told(client, url):
             return await work(client)
 
     return run_async(main())
+
+
+@asynccontextmanager
+async def outages_told(client: Client, url: str) -> AsyncGenerator[None]:
+    """Says so when the server goes away while a command waits, and when it is back: nobody waits in silence."""
+
+    async def watch() -> None:
+        away_s, told = 0.0, False
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            away_s = 0.0 if client.bus.connected else away_s + _LOOK_EVERY_S
+            if away_s >= _OUTAGE_TOLD_AFTER_S and not told:
+                say(f"{_place(url)} does not answer; waiting for it to come back. `parallax status` tells more.")
+                told = True
+            elif not away_s and told:
+                say("The server is back.")
+                told = False
+
+    watching = asyncio.create_task(watch(), name="outages")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+def _place(url: str) -> str:
+    """The server of an address, without what is secret about it."""
+    found = urlsplit(url)
+    return f"The server at {found.hostname}:{found.port}" if found.hostname else "The server"
 
 
 async def known(client: Client, execution_id: str) -> Execution:
