@@ -8,19 +8,39 @@ from pathlib import Path
 from services.workspace import files
 
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[gc]\n\tauto = 0\n"
+_CONFIG_SHA256 = (
+    "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n[gc]\n\tauto = 0\n"
+)
 
 
-def make_bare(path: Path, branch: str, *, borrowed: Path | None) -> None:
+def make_bare(path: Path, branch: str, *, borrowed: Path | None, object_format: str = "sha1") -> None:
     """Makes it anew. Until a journal says that it is open, whatever is in the directory is half a beginning."""
     files.remove_tree(path)
-    for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
-        (path / directory).mkdir(parents=True)
-    (path / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
-    (path / "config").write_text(_CONFIG)
+    fill_bare(path, branch, object_format)
     if borrowed is not None:
-        files.replace(path / "objects/info/alternates", f"{borrowed.resolve()}\n".encode(), durable=True)
+        borrow(path, borrowed)
     with files.opened(path.parent) as directory:
         os.fsync(directory)
+
+
+def fill_bare(path: Path, branch: str, object_format: str = "sha1") -> None:
+    """Makes a directory a bare repository where it is none, or only half of one."""
+    for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+        (path / directory).mkdir(parents=True, exist_ok=True)
+    (path / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+    (path / "config").write_text(_CONFIG_SHA256 if object_format == "sha256" else _CONFIG)
+
+
+def borrow(path: Path, objects: Path) -> None:
+    """Makes a repository borrow objects; written again where the data directory has moved."""
+    alternates = path / "objects/info/alternates"
+    content = f"{objects.resolve()}\n".encode()
+    try:
+        if alternates.read_bytes() == content:
+            return
+    except OSError:
+        pass
+    files.replace(alternates, content, durable=True)
 
 
 def point(path: Path, ref: str, commit: str) -> None:

@@ -58,11 +58,55 @@ def _make_writable(directory: int) -> None:
             os.fchmod(directory, mode | 0o700)
 
 
-class Places:
-    """The directories of a worktree as files are visited in the order of their paths: one chain of descriptors."""
+def make_accessible(directory: int) -> None:
+    """Gives a directory the rights back without which its files cannot be looked at."""
+    if stat.S_IMODE(os.fstat(directory).st_mode) & 0o500 != 0o500:
+        _make_writable(directory)
 
-    def __init__(self, root: int) -> None:
-        _make_writable(root)
+
+def make_all_accessible(root: int) -> None:
+    """Gives every directory of a worktree the rights back without which its files cannot be looked at."""
+    waiting: list[tuple[bytes, ...]] = [()]
+    places = Places(root, repair=False)
+    try:
+        while waiting:
+            parts = waiting.pop()
+            here = places.find(parts)
+            if here is None:
+                continue
+            make_accessible(here)
+            with os.scandir(here) as entries:
+                below = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
+            waiting += [(*parts, name) for name in below]
+    finally:
+        places.close()
+
+
+def prune_above(root: int, gone: Iterable[bytes]) -> None:
+    """Removes the directories above paths that are gone, as far as nothing is left in them."""
+    places = Places(root)
+    try:
+        for parts in sorted({tuple(path.split(b"/")[:-1]) for path in gone}, key=len, reverse=True):
+            left = parts
+            while left:
+                place = places.find(left[:-1])
+                if place is None or not prune(place, left[-1]):
+                    break
+                left = left[:-1]
+    finally:
+        places.close()
+
+
+class Places:
+    """The directories of a worktree as files are visited in the order of their paths: one chain of descriptors.
+
+    With `repair` a directory that an agent took rights from gets them back.
+    """
+
+    def __init__(self, root: int, *, repair: bool = True) -> None:
+        self._repair = repair
+        if repair:
+            _make_writable(root)
         self._root = root
         self._chain: list[tuple[bytes, int]] = []
 
@@ -101,9 +145,19 @@ class Places:
                 descriptor = open_directory(parent, name)
             if descriptor is None:
                 return None
-            _make_writable(descriptor)
+            if self._repair:
+                _make_writable(descriptor)
             self._chain.append((name, descriptor))
         return self._chain[-1][1] if self._chain else self._root
+
+
+def is_there(parent: int, name: bytes) -> bool:
+    """Whether anything has this name."""
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def remove(parent: int, name: bytes) -> None:
@@ -212,6 +266,65 @@ def write(parent: int, name: bytes, mode: int, content: bytes) -> os.stat_result
         return os.fstat(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy(source: Places, target: Places, path: bytes, limit: int) -> bool:
+    """Copies a file or a link from one directory to the same path in another. False: there is neither (any more).
+
+    Raises:
+        WorkspaceProblem: it cannot be read, is over `limit` bytes, or does not stand still.
+    """
+    *above, name = path.split(b"/")
+    here = source.find(tuple(above))
+    if here is None:
+        return False
+    try:
+        status = os.stat(name, dir_fd=here, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if stat.S_ISLNK(status.st_mode):
+        with suppress(OSError):
+            write(target.make(tuple(above)), name, SYMLINK, os.readlink(name, dir_fd=here))
+            return True
+        return False
+    for _ in range(3):
+        descriptor = open_file(here, name)
+        if descriptor is None:
+            return False
+        try:
+            if _copied(descriptor, target.make(tuple(above)), name, limit):
+                return True
+        finally:
+            os.close(descriptor)
+    raise WorkspaceProblem("file_changed", "A file changed while it was read; is the agent still at work?")
+
+
+def _copied(descriptor: int, target: int, name: bytes, limit: int) -> bool:
+    """Copies an open file. False: it changed meanwhile."""
+    before = os.fstat(descriptor)
+    if before.st_size > limit:
+        megabytes = limit // (1024 * 1024)
+        raise WorkspaceProblem(
+            "file_too_large", f"A file is larger than {megabytes} MiB; put it into .gitignore or make it smaller"
+        )
+    remove(target, name)
+    permissions = 0o700 if before.st_mode & 0o100 else 0o600
+    made = os.open(
+        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, permissions, dir_fd=target
+    )
+    size = 0
+    try:
+        while chunk := os.read(descriptor, 1 << 20):
+            size += len(chunk)
+            if size > limit:
+                break
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(made, view) :]
+    finally:
+        os.close(made)
+    after = os.fstat(descriptor)
+    return size == after.st_size and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
 
 
 def open_file(parent: int, name: bytes) -> int | None:

@@ -10,7 +10,7 @@ from dulwich.objects import ObjectID
 
 from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
-from services.workspace.bare import make_bare, point
+from services.workspace.bare import borrow, make_bare, point
 from services.workspace.droppings import DROPPINGS
 from services.workspace.dulwich_git.checking import check_tree
 from services.workspace.dulwich_git.cloning import Clones
@@ -55,7 +55,8 @@ class DulwichBackend:
 
     def open(self, path: Path, origin: Origin | None) -> DulwichRepository:
         """A repository that `make` made."""
-        del origin
+        if origin is not None:
+            borrow(path, self._clones.objects(origin))
         return DulwichRepository(path, self._clones.checked)
 
 

@@ -1,0 +1,242 @@
+"""Cached clones of origins: every branch and tag, and whatever commit work starts from.
+
+A clone only ever grows: the repositories of executions borrow its objects. Old commits that git tolerates although
+they are malformed are tolerated here. A partial clone is completed from where it got its objects, into ours.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.workspace.bare import fill_bare
+from services.workspace.git_backend import Base, Oid, object_id
+from services.workspace.git_program.local_origin import LocalOrigin, look, resolve
+from services.workspace.git_program.runner import FETCH_TIMEOUT_S
+from services.workspace.locking import exclusive, held
+from services.workspace.origins import Origin, check_local, parse_origin
+from services.workspace.problems import OriginUnavailable, WorkspaceProblem
+from shared.git import Done, GitProgram, GitTimeout, run_git
+
+_EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+_FETCH = (
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+    "--no-show-forced-updates",
+)
+_LEFT = ("*.lock", "objects/pack/*.lock", "objects/pack/tmp_*", "objects/tmp_*", "objects/??/tmp_obj_*")
+
+
+class Clones:
+    """The cached clones, one for each origin, each in a directory of its own and used by one at a time."""
+
+    def __init__(self, program: GitProgram, root: Path) -> None:
+        self._program = program
+        self._root = root
+
+    def path(self, origin: Origin) -> Path:
+        """The clone of an origin."""
+        return self._root / f"{origin.digest}.git"
+
+    def objects(self, origin: Origin) -> Path:
+        """The directory of objects of an origin's clone."""
+        return self.path(origin) / "objects"
+
+    def bring(self, origin: Origin, base: str) -> Base:
+        """Makes the clone hold the commit that `base` stands for, and every branch and tag."""
+        if origin.kind == "path":
+            check_local(origin.location)
+        self._root.mkdir(parents=True, exist_ok=True)
+        with exclusive(self._root / f"{origin.digest}.lock"):
+            clear_left(self.path(origin))
+            if origin.kind == "path":
+                return self._local(origin, base)
+            return self._web(origin, base)
+
+    # -- from this machine ------------------------------------------------------------------------------------------
+
+    def _local(self, origin: Origin, base: str) -> Base:
+        local = look(self._program, origin)
+        commit, branch = resolve(self._program, origin, local, base)
+        if commit is None:
+            if not base or self._is_empty(origin):
+                return Base(None, branch or local.branch or "main")
+            raise self._no_base(origin, base)
+        clone = self._opened(origin, local.object_format, local.branch)
+        for url in local.promisors:
+            self._complete(origin, clone, url)
+        kept = f"refs/parallax/base/{commit}"
+        wanted = [*_EVERYTHING, f"+{commit}:{kept}"]
+        done = self._fetch(origin, clone, wanted)
+        if done.code != 0:
+            done = self._fetch(origin, clone, [f"+{commit}:{kept}"])
+        if done.code != 0:
+            raise explained(origin, done, local)
+        return Base(commit, branch)
+
+    def _is_empty(self, origin: Origin) -> bool:
+        done = run_git(self._program, ["-C", origin.location, "for-each-ref", "--count=1"], codes=None)
+        return not done.out
+
+    def _no_base(self, origin: Origin, base: str) -> WorkspaceProblem:
+        words = ["for-each-ref", "--count=10", "--format=%(refname:short)", "refs/heads"]
+        place = ["-C", origin.location] if origin.kind == "path" else [f"--git-dir={self.path(origin)}"]
+        found = run_git(self._program, [*place, *words], codes=None).out.decode("utf-8", "replace").split()
+        return WorkspaceProblem(
+            "base_not_found",
+            f"{origin.shown} has no branch, tag or commit {base[:200]!r}. Branches: {', '.join(found) or 'none'}.",
+            where="repo.base",
+        )
+
+    def _complete(self, origin: Origin, clone: Path, url: str) -> None:
+        """Gets what a partial clone lacks from where it came from. It is never written into that clone."""
+        try:
+            promisor = parse_origin(url)
+        except WorkspaceProblem as problem:
+            raise WorkspaceProblem(
+                "partial_repository",
+                f"{origin.shown} is a partial clone of {url}, which it could be completed from: {problem.message}",
+                where="repo",
+            ) from problem
+        done = self._fetch(
+            promisor, clone, [f"+refs/{kind}/*:refs/parallax/promised/{kind}/*" for kind in ("heads", "tags")]
+        )
+        if done.code != 0:
+            raise explained(promisor, done)
+
+    # -- from elsewhere ---------------------------------------------------------------------------------------------
+
+    def _web(self, origin: Origin, base: str) -> Base:
+        words = ["ls-remote", "--symref", "--end-of-options", origin.location]
+        done = self._talk(origin, words, self._root)
+        if done.code != 0:
+            raise explained(origin, done)
+        lines = [line.split("\t") for line in done.out.decode("utf-8", "replace").splitlines() if "\t" in line]
+        refs = {name: oid for oid, name in lines if object_id(oid)}
+        head = next((text[5:] for text, name in lines if name == "HEAD" and text.startswith("ref: ")), "")
+        default = head.removeprefix("refs/heads/")
+        if not any(name.startswith("refs/") for name in refs):
+            if base and base != default:
+                return Base(None, default or "main")
+            return Base(None, default or "main")
+        object_format = "sha256" if any(len(oid) == 64 for oid in refs.values()) else "sha1"
+        clone = self._opened(origin, object_format, default or "none")
+        done = self._fetch(origin, clone, list(_EVERYTHING))
+        if done.code != 0:
+            raise explained(origin, done)
+        commit, branch = self._resolved(origin, clone, base, default)
+        run_git(self._program, [f"--git-dir={clone}", "update-ref", f"refs/parallax/base/{commit}", commit])
+        return Base(commit, branch)
+
+    def _resolved(self, origin: Origin, clone: Path, base: str, default: str) -> tuple[Oid, str]:
+        if not base:
+            commit = self._commit_at(clone, "HEAD")
+            if commit is None:
+                raise WorkspaceProblem(
+                    "base_not_found",
+                    f"The default branch {default or 'HEAD'} of {origin.shown} has no commit. Say where to start.",
+                    where="repo.base",
+                )
+            return commit, default
+        branch = base.removeprefix("refs/heads/").removeprefix("refs/remotes/").removeprefix("origin/")
+        commit = self._commit_at(clone, f"refs/heads/{branch}")
+        if commit is not None:
+            return commit, branch
+        commit = self._commit_at(clone, base)
+        if commit is None and object_id(base) is not None:
+            self._fetch(origin, clone, [f"+{base}:refs/parallax/base/{base}"])
+            commit = self._commit_at(clone, base)
+        if commit is None:
+            raise self._no_base(origin, base)
+        return commit, ""
+
+    def _commit_at(self, clone: Path, name: str) -> Oid | None:
+        if any(ord(letter) < 0x20 for letter in name):
+            return None
+        words = [f"--git-dir={clone}", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+        done = run_git(self._program, words, codes=None)
+        return done.out.decode().strip() if done.code == 0 else None
+
+    # -- the clone --------------------------------------------------------------------------------------------------
+
+    def _opened(self, origin: Origin, object_format: str, branch: str) -> Path:
+        """The clone, made where there is none, or only half of one."""
+        path = self.path(origin)
+        name = branch if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_./-]*", branch) else "none"
+        fill_bare(path, name, object_format)
+        return path
+
+    def _fetch(self, origin: Origin, clone: Path, refspecs: Sequence[str]) -> Done:
+        words = [f"--git-dir={clone}", *_FETCH, "--prune"]
+        if origin.kind == "path":
+            words.append(f"--upload-pack={upload_pack(self._program)}")
+        return self._talk(origin, [*words, "--end-of-options", origin.location, *refspecs], clone)
+
+    def _talk(self, origin: Origin, words: Sequence[str], cwd: Path) -> Done:
+        try:
+            return run_git(
+                self._program,
+                words,
+                env={"GIT_ALLOW_PROTOCOL": protocols(origin)},
+                cwd=cwd,
+                timeout_s=FETCH_TIMEOUT_S,
+                codes=None,
+                pass_fds=held(),
+            )
+        except GitTimeout as error:
+            raise OriginUnavailable(f"{origin.shown}: {error}") from error
+
+
+def protocols(origin: Origin) -> str:
+    """What git may talk to an origin by, also after a redirect."""
+    if origin.kind == "path":
+        return "file"
+    return "https" if origin.location.startswith("https:") else "http:https"
+
+
+def upload_pack(program: GitProgram) -> str:
+    """How the other side of a fetch on this machine is run: it reads, and neither writes nor fetches."""
+    words = ["env", "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_OPTIONAL_LOCKS=0", program.path]
+    for setting in ("safe.directory=*", "uploadpack.allowAnySHA1InWant=true", "core.hooksPath=/dev/null", "gc.auto=0"):
+        words += ["-c", setting]
+    return shlex.join([*words, "upload-pack"])
+
+
+def clear_left(clone: Path) -> None:
+    """Removes what a git that was killed has left. Whoever holds the lock of the clone knows that none runs."""
+    for pattern in _LEFT:
+        for left in clone.glob(pattern):
+            left.unlink(missing_ok=True)
+    if (clone / "refs").is_dir():
+        for left in (clone / "refs").rglob("*.lock"):
+            left.unlink(missing_ok=True)
+
+
+_DENIED = ("could not read Username", "Authentication failed", "returned error: 401", "returned error: 403")
+_MISSING = ("not found", "returned error: 404", "does not appear to be a git repository", "not a git repository")
+_LACKING = ("remote helper", "not allowed", "unsupported", "mismatched algorithms", "unknown object format")
+_DAMAGED = ("missing", "bad object", "did not send all necessary objects", "unable to read", "lazy fetching disabled")
+
+
+def explained(origin: Origin, done: Done, local: LocalOrigin | None = None) -> Exception:
+    """Why git could not fetch, in the service's words."""
+    words = re.sub(r"^(fatal|error): ", "", done.errors.strip(), flags=re.MULTILINE)[-1500:]
+    if "No space left on device" in words:
+        return OSError(28, words)
+    if origin.kind == "http" and any(sign in words for sign in _DENIED):
+        return WorkspaceProblem("repository_denied", f"{origin.shown} asks for a login.", where="repo")
+    if any(sign in words for sign in _LACKING):
+        return WorkspaceProblem("repository_unsupported", f"{origin.shown} cannot be fetched: {words}", where="repo")
+    if local is not None and any(sign in words for sign in _DAMAGED):
+        return WorkspaceProblem("corrupt_repository", f"{origin.shown} is not whole: {words}", where="repo")
+    if any(sign in words for sign in _MISSING):
+        return WorkspaceProblem("repository_not_found", f"There is no git repository at {origin.shown}.", where="repo")
+    if local is not None:
+        return WorkspaceProblem("corrupt_repository", f"{origin.shown} cannot be fetched: {words}", where="repo")
+    return OriginUnavailable(f"{origin.shown}: {words}")

@@ -1,0 +1,187 @@
+"""One session's worktree: what an agent made of it as a tree, and the files of a commit put there."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.workspace import agent_git, files
+from services.workspace.agent_git import AgentGit
+from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
+from services.workspace.git_program.filters import refused
+from services.workspace.git_program.index import State
+from services.workspace.git_program.runner import Git, split
+from services.workspace.git_program.tracked import ATTRIBUTES, Move, Tracked
+from services.workspace.names import show
+from services.workspace.problems import WorkspaceProblem
+
+MAX_FILE_BYTES = 200 * 1024 * 1024
+"""A file over this size is not committed: most forges refuse it, and a mistake is likelier than a purpose."""
+
+_DEEPEST = 200
+
+
+@dataclass(slots=True)
+class Found:
+    """What a snapshot knows beyond its tree: an index that stands for what is there."""
+
+    index: Path
+    state: State
+    ignored: list[bytes] = field(default_factory=list[bytes])
+
+
+class GitWorktree:
+    """The directory in which one session works."""
+
+    def __init__(self, git: Git, path: Path, memory: Path, scratch: Path) -> None:
+        self.path = path
+        self._git = git
+        self._scratch = scratch
+        self._tracked = Tracked(git, path, memory, scratch)
+
+    def exists(self) -> bool:
+        """Whether the directory is there."""
+        return self._tracked.exists()
+
+    # -- what is there ----------------------------------------------------------------------------------------------
+
+    def snapshot(self, intent: Intent = NO_INTENT) -> Snapshot | None:
+        """Stores what is in the worktree as a tree."""
+        state = self._tracked.memory.load()
+        if state is None or not self.exists():
+            return None
+        return self._looked(state, self._tracked.memory.index(state), intent)
+
+    def adopt(self, tree: Oid) -> Snapshot | None:
+        """Stores what is in a directory that somebody else made of `tree`. Nothing of it is remembered."""
+        if not self.exists():
+            return None
+        index = self._tracked.memory.fresh()
+        try:
+            git = self._git.at(self._scratch, index)
+            git.run("read-tree", tree)
+            return self._looked(State(tree, index.name, attributes=True), index, NO_INTENT)
+        finally:
+            index.unlink(missing_ok=True)
+
+    def _looked(self, state: State, index: Path, intent: Intent) -> Snapshot:
+        if intent.untracked or intent.submodules:
+            index = self._meant(index, intent, len(state.tree))
+        status = self._tracked.status(index, untracked=True, submodules=state.submodules)
+        absent = frozenset(intent.absent)
+        changed = (status.changed | status.new | frozenset(intent.forced)) - absent
+        gone = status.gone - absent
+        extra = [*status.ignored, *status.repositories]
+        problems = {b"": _too_deep(b"")} if status.too_deep else {}
+        if not (changed or gone or intent.untracked or intent.submodules):
+            found = Found(index, state, status.ignored)
+            return Snapshot(state.tree, state.tree, list(problems.values()), extra, found)
+        tree, index, unstored = self._stored(state, index, changed, gone)
+        problems |= unstored
+        extra += unstored
+        attributes = state.attributes or any(path.endswith(ATTRIBUTES) for path in changed)
+        submodules = [path for path in state.submodules if path not in gone and path not in intent.untracked]
+        found = Found(index, State(tree, index.name, attributes, submodules), status.ignored)
+        return Snapshot(state.tree, tree, list(problems.values()), extra, found)
+
+    def _meant(self, index: Path, intent: Intent, width: int) -> Path:
+        """An index in which what the agent took out is not tracked, and submodules stand where it put them."""
+        meant = self._tracked.memory.fresh(index)
+        zero = b"0" * width
+        lines = [b"0 %s\t%s\0" % (zero, path) for path in intent.untracked]
+        lines += [b"160000 %s\t%s\0" % (oid.encode(), path) for path, oid in intent.submodules.items()]
+        self._git.at(self._scratch, meant).run("update-index", "-z", "--index-info", stdin=b"".join(lines))
+        return meant
+
+    def _stored(
+        self, state: State, index: Path, changed: set[bytes], gone: set[bytes]
+    ) -> tuple[Oid, Path, dict[bytes, WorkspaceProblem]]:
+        """Stores changed files. Gives the tree, an index that stands for it, and what could not be stored."""
+        problems = {path: _too_deep(path) for path in changed if path.count(b"/") > _DEEPEST}
+        stage = self._scratch / f"stage-{secrets.token_hex(6)}"
+        stage.mkdir(parents=True)
+        try:
+            taken, untaken = self._tracked.copied_out(changed - problems.keys(), stage, MAX_FILE_BYTES)
+            problems |= untaken
+            gone |= changed - set(taken) - problems.keys()
+            index = self._tracked.memory.fresh(index)
+            git = self._git.at(stage, index)
+            if state.attributes or any(path.endswith(ATTRIBUTES) for path in taken):
+                problems |= refused(git, stage, taken)
+                taken = [path for path in taken if path not in problems]
+            for paths, how in ((gone, ("--force-remove",)), (taken, ("--add", "--replace"))):
+                if paths:
+                    names = b"".join(path + b"\0" for path in sorted(paths))
+                    git.run("update-index", *how, "-z", "--stdin", stdin=names)
+            return git.text("write-tree"), index, problems
+        finally:
+            files.remove_tree(stage)
+
+    def ignored(self, found: Snapshot) -> list[bytes]:
+        """The topmost paths that ignore rules keep out of the work."""
+        return list(_found(found).ignored)
+
+    def settle(self, found: Snapshot) -> None:
+        """Takes `found.tree` over."""
+        known = _found(found)
+        memory = self._tracked.memory
+        if memory.state is None or memory.state.tree != found.tree or memory.state.index != known.index.name:
+            memory.save(known.index, found.tree, attributes=known.state.attributes, submodules=known.state.submodules)
+
+    # -- what is put there ------------------------------------------------------------------------------------------
+
+    def bring_to(self, tree: Oid, *, found: Snapshot | None, clean: bool) -> None:
+        """Makes the files those of `tree`."""
+        if found is None:
+            self._tracked.start_over(tree)
+            return
+        known = _found(found)
+        if found.tree != tree:
+            self._tracked.move(known.index, tree, moves_between(self._git, found.tree, tree), known.state)
+        else:
+            self.settle(found)
+        if clean:
+            state = self._tracked.memory.state
+            assert state is not None
+            self._tracked.sweep(self._tracked.memory.index(state), files.Held(()))
+
+    def remove(self) -> None:
+        """Removes the worktree and what is known of it."""
+        self._tracked.remove()
+
+    # -- the agent's .git -------------------------------------------------------------------------------------------
+
+    def renew_git(self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str) -> None:
+        """Makes the agent's `.git` anew."""
+        state = self._tracked.memory.state or self._tracked.memory.load()
+        content = AgentGit(
+            branch=branch,
+            commit=commit,
+            refs=refs,
+            name=name,
+            objects=self._git.directory / "objects",
+            index=self._tracked.memory.index(state).read_bytes() if state else b"",
+            exclude=(self._git.directory / "info/exclude").read_bytes(),
+        )
+        agent_git.renew(self.path, self._scratch, content)
+
+
+def moves_between(git: Git, old: Oid, new: Oid) -> list[Move]:
+    """What makes `new` of `old`."""
+    pieces = split(git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new).out)
+    return [
+        Move(path, 0 if head.endswith(b" D") else int(head.split(b" ")[1], 8))
+        for head, path in zip(pieces[::2], pieces[1::2], strict=True)
+    ]
+
+
+def _too_deep(path: bytes) -> WorkspaceProblem:
+    shown = show(path) or "the system takes no longer path"
+    return WorkspaceProblem("too_deep", f"Directories are nested over {_DEEPEST} deep: {shown}.", paths=[shown])
+
+
+def _found(found: Snapshot) -> Found:
+    assert isinstance(found.found, Found)
+    return found.found
