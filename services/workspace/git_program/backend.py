@@ -8,7 +8,7 @@ from services.workspace.bare import borrow, make_bare
 from services.workspace.droppings import DROPPINGS
 from services.workspace.git_backend import Base, Oid
 from services.workspace.git_program.cloning import Clones, clear_left
-from services.workspace.git_program.local_origin import attribute_rules, ignore_rules
+from services.workspace.git_program.local_origin import ignore_rules, rules
 from services.workspace.git_program.repository import GitRepository
 from services.workspace.git_program.runner import Git
 from services.workspace.origins import Origin
@@ -45,8 +45,9 @@ class GitProgramBackend:
             borrowed=borrowed / "objects" if borrowed else None,
             object_format="sha256" if "sha256" in config else "sha1",
         )
-        (path / "info/exclude").write_bytes(DROPPINGS.lstrip() + ignore_rules(self._program, origin))
-        (path / "info/attributes").write_bytes(attribute_rules(self._program, origin))
+        local = self._clones.seen.get(origin.digest) if origin is not None else None
+        (path / "info/exclude").write_bytes(DROPPINGS.lstrip() + ignore_rules(self._program, local))
+        (path / "info/attributes").write_bytes(rules(local.attributes) if local is not None else b"")
         if borrowed is not None:
             (path / "packed-refs").write_bytes(self._visible(borrowed))
 

@@ -39,6 +39,7 @@ class Clones:
     def __init__(self, program: GitProgram, root: Path) -> None:
         self._program = program
         self._root = root
+        self.seen: dict[str, LocalOrigin] = {}
 
     def path(self, origin: Origin) -> Path:
         """The clone of an origin."""
@@ -63,34 +64,37 @@ class Clones:
 
     def _local(self, origin: Origin, base: str) -> Base:
         local = look(self._program, origin)
+        self.seen[origin.digest] = local
         commit, branch = resolve(self._program, origin, local, base)
         if commit is None:
-            if not base or self._is_empty(origin):
+            if not local.refs:
                 return Base(None, branch or local.branch or "main")
-            raise self._no_base(origin, base)
+            raise self._no_base(origin, base, list(local.refs))
         clone = self._opened(origin, local.object_format, local.branch)
+        kept = f"refs/parallax/base/{commit}"
+        have = self._refs(clone)
+        if {**local.refs, kept: commit}.items() <= have.items() and len(local.refs) == _count(have):
+            return Base(commit, branch)
         for url in local.promisors:
             self._complete(origin, clone, url)
-        kept = f"refs/parallax/base/{commit}"
-        wanted = [*_EVERYTHING, f"+{commit}:{kept}"]
-        done = self._fetch(origin, clone, wanted)
-        if done.code != 0:
+        done = self._fetch(origin, clone, [*_EVERYTHING, f"+{commit}:{kept}"])
+        if done.code != 0:  # some other branch may be broken, which is nobody's concern here
             done = self._fetch(origin, clone, [f"+{commit}:{kept}"])
         if done.code != 0:
             raise explained(origin, done, local)
         return Base(commit, branch)
 
-    def _is_empty(self, origin: Origin) -> bool:
-        done = run_git(self._program, ["-C", origin.location, "for-each-ref", "--count=1"], codes=None)
-        return not done.out
+    def _refs(self, clone: Path) -> dict[str, Oid]:
+        words = [f"--git-dir={clone}", "for-each-ref", "--format=%(objectname) %(refname)"]
+        lines = run_git(self._program, words, codes=None).out.decode("utf-8", "surrogateescape").splitlines()
+        return {ref: oid for oid, _, ref in (line.partition(" ") for line in lines)}
 
-    def _no_base(self, origin: Origin, base: str) -> WorkspaceProblem:
-        words = ["for-each-ref", "--count=10", "--format=%(refname:short)", "refs/heads"]
-        place = ["-C", origin.location] if origin.kind == "path" else [f"--git-dir={self.path(origin)}"]
-        found = run_git(self._program, [*place, *words], codes=None).out.decode("utf-8", "replace").split()
+    def _no_base(self, origin: Origin, base: str, refs: Sequence[str]) -> WorkspaceProblem:
+        found = [ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/")]
+        shown = ", ".join(found[:10]) or "none"
         return WorkspaceProblem(
             "base_not_found",
-            f"{origin.shown} has no branch, tag or commit {base[:200]!r}. Branches: {', '.join(found) or 'none'}.",
+            f"{origin.shown} has no branch, tag or commit {base[:200]!r}. Its branches: {shown}.",
             where="repo.base",
         )
 
@@ -122,8 +126,6 @@ class Clones:
         head = next((text[5:] for text, name in lines if name == "HEAD" and text.startswith("ref: ")), "")
         default = head.removeprefix("refs/heads/")
         if not any(name.startswith("refs/") for name in refs):
-            if base and base != default:
-                return Base(None, default or "main")
             return Base(None, default or "main")
         object_format = "sha256" if any(len(oid) == 64 for oid in refs.values()) else "sha1"
         clone = self._opened(origin, object_format, default or "none")
@@ -153,7 +155,7 @@ class Clones:
             self._fetch(origin, clone, [f"+{base}:refs/parallax/base/{base}"])
             commit = self._commit_at(clone, base)
         if commit is None:
-            raise self._no_base(origin, base)
+            raise self._no_base(origin, base, list(self._refs(clone)))
         return commit, ""
 
     def _commit_at(self, clone: Path, name: str) -> Oid | None:
@@ -191,6 +193,11 @@ class Clones:
             )
         except GitTimeout as error:
             raise OriginUnavailable(f"{origin.shown}: {error}") from error
+
+
+def _count(refs: dict[str, Oid]) -> int:
+    """How many branches and tags there are."""
+    return sum(ref.startswith(("refs/heads/", "refs/tags/")) for ref in refs)
 
 
 def protocols(origin: Origin) -> str:

@@ -6,7 +6,7 @@ runs, nothing is fetched into it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.workspace.git_backend import Oid
@@ -21,12 +21,19 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class LocalOrigin:
-    """What a repository says of itself. `promisors` are addresses that a partial clone gets its objects from."""
+    """What a repository says of itself.
 
-    common: Path
+    `refs` are its branches and tags, `commits` what tags stand for. `promisors` are addresses that a partial clone gets
+    its objects from. `excludes` and `attributes` are files of rules, the later over the earlier.
+    """
+
     object_format: str
     branch: str
-    promisors: list[str] = field(default_factory=list[str])
+    refs: dict[str, Oid]
+    commits: dict[str, Oid]
+    promisors: list[str]
+    excludes: list[Path]
+    attributes: Path
 
 
 def ask(program: GitProgram, origin: Origin, *words: str, codes: tuple[int, ...] | None = None) -> Done:
@@ -49,10 +56,11 @@ def look(program: GitProgram, origin: Origin) -> LocalOrigin:
     Raises:
         WorkspaceProblem: it is none, or of a kind that this git does not know, or lacks its history.
     """
-    done = ask(program, origin, "rev-parse", "--git-common-dir", "--show-object-format", "--is-shallow-repository")
+    paths = ("--git-path", "info/exclude", "--git-path", "info/attributes")
+    done = ask(program, origin, "rev-parse", "--show-object-format", "--is-shallow-repository", *paths)
     if done.code != 0:
         raise _refusal(program, origin, done)
-    common, object_format, shallow = done.out.decode("utf-8", "surrogateescape").splitlines()
+    object_format, shallow, exclude, attributes = done.out.decode("utf-8", "surrogateescape").splitlines()
     if shallow == "true":
         raise WorkspaceProblem(
             "shallow_repository",
@@ -60,13 +68,35 @@ def look(program: GitProgram, origin: Origin) -> LocalOrigin:
             "the repository that it was cloned from.",
             where="repo",
         )
-    head = ask(program, origin, "symbolic-ref", "--quiet", "HEAD").out.decode("utf-8", "replace").strip()
+    settings = _settings(program, origin)
+    branch, refs, commits = _refs(program, origin)
     return LocalOrigin(
-        Path(origin.location, common),
-        object_format,
-        head.removeprefix("refs/heads/") if head.startswith("refs/heads/") else "",
-        _promisors(program, origin),
+        object_format=object_format,
+        branch=branch,
+        refs=refs,
+        commits=commits,
+        promisors=_promisors(settings),
+        excludes=[*_excludes_file(settings), Path(origin.location, exclude)],
+        attributes=Path(origin.location, attributes),
     )
+
+
+def _refs(program: GitProgram, origin: Origin) -> tuple[str, dict[str, Oid], dict[str, Oid]]:
+    """The branch that is checked out, and all branches and tags."""
+    words = ("for-each-ref", "--format=%(HEAD)%(objectname) %(*objectname) %(refname)", "refs/heads", "refs/tags")
+    branch, refs, commits = "", dict[str, Oid](), dict[str, Oid]()
+    done = ask(program, origin, *words)
+    if done.code != 0:
+        raise _refusal(program, origin, done)
+    for line in done.out.decode("utf-8", "surrogateescape").splitlines():
+        oid, peeled, ref = line[1:].split(" ", 2)
+        refs[ref], commits[ref] = oid, peeled or oid
+        if line[0] == "*":
+            branch = ref.removeprefix("refs/heads/")
+    if not branch:
+        head = ask(program, origin, "symbolic-ref", "--quiet", "HEAD").out.decode("utf-8", "surrogateescape").strip()
+        branch = head.removeprefix("refs/heads/") if head.startswith("refs/heads/") else ""
+    return branch, refs, commits
 
 
 def _refusal(program: GitProgram, origin: Origin, done: Done) -> WorkspaceProblem:
@@ -84,37 +114,49 @@ def _refusal(program: GitProgram, origin: Origin, done: Done) -> WorkspaceProble
     )
 
 
-def _promisors(program: GitProgram, origin: Origin) -> list[str]:
-    keys = r"^(extensions\.partialclone|remote\..*\.(promisor|partialclonefilter|url))$"
-    done = ask(program, origin, "config", "--null", "--get-regexp", keys)
+def _settings(program: GitProgram, origin: Origin | None) -> dict[str, str]:
+    """What is read of the configuration of an origin and of the user: nothing else of it counts."""
+    keys = r"^(core\.excludesfile|extensions\.partialclone|remote\..*\.(promisor|partialclonefilter|url))$"
+    place = ["-C", origin.location] if origin is not None and origin.kind == "path" else []
+    words = [*place, "config", "--null", "--get-regexp", keys]
+    done = run_git(program, words, user_config=True, codes=None, timeout_s=_TIMEOUT_S, pass_fds=held())
     found: dict[str, str] = {}
-    for item in done.out.decode("utf-8", "replace").split("\0"):
+    for item in done.out.decode("utf-8", "surrogateescape").split("\0"):
         key, _, value = item.partition("\n")
-        found.setdefault(key, value)
-    names = {found["extensions.partialclone"]} if "extensions.partialclone" in found else set[str]()
-    for key in found:
+        found[key] = value
+    return found
+
+
+def _promisors(settings: dict[str, str]) -> list[str]:
+    names = {settings["extensions.partialclone"]} if "extensions.partialclone" in settings else set[str]()
+    for key in settings:
         if key.endswith((".promisor", ".partialclonefilter")):
             names.add(key.removeprefix("remote.").rpartition(".")[0])
-    return [found[f"remote.{name}.url"] for name in sorted(names) if f"remote.{name}.url" in found]
+    return [settings[f"remote.{name}.url"] for name in sorted(names) if f"remote.{name}.url" in settings]
+
+
+def _excludes_file(settings: dict[str, str]) -> list[Path]:
+    """The user's own ignore file, which git honours in every repository."""
+    if settings.get("core.excludesfile"):
+        return [Path(settings["core.excludesfile"]).expanduser()]
+    env = environment()
+    home = env.get("XDG_CONFIG_HOME") or (f"{env['HOME']}/.config" if env.get("HOME") else "")
+    return [Path(home, "git/ignore")] if home else []
 
 
 def resolve(program: GitProgram, origin: Origin, local: LocalOrigin, base: str) -> tuple[Oid | None, str]:
     """The commit that a base stands for, as git reads it, and the name of its branch. None: nothing is there yet."""
     if not base:
-        commit = commit_at(program, origin, "HEAD")
-        if commit is None and not ask(program, origin, "for-each-ref", "--count=1").out:
-            return None, local.branch or "main"
-        if commit is None:
+        commit = local.commits.get(f"refs/heads/{local.branch}") or commit_at(program, origin, "HEAD")
+        if commit is None and local.refs:
             raise WorkspaceProblem(
                 "base_not_found",
                 f"The default branch {local.branch or 'HEAD'} of {origin.shown} has no commit. Say where to start.",
                 where="repo.base",
             )
         return commit, local.branch
-    if any(ord(letter) < 0x20 for letter in base):
-        return None, ""
     branch = base.removeprefix("refs/heads/")
-    commit = commit_at(program, origin, f"refs/heads/{branch}")
+    commit = local.commits.get(f"refs/heads/{branch}")
     if commit is not None:
         return commit, branch
     return commit_at(program, origin, base), ""
@@ -122,51 +164,26 @@ def resolve(program: GitProgram, origin: Origin, local: LocalOrigin, base: str) 
 
 def commit_at(program: GitProgram, origin: Origin, name: str) -> Oid | None:
     """The commit that a name stands for in a local origin."""
+    if any(ord(letter) < 0x20 for letter in name):
+        return None
     done = ask(program, origin, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     return done.out.decode().strip() if done.code == 0 else None
 
 
-def ignore_rules(program: GitProgram, origin: Origin | None) -> bytes:
+def ignore_rules(program: GitProgram, local: LocalOrigin | None) -> bytes:
     """What the user has git ignore beside `.gitignore`: `core.excludesFile`, then the origin's `info/exclude`.
 
     This is the one thing that is taken from the user's own configuration: what the user never commits, an agent is not
     to commit either.
     """
-    rules = _lines(_excludes_file(program, origin))
-    if origin is not None and origin.kind == "path":
-        done = ask(program, origin, "rev-parse", "--git-path", "info/exclude")
-        rules += _lines(Path(origin.location, done.out.decode("utf-8", "surrogateescape").rstrip("\n")))
-    return rules
+    paths = local.excludes if local is not None else _excludes_file(_settings(program, None))
+    return b"".join(rules(path) for path in paths)
 
 
-def attribute_rules(program: GitProgram, origin: Origin | None) -> bytes:
-    """The origin's `info/attributes`."""
-    if origin is None or origin.kind != "path":
-        return b""
-    done = ask(program, origin, "rev-parse", "--git-path", "info/attributes")
-    return _lines(Path(origin.location, done.out.decode("utf-8", "surrogateescape").rstrip("\n")))
-
-
-def _excludes_file(program: GitProgram, origin: Origin | None) -> Path | None:
-    place = ["-C", origin.location] if origin is not None and origin.kind == "path" else []
-    done = run_git(
-        program,
-        [*place, "config", "--type=path", "--get", "core.excludesFile"],
-        user_config=True,
-        codes=None,
-        timeout_s=_TIMEOUT_S,
-    )
-    if done.code == 0 and done.out.strip():
-        return Path(done.out.decode("utf-8", "surrogateescape").rstrip("\n"))
-    env = environment()
-    home = env.get("XDG_CONFIG_HOME") or (f"{env['HOME']}/.config" if env.get("HOME") else "")
-    return Path(home, "git/ignore") if home else None
-
-
-def _lines(path: Path | None) -> bytes:
+def rules(path: Path) -> bytes:
     """The content of a file of rules, ending with a line; nothing where there is none."""
     try:
-        content = path.read_bytes() if path is not None else b""
+        content = path.read_bytes()
     except OSError:
         return b""
     content = content.removeprefix(b"\xef\xbb\xbf")

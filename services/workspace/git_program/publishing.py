@@ -80,9 +80,13 @@ def _check_goes_on(git: Git, origin: Origin, ref: str, there: Oid | None, commit
 
 def _clear_lock(program: GitProgram, origin: Origin, ref: str) -> None:
     """Nobody else moves this branch, and only one of us at a time: a lock that is there is one that died."""
-    done = ask(program, origin, "rev-parse", "--git-path", f"{ref}.lock")
-    if done.code == 0:
-        Path(origin.location, done.out.decode("utf-8", "surrogateescape").rstrip("\n")).unlink(missing_ok=True)
+    place = Path(origin.location)
+    if (place / ".git").is_file():  # a linked worktree: its branches are elsewhere
+        done = ask(program, origin, "rev-parse", "--git-common-dir")
+        place /= done.out.decode("utf-8", "surrogateescape").rstrip("\n")
+    elif (place / ".git").is_dir():
+        place /= ".git"
+    (place / f"{ref}.lock").unlink(missing_ok=True)
 
 
 def _push(git: Git, origin: Origin, ref: str, commit: Oid) -> Done:

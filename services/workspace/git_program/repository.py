@@ -85,10 +85,9 @@ class GitRepository:
 
     def check(self, commit: Oid) -> None:
         """Raises `unsafe_repository` where a commit holds a file that must not be written to a disk."""
-        tree = self.tree_of(commit)
-        if tree not in self._checked:
-            check_listing(self._git, tree)
-            self._checked.add(tree)
+        if commit not in self._checked:
+            check_listing(self._git, commit)
+            self._checked.add(commit)
 
     # -- who descends from whom -------------------------------------------------------------------------------------
 

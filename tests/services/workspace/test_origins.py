@@ -171,7 +171,9 @@ def test_ordinary_odd_names_are_fine() -> None:
 
 def test_hooks_and_filters_of_the_repository_are_never_run(tmp_path: Path) -> None:
     """A local repository full of traps is cloned, worked on and pushed to without springing one."""
-    with repository(tmp_path / "origin", {".gitattributes": "* filter=trap\n", "a.txt": "a\n"}) as repo:
+    with repository(
+        tmp_path / "origin", {".gitattributes": "*.bin filter=trap\n", "x.bin": "x\n", "a.txt": "a\n"}
+    ) as repo:
         trap = tmp_path / "trap"
         trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/sprung\n")
         trap.chmod(0o755)
