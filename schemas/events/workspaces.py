@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+import msgspec
 
 from schemas.base import Failure, Json, Model
 from schemas.commands import Repository
 from schemas.events.base import Event
+
+
+KeptKind = Literal[
+    "branch", "head", "stash", "tag", "reset", "worktree", "unnamed", "staged", "hidden", "submodule", "attempt", "lost", "other"
+]
+"""What a kept commit was: a branch; what HEAD stood at; a stash; a tag; a commit that only a reflog names (one that was
+reset away); what was in another worktree; one that nothing names; what was staged and is not in the commit; changes at which git was told not to look; a commit of
+a submodule that nobody else has; what an attempt left that failed; work of the session that did not become part of the
+result; another reference."""
+
+
+class WorkspaceKept(Model, frozen=True, kw_only=True):
+    """A commit that a ref of the workspace's repository keeps, because no branch of the execution holds it.
+
+    `name` is what the agent called it; `subject` the first line of its message. `in_result`: all that it changed
+    is part of the session's commit as well, so that nothing but the commit itself would be missed.
+    """
+
+    ref: str
+    commit: str
+    kind: KeptKind
+    name: str = ""
+    subject: str = ""
+    in_result: bool = False
+
+
+class WorkspaceLeftOut(Model, frozen=True, kw_only=True):
+    """Something that an agent made and that is not part of the commit. `reason` is a sentence without its subject."""
+
+    path: str
+    kind: Literal["repository", "worktree", "submodule", "unreadable"]
+    reason: str
+
+
+class WorkspaceIgnored(Model, frozen=True, kw_only=True):
+    """Files that ignore rules keep out of the commit and that the agent made. `files` are the first of `count`.
+
+    `rules` are the ignore files that say so, such as `.gitignore`.
+    """
+
+    count: int
+    files: list[str] = []
+    rules: list[str] = []
 
 
 class WorkspaceRequested(Event, frozen=True, kw_only=True):
@@ -45,7 +90,8 @@ class WorkspaceFailed(Event, frozen=True, kw_only=True):
 class WorkspacePrepareRequested(Event, frozen=True, kw_only=True):
     """Before an attempt: the session's worktree is to be made, and brought up to the result branch.
 
-    `from_commit` set: the worktree is to stand at that commit (the commit before a failed attempt).
+    `builds_on` are commits that the task goes on from and that the result does not hold yet; what else the session did
+    is no part of its worktree. Absent (executions that began before it was known): the session's own branch.
     """
 
     TYPE: ClassVar[str] = "workspace.prepare_requested"
@@ -56,10 +102,11 @@ class WorkspacePrepareRequested(Event, frozen=True, kw_only=True):
     attempt: int
     role: str
     session: str
+    builds_on: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class WorkspacePrepared(Event, frozen=True, kw_only=True):
-    """The session's worktree stands at `commit`, clean."""
+    """The session's worktree stands at `commit`, clean. `kept`: what was set aside to make it so."""
 
     TYPE: ClassVar[str] = "workspace.prepared"
     KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
@@ -73,10 +120,16 @@ class WorkspacePrepared(Event, frozen=True, kw_only=True):
     branch: str = ""
     commit: str = ""
     error: Failure | None = None
+    kept: list[WorkspaceKept] | msgspec.UnsetType = msgspec.UNSET
+    notes: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class WorkspaceCommitted(Event, frozen=True, kw_only=True):
-    """What a turn changed is committed on the session's branch. No change: `commit` equals `parent`."""
+    """What a turn changed is committed on the session's branch. No change: `commit` equals `parent`.
+
+    The rest says what the agent did that is not part of the commit: what is `kept` by refs, what was `left_out`, what
+    is `ignored`; `notes` are sentences about what of the agent's repository could not be read. Absent: nothing.
+    """
 
     TYPE: ClassVar[str] = "workspace.committed"
     KEY: ClassVar[tuple[str, ...]] = ("task_id", "attempt")
@@ -91,6 +144,10 @@ class WorkspaceCommitted(Event, frozen=True, kw_only=True):
     parent: str = ""
     files: list[str] = []
     error: Failure | None = None
+    kept: list[WorkspaceKept] | msgspec.UnsetType = msgspec.UNSET
+    left_out: list[WorkspaceLeftOut] | msgspec.UnsetType = msgspec.UNSET
+    ignored: WorkspaceIgnored | msgspec.UnsetType = msgspec.UNSET
+    notes: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class WorkspaceContribution(Model, frozen=True, kw_only=True):

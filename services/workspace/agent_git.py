@@ -42,8 +42,8 @@ class AgentGit:
     exclude: bytes
 
 
-def renew(worktree: Path, scratch: Path, content: AgentGit) -> None:
-    """Makes the `.git` of a worktree anew, in one step."""
+def renew(worktree: Path, scratch: Path, content: AgentGit, *, aside: Path | None = None) -> None:
+    """Makes the `.git` of a worktree anew, in one step. The former one is moved to `aside` if that is given."""
     made = scratch / f"git-{secrets.token_hex(6)}"
     _fill(made, content)
     old = f"old-{secrets.token_hex(6)}"
@@ -51,7 +51,19 @@ def renew(worktree: Path, scratch: Path, content: AgentGit) -> None:
         with suppress(FileNotFoundError):
             _move(".git", old, root, place)
         _move(made.name, ".git", place, root)
-        files.remove(place, old.encode())
+        if aside is None:
+            files.remove(place, old.encode())
+        else:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                (scratch / old).rename(aside)
+
+
+def set_aside(worktree: Path, aside: Path) -> None:
+    """Moves the `.git` of a worktree away, as it is."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    with files.opened(worktree) as root, files.opened(aside.parent) as place, suppress(FileNotFoundError):
+        _move(".git", aside.name, root, place)
 
 
 def _fill(git: Path, content: AgentGit) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from schemas.events import WorkspaceCleaned, WorkspaceFinalized
 from schemas.workspaces import WorkspaceCleanup
+from services.workspace import agent_git
 from services.workspace.journal import Line, Session
+from services.workspace.keeping import keeper_of
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.turns import keep
 from services.workspace.workspace import Workspace
 
 
@@ -22,10 +23,9 @@ def clean_up(workspace: Workspace, at: int, *, ended: bool, force: bool) -> tupl
             "execution_running",
             f"The execution {workspace.execution_id} has not ended. Cancel it first, or force the clean-up.",
         )
-    kept: dict[str, str] = {}
-    for session in workspace.state.sessions.values():
-        kept.update(_keep_session(workspace, session, at))
-    kept.update(_keep_result(workspace))
+    for session in list(workspace.state.sessions.values()):
+        _keep_session(workspace, session, at)
+    kept = _keep_result(workspace)
     removed: list[str] = []
     for session in workspace.state.sessions.values():
         worktree = workspace.worktree(session)
@@ -40,14 +40,14 @@ def clean_up(workspace: Workspace, at: int, *, ended: bool, force: bool) -> tupl
     return WorkspaceCleanup(execution_id=workspace.execution_id, removed=removed, kept_refs=refs), cleaned
 
 
-def _keep_session(workspace: Workspace, session: Session, at: int) -> dict[str, str]:
-    head = session.head
-    kept = keep(workspace, session, workspace.worktree(session).snapshot(), at)
-    if not workspace.git.holds(workspace.result, head, workspace.base):
-        ref = f"refs/parallax/kept/{session.session}/branch"
-        workspace.git.point(ref, session.head)
-        kept[ref] = session.head
-    return kept
+def _keep_session(workspace: Workspace, session: Session, at: int) -> None:
+    with keeper_of(workspace, session, "cleanup", at) as keeper:
+        keeper.keep_attempt(workspace.worktree(session).snapshot(keeper.intent))
+        if not workspace.git.holds(workspace.result, session.head, workspace.base):
+            keeper.keep_commit(session.head, "lost", session.branch, f"The branch of {session.session}")
+        kept = keeper.finish(None)
+    if kept.aside is not None:
+        agent_git.set_aside(workspace.worktree(session).path, kept.aside)
 
 
 def _keep_result(workspace: Workspace) -> dict[str, str]:
@@ -56,6 +56,6 @@ def _keep_result(workspace: Workspace) -> dict[str, str]:
     pushed = isinstance(finalized, WorkspaceFinalized) and finalized.pushed
     if pushed or workspace.result == workspace.base:
         return {}
-    ref = "refs/parallax/kept/result"
+    ref = f"refs/parallax/kept/{workspace.execution_id}/result"
     workspace.git.point(ref, workspace.result)
     return {ref: workspace.result}

@@ -354,6 +354,31 @@ def read_small(parent: int, name: bytes, limit: int) -> bytes:
         os.close(descriptor)
 
 
+def is_repository(directory: int) -> bool:
+    """Whether a directory is a repository of its own, or a worktree of one: git takes it as one thing."""
+    try:
+        status = os.stat(b".git", dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    if stat.S_ISREG(status.st_mode):
+        return read_small(directory, b".git", 8) == b"gitdir: "
+    below = open_directory(directory, b".git")
+    if below is None:
+        return False
+    try:
+        return all(_is_there(below, name) for name in (b"HEAD", b"objects", b"refs"))
+    finally:
+        os.close(below)
+
+
+def _is_there(directory: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Writes a file of the platform's own in one step: it has the old content or the new one, never half.
 

@@ -74,8 +74,9 @@ class Intent:
     """What an agent said to its own git about its worktree, read by whoever may read an agent's `.git`.
 
     `forced` are ignored paths that it added all the same. `untracked` are tracked paths that it took out of its index:
-    they count like new files, so ignore rules decide. `absent` are tracked paths whose absence deletes nothing (sparse
-    checkout, skip-worktree). `submodules` are gitlinks and the commits they now stand at. Paths are relative, with `/`.
+    they count like new files, so ignore rules decide. `absent` are tracked paths at which its git was told not to look
+    (sparse checkout, skip-worktree, assume-unchanged): they stay as they are in the tree, whatever is or is not there.
+    `submodules` are gitlinks and the commits they now stand at. Paths are relative, with `/`.
     """
 
     forced: Collection[bytes] = ()
@@ -135,14 +136,24 @@ class Worktree(Protocol):
         """
         ...
 
+    def adopt(self, tree: Oid) -> Snapshot | None:
+        """Stores what is in a directory that somebody else made of `tree`, as a tree. Nothing of it is remembered.
+
+        None: there is no such directory.
+        """
+        ...
+
     def ignored(self, found: Snapshot) -> list[bytes]:
         """The topmost paths that ignore rules keep out of the work, among them what tools leave behind."""
         ...
 
-    def renew_git(self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str) -> None:
+    def renew_git(
+        self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str, aside: Path | None = None
+    ) -> None:
         """Makes the agent's `.git` anew: on `branch` at `commit`, with `refs`, objects borrowed from the platform's.
 
-        `name` is who the agent is as an author. What was in the former `.git` is gone: keep it before.
+        `name` is who the agent is as an author. The former `.git` is moved to `aside` as it is; without it, it is
+        gone: keep what was in it before.
         """
         ...
 
@@ -200,6 +211,10 @@ class Repository(Protocol):
 
     def tree_of(self, commit: Oid) -> Oid:
         """The tree of a commit."""
+        ...
+
+    def has(self, oid: Oid) -> bool:
+        """Whether an object is here or borrowed, and with it all that it names."""
         ...
 
     def commit(self, *, tree: Oid, parents: Sequence[Oid], author: str, at: int, message: bytes) -> Oid:

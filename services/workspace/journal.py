@@ -12,10 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from schemas.events import EVENT_TYPES, Event, WorkspacePrepared, WorkspaceReady
+from schemas.events import EVENT_TYPES, Event, WorkspaceKept, WorkspacePrepared, WorkspaceReady
 
 INTENDED = "push.intended"
 """The line that says: the result is about to be published. What became of it, the origin knows."""
+
+
+KEPT = "kept"
+"""The line that says: these refs are about to keep what an agent did beside its work."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +34,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: str = ""
     task: tuple[str, int] | None = None
     kept: dict[str, str] = {}
+    found: tuple[str, list[WorkspaceKept]] | None = None
     location: str = ""
     backend: str = ""
     at: int = 0
@@ -58,6 +63,10 @@ class State:
     result: str = ""
     sessions: dict[str, Session] = field(default_factory=dict[str, Session])
     kept: dict[str, str] = field(default_factory=dict[str, str])
+    found: dict[tuple[str, str], list[WorkspaceKept]] = field(
+        default_factory=dict[tuple[str, str], list[WorkspaceKept]]
+    )
+    """What was kept beside the work, by session and the attempt that it was found after."""
     tasks: int = 0
     intended: bool = False
     last: str = ""
@@ -75,6 +84,9 @@ class State:
         self.last = line.type
         self.result = line.result or self.result
         self.kept.update(line.kept)
+        if line.found is not None:
+            known = {one.ref: one for one in (*self.found.get((line.session, line.found[0]), []), *line.found[1])}
+            self.found[line.session, line.found[0]] = list(known.values())
         if not line.session:
             return
         known = self.sessions.get(line.session)

@@ -7,13 +7,16 @@ without belonging to an attempt is set aside under `refs/parallax/kept/` and nev
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import msgspec
 
 from schemas.events import Event, TaskFinished, WorkspaceCommitted, WorkspacePrepared, WorkspacePrepareRequested
 from services.workspace.commit_text import PLATFORM, identity, message
-from services.workspace.git_backend import Oid, Snapshot, Worktree
+from services.workspace.git_backend import NO_INTENT, Oid, Worktree, object_id
+from services.workspace.ignored_files import made_ignored
 from services.workspace.journal import Line, Session
+from services.workspace.keeping import keeper_of
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.workspace import Workspace
 
@@ -38,14 +41,19 @@ def prepare(workspace: Workspace, request: WorkspacePrepareRequested, at: int) -
 
 
 def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRequested, at: int) -> Event:
-    head = session.head
     worktree = workspace.worktree(session)
-    target = _brought_up(workspace, session, head, at)
+    target = _start(workspace, session, request, at)
     wanted = workspace.git.tree_of(target)
-    found = worktree.snapshot()
-    kept = keep(workspace, session, found, at, known=wanted)
+    with keeper_of(workspace, session, f"before-{request.task_id}-{request.attempt}", at) as keeper:
+        found = worktree.snapshot(keeper.intent)
+        keeper.keep_attempt(found, wanted)
+        if not workspace.git.holds(target, session.head, workspace.base):
+            subject = f"Work of {session.session} that is not part of the result"
+            keeper.keep_commit(session.head, "lost", session.branch, subject)
+        kept = keeper.finish(None)
+        found = worktree.snapshot() if keeper.intent != NO_INTENT else found
     worktree.bring_to(wanted, found=found, clean=request.attempt > 1 or session.task is not None)
-    _refresh(workspace, session, worktree, target)
+    _refresh(workspace, session, worktree, target, kept.aside)
     prepared = WorkspacePrepared(
         execution_id=workspace.execution_id,
         task_id=request.task_id,
@@ -55,13 +63,37 @@ def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRe
         path=str(worktree.path),
         branch=session.branch,
         commit=target,
+        kept=kept.refs or msgspec.UNSET,
+        notes=kept.notes or msgspec.UNSET,
     )
-    return workspace.answer(prepared, _line(session, target, (request.task_id, request.attempt), kept))
+    return workspace.answer(prepared, _line(session, target, (request.task_id, request.attempt)))
 
 
-def _brought_up(workspace: Workspace, session: Session, head: Oid, at: int) -> Oid:
-    """The commit that holds the session's own work and the result."""
-    result, git, base = workspace.result, workspace.git, workspace.base
+def _start(workspace: Workspace, session: Session, request: WorkspacePrepareRequested, at: int) -> Oid:
+    """The commit that a task starts from: the result, and what the request says that the task goes on from.
+
+    A request that says nothing of it is of an execution that began before it could be said: then it is what the
+    session did, unless that does not fit the result any more.
+    """
+    if isinstance(request.builds_on, msgspec.UnsetType):
+        try:
+            return _brought_up(workspace, session, session.head, workspace.result, at)
+        except WorkspaceProblem as problem:
+            if problem.code != "workspace_conflict":
+                raise
+            return workspace.result
+    target = workspace.result
+    for text in request.builds_on:
+        commit = object_id(text)
+        if commit is None or not workspace.git.ours(commit, workspace.base):
+            raise WorkspaceProblem("unknown_commit", f"{text[:80]!r} is no commit of this workspace.")
+        target = _brought_up(workspace, session, commit, target, at)
+    return target
+
+
+def _brought_up(workspace: Workspace, session: Session, head: Oid, result: Oid, at: int) -> Oid:
+    """The commit that holds the work in `head` and the result."""
+    git, base = workspace.git, workspace.base
     if git.holds(result, head, base):
         return result
     if git.holds(head, result, base):
@@ -70,7 +102,7 @@ def _brought_up(workspace: Workspace, session: Session, head: Oid, at: int) -> O
     if merged.conflicts:
         raise WorkspaceProblem(
             "workspace_conflict",
-            f"What {session.session} did and nobody took over is in conflict with the result in "
+            f"What {session.session} goes on from is in conflict with the result in "
             f"{', '.join(merged.conflicts[:20])}.",
             paths=merged.conflicts,
         )
@@ -118,34 +150,52 @@ def _commit(
     workspace: Workspace, session: Session, finished: TaskFinished, answer: WorkspaceCommitted, at: int
 ) -> Event:
     git, head = workspace.git, session.head
-    tree = git.tree_of(head)
     worktree = workspace.worktree(session)
-    found = worktree.snapshot()
-    if found is None:
-        raise WorkspaceProblem("worktree_missing", f"The worktree of {session.session} is gone, and the work with it.")
-    if found.problems:
-        raise found.problems[0]
-    new = head
-    if found.tree != tree:
-        new = git.commit(
-            tree=found.tree,
-            parents=[head],
-            author=identity(session.session, finished.agent_id or session.session),
-            at=at,
-            message=message(
-                f"{session.session}: {finished.task_id}",
-                workspace.trailers(
-                    task=finished.task_id, attempt=str(finished.attempt), agent=finished.agent_id, role=session.role
-                ),
-            ),
-        )
-    git.flush()
-    worktree.settle(found)
-    _refresh(workspace, session, worktree, new)
+    with keeper_of(workspace, session, f"{finished.task_id}-{finished.attempt}", at) as keeper:
+        found = worktree.snapshot(keeper.intent)
+        if found is None:
+            gone = f"The worktree of {session.session} is gone, and the work with it."
+            raise WorkspaceProblem("worktree_missing", gone)
+        if found.problems:
+            raise found.problems[0]
+        new = head if found.tree == git.tree_of(head) else _made(workspace, session, finished, found.tree, at)
+        keeper.name_repositories(found)
+        whole = worktree.snapshot() if keeper.intent.absent else None
+        if whole is not None:
+            keeper.keep_hidden(found, whole)
+        kept = keeper.finish(found.tree)
+    ignored = made_ignored(workspace, session, worktree, found, (finished.task_id, finished.attempt))
+    if whole is None:
+        worktree.settle(found)
+    else:
+        worktree.bring_to(found.tree, found=whole, clean=False)
+    _refresh(workspace, session, worktree, new, kept.aside)
     answer = msgspec.structs.replace(
-        answer, commit=new, files=workspace.names_of_changes(head, new) if new != head else []
+        answer,
+        commit=new,
+        files=workspace.names_of_changes(head, new) if new != head else [],
+        kept=kept.refs or msgspec.UNSET,
+        left_out=kept.left_out or msgspec.UNSET,
+        notes=kept.notes or msgspec.UNSET,
+        ignored=ignored or msgspec.UNSET,
     )
-    return workspace.answer(answer, _line(session, new, (finished.task_id, finished.attempt), {}))
+    return workspace.answer(answer, _line(session, new, (finished.task_id, finished.attempt)))
+
+
+def _made(workspace: Workspace, session: Session, finished: TaskFinished, tree: Oid, at: int) -> Oid:
+    """The commit of what a turn changed."""
+    return workspace.git.commit(
+        tree=tree,
+        parents=[session.head],
+        author=identity(session.session, finished.agent_id or session.session),
+        at=at,
+        message=message(
+            f"{session.session}: {finished.task_id}",
+            workspace.trailers(
+                task=finished.task_id, attempt=str(finished.attempt), agent=finished.agent_id, role=session.role
+            ),
+        ),
+    )
 
 
 def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at: int) -> Event:
@@ -153,54 +203,35 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
     head = session.head
     tree = workspace.git.tree_of(head)
     worktree = workspace.worktree(session)
-    found = worktree.snapshot()
-    kept = keep(workspace, session, found, at, known=tree)
+    with keeper_of(workspace, session, f"{answer.task_id}-{answer.attempt}", at) as keeper:
+        found = worktree.snapshot(keeper.intent)
+        keeper.keep_attempt(found)
+        keeper.name_repositories(found)
+        kept = keeper.finish(None)
+        found = worktree.snapshot() if keeper.intent != NO_INTENT else found
     worktree.bring_to(tree, found=found, clean=True)
-    _refresh(workspace, session, worktree, head)
-    return workspace.answer(answer, _line(session, head, (answer.task_id, answer.attempt), kept))
-
-
-def keep(
-    workspace: Workspace, session: Session, found: Snapshot | None, at: int, *, known: Oid | None = None
-) -> dict[str, str]:
-    """Keeps what is in a worktree and nowhere else in a commit of its own, and says under which ref.
-
-    The commit carries no trailer of a task, and no branch holds it: it is nobody's effect. `known` is a tree that the
-    platform itself was about to put there.
-    """
-    if found is None:
-        return {}
-    git, head = workspace.git, session.head
-    if found.tree in (git.tree_of(head), known):
-        return {}
-    task = f"{session.task[0]}-{session.task[1]}" if session.task else "idle"
-    commit = git.commit(
-        tree=found.tree,
-        parents=[head],
-        author=PLATFORM,
-        at=at,
-        message=message(
-            f"Set aside: {session.session} {task}",
-            {"Parallax-Kept": f"{workspace.execution_id} {session.session} {task}"},
-        ),
+    _refresh(workspace, session, worktree, head, kept.aside)
+    answer = msgspec.structs.replace(
+        answer,
+        kept=kept.refs or msgspec.UNSET,
+        left_out=kept.left_out or msgspec.UNSET,
+        notes=kept.notes or msgspec.UNSET,
     )
-    git.flush()
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", task)[:150]
-    ref = f"refs/parallax/kept/{session.session}/{name}-{commit[:12]}"
-    workspace.git.point(ref, commit)
-    return {ref: commit}
+    return workspace.answer(answer, _line(session, head, (answer.task_id, answer.attempt)))
 
 
-def _refresh(workspace: Workspace, session: Session, worktree: Worktree, commit: Oid) -> None:
+def _refresh(
+    workspace: Workspace, session: Session, worktree: Worktree, commit: Oid, aside: Path | None = None
+) -> None:
     workspace.git.flush()
     refs = {**workspace.git.visible_refs(), f"refs/heads/{workspace.branch}": workspace.result}
     base_branch = workspace.ready.base_branch
     if base_branch and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_/-]*", base_branch):
         refs[f"refs/remotes/origin/{base_branch}"] = workspace.base
-    worktree.renew_git(branch=session.branch, commit=commit, refs=refs, name=session.session)
+    worktree.renew_git(branch=session.branch, commit=commit, refs=refs, name=session.session, aside=aside)
 
 
-def _line(session: Session, head: Oid, task: tuple[str, int], kept: dict[str, str]) -> Line:
+def _line(session: Session, head: Oid, task: tuple[str, int]) -> Line:
     return Line(
         type="",
         role=session.role,
@@ -208,7 +239,6 @@ def _line(session: Session, head: Oid, task: tuple[str, int], kept: dict[str, st
         branch=session.branch,
         head=head,
         task=task,
-        kept=kept,
     )
 
 

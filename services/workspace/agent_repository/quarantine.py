@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from hashlib import sha1
 from pathlib import Path
 
 from services.workspace import files
@@ -68,14 +69,30 @@ class Quarantine:
         if kind != expected:
             raise Unreadable("damaged_object", where, f"it is a {kind.decode()} where a {expected.decode()} is named")
         references = check(kind, data, where)
+        if len(self._copied) >= MAX_TAKEN:
+            raise Unreadable("too_many", where, f"over {MAX_TAKEN} objects are to be taken over")
+        self._write(sha, kind, data)
+        return references
+
+    def _write(self, sha: bytes, kind: bytes, data: bytes) -> None:
         if sha not in self._copied:
-            if len(self._copied) >= MAX_TAKEN:
-                raise Unreadable("too_many", where, f"over {MAX_TAKEN} objects are to be taken over")
             self._copied.add(sha)
             place = self._path / sha[:2].decode()
             place.mkdir(exist_ok=True)
             (place / sha[2:].decode()).write_bytes(zlib.compress(b"%s %d\0" % (kind, len(data)) + data, 1))
-        return references
+
+    def put(self, kind: bytes, data: bytes) -> bytes:
+        """Adds an object of the platform's own making, of parts that are here or held. Gives its name.
+
+        Raises:
+            Unreadable: it would be none.
+        """
+        sha = sha1(b"%s %d\0" % (kind, len(data)) + data, usedforsecurity=False).hexdigest().encode()
+        check(kind, data, f"objects/{sha.decode()}")
+        if not self._held(sha):
+            self._write(sha, kind, data)
+            self._whole[sha] = None
+        return sha
 
     def admit(self, store: Path) -> int:
         """Moves what is whole into an objects directory of the platform, parts before the whole. Gives their number."""

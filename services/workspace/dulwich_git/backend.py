@@ -95,6 +95,10 @@ class DulwichRepository:
         """The tree of a commit."""
         return self.store.tree_of(_id(commit)).decode()
 
+    def has(self, oid: Oid) -> bool:
+        """Whether an object is here or borrowed."""
+        return _id(oid) in self.store
+
     def commit(self, *, tree: Oid, parents: Sequence[Oid], author: str, at: int, message: bytes) -> Oid:
         """Stores a commit by the platform."""
         return make_commit(
@@ -181,8 +185,13 @@ class DulwichWorktree:
 
     def snapshot(self, intent: Intent = NO_INTENT) -> Snapshot | None:
         """Stores what is in the worktree as a tree."""
-        _refuse(intent)
-        found = self._files.look()
+        return self._taken(self._files.look(intent))
+
+    def adopt(self, tree: Oid) -> Snapshot | None:
+        """Stores what is in a directory that somebody else made of `tree`."""
+        return self._taken(self._files.look_anew(_id(tree)))
+
+    def _taken(self, found: Scan | None) -> Snapshot | None:
         if found is None:
             return None
         store = self._repository.store
@@ -201,7 +210,9 @@ class DulwichWorktree:
         """The topmost paths that ignore rules keep out of the work."""
         return list(_scan(found).ignored)
 
-    def renew_git(self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str) -> None:
+    def renew_git(
+        self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str, aside: Path | None = None
+    ) -> None:
         """Makes the agent's `.git` anew."""
         self._repository.flush()
         content = AgentGit(
@@ -213,7 +224,7 @@ class DulwichWorktree:
             index=self._files.index(),
             exclude=DROPPINGS.lstrip(),
         )
-        agent_git.renew(self.path, self._scratch, content)
+        agent_git.renew(self.path, self._scratch, content, aside=aside)
 
     def remove(self) -> None:
         """Removes the worktree and what is known of it."""
@@ -260,11 +271,3 @@ class DulwichEvidence:
 def _scan(found: Snapshot) -> Scan:
     assert isinstance(found.found, Scan)
     return found.found
-
-
-def _refuse(intent: Intent) -> None:
-    if intent != NO_INTENT:
-        raise WorkspaceProblem(
-            "git_needed",
-            "The agent staged files in its own way; only the git program can follow that, and none is found.",
-        )

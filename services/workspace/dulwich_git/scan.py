@@ -22,6 +22,7 @@ from services.workspace.droppings import DROPPINGS
 from services.workspace.dulwich_git.ignoring import Rules, ignored, parse
 from services.workspace.dulwich_git.store import Entry, Store
 from services.workspace.dulwich_git.trees import Changes, Listing
+from services.workspace.git_backend import Intent
 from services.workspace.modes import EXECUTABLE, FILE, SUBMODULE, SYMLINK
 from services.workspace.names import is_git_directory, show
 from services.workspace.problems import WorkspaceProblem
@@ -90,6 +91,12 @@ class Memory:
         self.tree, self.stamps = tree, stamps
         self._trusted_before_ns = self._path.stat().st_mtime_ns - _COARSEST_CLOCK_NS
 
+    def assume(self, tree: ObjectID, tracked: Listing) -> None:
+        """Takes files for known by their names alone: each is read."""
+        self.tree = tree
+        self.stamps = {path: Stamp(mode, sha, -1, 0, 0, 0, 0) for path, (mode, sha) in tracked.items()}
+        self._trusted_before_ns = 0
+
     def forget(self) -> None:
         """Says, durably enough, that the files are about to be written."""
         self._path.unlink(missing_ok=True)
@@ -128,11 +135,11 @@ class Scan:
     problems: list[WorkspaceProblem] = field(default_factory=list[WorkspaceProblem])
 
 
-def scan(store: Store, root: int, memory: Memory) -> Scan:
+def scan(store: Store, root: int, memory: Memory, intent: Intent) -> Scan:
     """Compares the worktree `root` (a descriptor) with what is remembered. Changed contents are put into the store."""
     assert memory.tree is not None
     tracked: Listing = {path: (known.mode, ObjectID(known.sha)) for path, known in memory.stamps.items()}
-    return _Walk(store, memory, tracked, Scan(memory.tree)).run(root)
+    return _Walk(store, memory, tracked, Scan(memory.tree), intent).run(root)
 
 
 def _entries(directory: int) -> list[tuple[bytes, os.stat_result]]:
@@ -146,12 +153,15 @@ def _entries(directory: int) -> list[tuple[bytes, os.stat_result]]:
 
 
 class _Walk:
-    def __init__(self, store: Store, memory: Memory, tracked: Listing, found: Scan) -> None:
+    def __init__(self, store: Store, memory: Memory, tracked: Listing, found: Scan, intent: Intent) -> None:
         self._store = store
         self._memory = memory
         self._tracked = tracked
+        self._intent = intent
+        self._wanted = (tracked.keys() - frozenset(intent.untracked)) | frozenset(intent.forced)
+        self._absent = frozenset(intent.absent)
         self._above: set[bytes] = set()
-        for path in tracked:
+        for path in self._wanted:
             cut = path.rfind(b"/")
             while cut > 0 and path[:cut] not in self._above:
                 self._above.add(path[:cut])
@@ -161,8 +171,10 @@ class _Walk:
 
     def run(self, root: int) -> Scan:
         self._directory(root, (), [(0, parse(DROPPINGS))], excluded=False)
-        for path in self._tracked.keys() - self._seen:
+        for path in self._tracked.keys() - self._seen - self._absent:
             self._found.changes[path] = None
+        for path in self._absent & self._tracked.keys():
+            self._found.changes.pop(path, None)
         return self._found
 
     def _directory(
@@ -196,12 +208,10 @@ class _Walk:
         is_directory = stat.S_ISDIR(status.st_mode)
         tracked = self._tracked.get(path)
         if tracked is not None and tracked[0] == SUBMODULE and is_directory:
-            self._seen.add(path)
-            self._found.stamps[path] = stamp(tracked, status)
-            return True
+            return self._submodule(path, tracked, status)
         if is_directory:
             return self._below(here, parts, path, levels, excluded=excluded)
-        if tracked is None and (excluded or ignored(levels, parts, is_directory=False)):
+        if path not in self._wanted and (excluded or ignored(levels, parts, is_directory=False)):
             self._found.extra.append(path)
             self._found.ignored.append(path)
             return False
@@ -209,6 +219,15 @@ class _Walk:
             self._found.extra.append(path)
             return False
         return self._file(here, parts[-1], path, status, tracked)
+
+    def _submodule(self, path: bytes, tracked: Entry, status: os.stat_result) -> bool:
+        at = self._intent.submodules.get(path)
+        entry = tracked if at is None else (SUBMODULE, ObjectID(at.encode()))
+        self._seen.add(path)
+        self._found.stamps[path] = stamp(entry, status)
+        if entry != tracked:
+            self._found.changes[path] = entry
+        return True
 
     def _below(
         self, here: int, parts: tuple[bytes, ...], path: bytes, levels: list[tuple[int, Rules]], *, excluded: bool
@@ -225,6 +244,10 @@ class _Walk:
         if descriptor is None:
             return False
         before = len(self._found.extra)
+        if path not in self._above and files.is_repository(descriptor):
+            os.close(descriptor)
+            self._found.extra.append(path)
+            return False
         try:
             counts = self._directory(descriptor, parts, levels, excluded=excluded)
         finally:

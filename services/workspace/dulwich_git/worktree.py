@@ -15,7 +15,8 @@ from dulwich.objects import ObjectID
 from services.workspace import files
 from services.workspace.dulwich_git.scan import Memory, Scan, Stamp, scan, stamp
 from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
-from services.workspace.dulwich_git.trees import Changes, changes_between
+from services.workspace.dulwich_git.trees import Changes, changes_between, listing
+from services.workspace.git_backend import NO_INTENT, Intent
 from services.workspace.modes import DIRECTORY, SUBMODULE
 
 
@@ -31,13 +32,21 @@ class Files:
         """Whether the directory is there (an agent may have removed it)."""
         return self.path.is_dir() and not self.path.is_symlink()
 
-    def look(self) -> Scan | None:
+    def look(self, intent: Intent = NO_INTENT) -> Scan | None:
         """What differs from what the platform put there. None: there is no worktree, or its making was cut short."""
         self._memory.load()
         if not self._memory.known or not self.exists():
             return None
         with files.opened(self.path) as root:
-            return scan(self._store, root, self._memory)
+            return scan(self._store, root, self._memory, intent)
+
+    def look_anew(self, tree: ObjectID) -> Scan | None:
+        """What differs from `tree` in a directory of which nothing is known. None: there is none."""
+        if not self.exists():
+            return None
+        self._memory.assume(tree, listing(self._store, tree))
+        with files.opened(self.path) as root:
+            return scan(self._store, root, self._memory, NO_INTENT)
 
     def settle(self, tree: ObjectID, found: Scan) -> None:
         """Takes over what was found as the content `tree` of the worktree."""

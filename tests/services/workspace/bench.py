@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
@@ -146,11 +147,18 @@ class Bench:
         assert isinstance(event, WorkspaceReady), event
         return event
 
-    def prepare(self, session: str, task: str = "t1", attempt: int = 1) -> WorkspacePrepared:
+    def prepare(
+        self, session: str, task: str = "t1", attempt: int = 1, *, builds_on: list[str] | None = None
+    ) -> WorkspacePrepared:
         """Prepares a session's worktree."""
         role = session.rpartition("-")[0] or session
         request = WorkspacePrepareRequested(
-            execution_id=self.id, task_id=task, attempt=attempt, role=role, session=session
+            execution_id=self.id,
+            task_id=task,
+            attempt=attempt,
+            role=role,
+            session=session,
+            builds_on=msgspec.UNSET if builds_on is None else builds_on,
         )
         with self.workspace.locked():
             event = prepare(self.workspace, request, AT + 1)

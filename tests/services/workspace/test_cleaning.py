@@ -35,8 +35,9 @@ def test_what_is_nowhere_else_has_a_ref(bench: Bench) -> None:
     assert len(cleanup.removed) == 3
     assert not any(Path(path).exists() for path in cleanup.removed)
     result, own_work, loose = sorted(cleanup.kept_refs, key=lambda ref: ("dev-3" in ref, "dev-2" in ref))
-    assert (result, own_work) == ("refs/parallax/kept/result", "refs/parallax/kept/dev-2/branch")
-    assert loose.startswith("refs/parallax/kept/dev-3/t3-1-")
+    assert result == "refs/parallax/kept/x1/result"
+    assert own_work.startswith("refs/parallax/kept/x1/dev-2/cleanup/lost/")
+    assert loose.startswith("refs/parallax/kept/x1/dev-3/cleanup/attempt-")
     with bench.repository as repo:
         assert commit_at(repo, own_work).id.decode() == own.commit
         found = repo.object_store.iter_tree_contents(commit_at(repo, loose).tree)

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from dulwich.objects import ObjectID, Tree
 
@@ -107,7 +108,7 @@ def test_a_failed_attempt_is_undone_and_kept_aside(bench: Bench) -> None:
     ]
     assert (worktree / "a.txt").read_text() == "1\n2\n3\n"
     (ref,) = bench.workspace.state.kept
-    assert ref.startswith("refs/parallax/kept/dev-1/t1-1-")
+    assert ref.startswith("refs/parallax/kept/x1/dev-1/t1-1/attempt-")
     with bench.repository as repo:
         kept = commit_at(repo, bench.workspace.state.kept[ref])
         assert b"Parallax-Task" not in kept.message
@@ -149,16 +150,16 @@ def test_the_next_task_sees_what_the_last_step_did(bench: Bench) -> None:
         assert commit_at(repo, prepared.commit).parents[0] == own.commit.encode()
 
 
-def test_own_work_in_conflict_with_the_result_is_reported(bench: Bench) -> None:
-    """A session whose own work no longer fits is told so with the files, and loses nothing."""
+def test_own_work_in_conflict_with_the_result_gives_way(bench: Bench) -> None:
+    """A session whose own work no longer fits starts from the result; what it did has a ref and is named."""
     own = bench.work("dev-1", {"a.txt": "mine\n2\n3\n"})
     bench.integrate(bench.work("dev-2", {"a.txt": "yours\n2\n3\n"}, "t2"))
     prepared = bench.prepare("dev-1", "t3")
-    assert prepared.error is not None
-    assert prepared.error.code == "workspace_conflict"
-    assert "a.txt" in prepared.error.message
-    assert bench.files("parallax/x1/dev/1")["a.txt"] == b"mine\n2\n3\n"
-    assert own.commit == bench.workspace.state.sessions["dev-1"].head
+    assert prepared.error is None
+    assert (Path(prepared.path) / "a.txt").read_text() == "yours\n2\n3\n"
+    assert not isinstance(prepared.kept, msgspec.UnsetType)
+    assert [(kept.kind, kept.commit) for kept in prepared.kept] == [("lost", own.commit)]
+    assert bench.workspace.state.kept[prepared.kept[0].ref] == own.commit
 
 
 @pytest.mark.parametrize(

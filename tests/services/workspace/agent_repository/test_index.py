@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.workspace.agent_repository.index import Index, read_index
@@ -173,6 +173,7 @@ def test_damage_is_named(tmp_path: Path, data: bytes, code: str) -> None:
     assert refused.value.finding.code == code
 
 
+@settings(deadline=None)
 @given(
     version=st.sampled_from([2, 3, 4]),
     count=st.integers(0, 5),
@@ -190,6 +191,7 @@ def test_any_bytes_end_in_an_index_or_a_finding(
         read(place)
 
 
+@settings(deadline=None)
 @given(position=st.integers(0, 2000), value=st.integers(0, 255), shared=st.booleans())
 @needs_git
 def test_a_changed_byte_ends_in_an_index_or_a_finding(

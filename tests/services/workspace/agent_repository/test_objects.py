@@ -322,6 +322,7 @@ def test_an_object_that_no_git_would_make_is_refused(kind: bytes, data: bytes) -
     assert error.value.finding.code == "damaged_object"
 
 
+@settings(deadline=None)
 @given(kind=st.sampled_from([b"tree", b"commit", b"tag", b"blob"]), data=st.binary(max_size=300))
 def test_any_bytes_are_sound_or_refused(kind: bytes, data: bytes) -> None:
     """Checking an object ends in what it names or in a finding."""
