@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from msgspec import UNSET, UnsetType
+
 from schemas.agents import AgentSpec, Oracle, OracleResult
 from schemas.base import Json, Millis, Model, Score, Usage
 from schemas.events import ConfidenceSource, WorkspaceContribution
@@ -21,7 +23,10 @@ class Effect(Model, frozen=True, kw_only=True, tag_field="effect"):
 
 
 class Task(Effect, frozen=True, kw_only=True, tag="task"):
-    """Have a session of a role do something. Answered with `TaskOutcome`; fails with the task's error."""
+    """Have a session of a role do something. Answered with `TaskOutcome`; fails with the task's error.
+
+    `builds_on` are commits that the task goes on from besides the result branch, in order.
+    """
 
     role: str
     text: str
@@ -32,6 +37,7 @@ class Task(Effect, frozen=True, kw_only=True, tag="task"):
     context: Json = None
     timeout_ms: Millis | None = None
     attempts: int | None = None
+    builds_on: list[str] | UnsetType = UNSET
 
 
 class Verify(Effect, frozen=True, kw_only=True, tag="verify"):

@@ -127,8 +127,10 @@ def sequential(team: Team, machine: Machine, thunks: Sequence[Thunk], options: O
 
 
 def _branch(thunk: Thunk) -> Callable[[], tuple[Value, list[WorkspaceContribution]]]:
+    outer = current_track()
+
     def run() -> tuple[Value, list[WorkspaceContribution]]:
-        track = Track()
+        track = Track(outer)
         with tracking(track):
             value = thunk()
         return value, track.contributions

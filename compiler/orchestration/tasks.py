@@ -89,8 +89,10 @@ def _attempt(
     session: str,
     context: dict[str, Any] | None,
     judged_by: tuple[Sequence[Oracle], Combine] | None = None,
+    *,
+    builds_on: str = "",
 ) -> Attempt:
-    outcome = team.perform_task(machine, assignment, session=session, context=context)
+    outcome = team.perform_task(machine, assignment, session=session, context=context, builds_on=builds_on)
     role = assignment.role
     oracles, combine = judged_by or (role.oracles, role.combine)
     evidence = gather(team, machine, role, oracles, combine, outcome, assignment.options.id)
@@ -120,7 +122,8 @@ def _retry(
 ) -> Attempt:
     more = {**(context or {}), "critique": _critique(first), "attempt": 2, "previous": first.outcome.result}
     try:
-        second = _attempt(team, machine, assignment, first.outcome.session, more)
+        commit = first.outcome.commit
+        second = _attempt(team, machine, assignment, first.outcome.session, more, builds_on=commit)
     except EffectFailed as error:
         warning = f"accepted with {_said(first)}; the retry failed: {error.message}"
         return msgspec.structs.replace(first, warning=warning, tried=2)

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from compiler.orchestration.roles import Role, oracles_of_call, read_role, role_of_call
 from compiler.orchestration.selecting import Done, preferred
@@ -69,10 +70,15 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Track:
-    """Where a branch of a parallel step keeps its commits until the step is over."""
+    """Where a branch of a parallel step keeps its commits until the step is over. `outer`: of the branch around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: Track | None = None) -> None:
         self.contributions: list[WorkspaceContribution] = []
+        self._outer = outer
+
+    def commits(self) -> list[str]:
+        """What the branch, and those around it, did and the result does not hold yet."""
+        return [*(self._outer.commits() if self._outer else []), *(one.commit for one in self.contributions)]
 
 
 _TRACK: ContextVar[Track | None] = ContextVar("parallax_track", default=None)
@@ -168,9 +174,18 @@ class Team:
     # -- tasks ------------------------------------------------------------------------------------------------------
 
     def perform_task(
-        self, machine: Machine, assignment: Assignment, *, session: str = "", context: dict[str, Any] | None = None
+        self,
+        machine: Machine,
+        assignment: Assignment,
+        *,
+        session: str = "",
+        context: dict[str, Any] | None = None,
+        builds_on: str = "",
     ) -> TaskOutcome:
-        """Has a session of a role do something. Raises `EffectFailed` when it could not be done."""
+        """Has a session of a role do something, on top of the commit `builds_on` if one is given.
+
+        Raises `EffectFailed` when it could not be done.
+        """
         role, options = assignment.role, assignment.options
         given = cast("dict[str, Any]", options.context) if isinstance(options.context, dict) else {}
         standing = {"objective": role.objective} if role.objective else {}
@@ -185,6 +200,7 @@ class Team:
             context=merged or None,
             timeout_ms=options.timeout_ms,
             attempts=options.attempts,
+            builds_on=self._builds_on(builds_on),
         )
         with self._running(request.session):
             outcome: TaskOutcome = machine.perform(request)
@@ -196,6 +212,14 @@ class Team:
             confidence=outcome.confidence,
         )
         return outcome
+
+    def _builds_on(self, commit: str) -> list[str] | UnsetType:
+        """What a task goes on from that the result does not hold. Under the first meaning its session's branch says."""
+        if self.semantics < 2 or not self.workspace:
+            return UNSET
+        track = _TRACK.get()
+        commits = [*(track.commits() if track else []), commit]
+        return list(dict.fromkeys(one for one in commits if one))
 
     @contextmanager
     def _running(self, session: str) -> Generator[None]:

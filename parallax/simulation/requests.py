@@ -101,6 +101,7 @@ def requested(
                 timeout_ms=request.timeout_ms,
                 attempts=request.attempts,
                 workspace=workspace,
+                builds_on=request.builds_on,
             )
         case Verify():
             return VerificationRequested(

@@ -15,7 +15,8 @@ SEMANTICS = 2
 """What programs mean today. An execution keeps the meaning that it began with; the log says which one that is.
 
 1 (the field is absent): a verdict is a value; only `approve` and a `verify` step may stop a program.
-2: a "no" that stands ends the execution as failed, and no result is surer than the evidence of its work.
+2: a "no" that stands ends the execution as failed, and no result is surer than the evidence of its work. A task starts
+from the result and from what it is said to build on, never from what else its session did.
 """
 
 

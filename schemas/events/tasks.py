@@ -12,7 +12,10 @@ from schemas.events.base import ConfidenceSource, Event
 
 
 class TaskRequested(Event, frozen=True, kw_only=True):
-    """A program wants a task done. Everything an executor has to know is here, so that any executor can do it."""
+    """A program wants a task done. Everything an executor has to know is here, so that any executor can do it.
+
+    `builds_on`: see `workspace.prepare_requested`.
+    """
 
     TYPE: ClassVar[str] = "task.requested"
     KEY: ClassVar[tuple[str, ...]] = ("task_id",)
@@ -31,6 +34,7 @@ class TaskRequested(Event, frozen=True, kw_only=True):
     timeout_ms: Millis | None = None
     attempts: int | None = None
     workspace: bool = False
+    builds_on: list[str] | UnsetType = UNSET
 
 
 WaitReason = Literal[

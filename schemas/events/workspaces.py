@@ -10,14 +10,25 @@ from schemas.base import Failure, Json, Model
 from schemas.commands import Repository
 from schemas.events.base import Event
 
-
 KeptKind = Literal[
-    "branch", "head", "stash", "tag", "reset", "worktree", "unnamed", "staged", "hidden", "submodule", "attempt", "lost", "other"
+    "branch",
+    "head",
+    "stash",
+    "tag",
+    "reset",
+    "worktree",
+    "unnamed",
+    "staged",
+    "hidden",
+    "submodule",
+    "attempt",
+    "lost",
+    "other",
 ]
 """What a kept commit was: a branch; what HEAD stood at; a stash; a tag; a commit that only a reflog names (one that was
-reset away); what was in another worktree; one that nothing names; what was staged and is not in the commit; changes at which git was told not to look; a commit of
-a submodule that nobody else has; what an attempt left that failed; work of the session that did not become part of the
-result; another reference."""
+reset away); what was in another worktree; one that nothing names; what was staged and is not in the commit; changes at
+which git was told not to look; a commit of a submodule that nobody else has; what an attempt left that failed; work of
+the session that did not become part of the result; another reference."""
 
 
 class WorkspaceKept(Model, frozen=True, kw_only=True):

@@ -418,6 +418,7 @@ def prepare_requested(state: TaskState) -> WorkspacePrepareRequested:
         attempt=state.attempt,
         role=request.role,
         session=state.session,
+        builds_on=request.builds_on,
     )
 
 

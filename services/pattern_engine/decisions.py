@@ -127,6 +127,7 @@ def decide(execution_id: str, path: str, request: AnyEffect, *, workspace: bool,
                 timeout_ms=request.timeout_ms,
                 attempts=request.attempts,
                 workspace=workspace,
+                builds_on=request.builds_on,
             )
         case Verify():
             return VerificationRequested(

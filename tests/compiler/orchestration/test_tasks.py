@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from msgspec import UNSET
 
 from compiler.orchestration.policy import better, decide
 from compiler.orchestration.roles import Policy
@@ -248,3 +250,38 @@ def test_a_role_that_is_not_declared_is_found_through_the_pattern() -> None:
     life = run(text, lambda request, path: outcome(request, path, "x", 0.1))
     assert life.error is not None
     assert life.error.message == "there is no role 'chief'"
+
+
+def test_a_retry_goes_on_from_the_first_attempt_and_the_next_task_from_the_result() -> None:
+    """The worse attempt is in nobody's way: the task after it builds on nothing but the result."""
+    both = f'{ASSIGN}\nassign(dev, "more", {{id: "more"}})'
+    life = run(program(BOUNDS, both), scripted(dev=[("made", 0.5), ("worse", 0.4), ("more", 0.9)]))
+    assert [task.builds_on for task in life.tasks] == [[], ["c1"], []]
+    assert life.integrated()[0] == ["c1"]
+
+
+def test_a_branch_goes_on_from_what_it_did_itself() -> None:
+    """What a branch did and the result does not hold yet is what its later steps build on; other branches do not."""
+    body = """
+parallel([
+  () => { assign(dev, "one", {id: "one"}); assign(dev, "two", {id: "two"}) },
+  () => assign(lead, "three", {id: "three"}),
+], {id: "both"})
+assign(dev, "four", {id: "four"})
+"""
+    life = run(program("", body))
+    asked = {task.step: task.builds_on for task in life.tasks}
+    (first,) = [path for path, request in life.asked if getattr(request, "step", "") == "one"]
+    assert asked == {"one": [], "two": [f"c{first}"], "three": [], "four": []}
+
+
+def test_under_the_first_meaning_a_task_says_nothing_of_what_it_builds_on() -> None:
+    """Recorded programs ask as they asked."""
+    life = run(program(BOUNDS), scripted(dev=[("made", 0.5), ("worse", 0.4)]), semantics=1)
+    assert [task.builds_on for task in life.tasks] == [UNSET, UNSET]
+    assert all(b"builds_on" not in msgspec.json.encode(task) for task in life.tasks)
+
+
+def test_without_a_workspace_a_task_builds_on_nothing() -> None:
+    """There is nothing to build on."""
+    assert [task.builds_on for task in run(program(""), workspace=False).tasks] == [UNSET]
