@@ -217,6 +217,10 @@ class Repository(Protocol):
         """Whether an object is here or borrowed, and with it all that it names."""
         ...
 
+    def lacking(self, oids: Collection[Oid]) -> set[Oid]:
+        """Those of some objects that are neither here nor borrowed."""
+        ...
+
     def commit(self, *, tree: Oid, parents: Sequence[Oid], author: str, at: int, message: bytes) -> Oid:
         """Stores a commit by the platform. `at` is the time of the event it answers, in epoch seconds."""
         ...

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Generator
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,8 +102,10 @@ class Keeper:
             self._repository.close()
         self._open.close()
 
-    def _known(self, sha: bytes) -> bool:
-        return self._workspace.git.has(sha.decode())
+    def _lacking(self, names: AbstractSet[bytes]) -> frozenset[bytes]:
+        """Those of some objects that the platform has not."""
+        found = self._workspace.git.lacking([name.decode() for name in names]) if names else ()
+        return frozenset(name.encode() for name in found)
 
     def finish(self, made: Oid | None) -> Kept:
         """Keeps everything that is not in the tree `made`, and says what it is. None: nothing is committed."""
@@ -110,9 +113,10 @@ class Keeper:
         workspace.git.flush()
         if self._repository is not None:
             place = workspace.root / "scratch" / f"quarantine-{secrets.token_hex(6)}"
-            quarantine = Quarantine(place, self._repository.objects, self._known)
+            fresh = self._lacking(self._repository.own())
+            quarantine = Quarantine(place, self._repository.objects, fresh, self._lacking)
             try:
-                self._take(self._repository, quarantine, staged=made is not None)
+                self._take(self._repository, quarantine, fresh, staged=made is not None)
                 self._write_down(quarantine)
             finally:
                 quarantine.discard()
@@ -122,20 +126,25 @@ class Keeper:
         refs = [msgspec.structs.replace(one, in_result=self._is_in(one, made)) for one in known]
         return Kept(refs, self._left_out, *self._said())
 
-    def _take(self, repository: AgentRepository, quarantine: Quarantine, *, staged: bool) -> None:
-        found = repository.commits(self._known)
+    def _take(
+        self, repository: AgentRepository, quarantine: Quarantine, fresh: AbstractSet[bytes], *, staged: bool
+    ) -> None:
+        found = repository.commits(fresh)
         if len(found) > MAX_KEPT:
             message = f"it has {len(found)} commits that nothing goes on from; {MAX_KEPT} of them are kept by refs"
             repository.findings.append(Finding("too_many", ".git", message))
+        broken = quarantine.take([(one.sha, b"commit") for one in found[:MAX_KEPT]])
+        repository.findings += broken.values()
         for one in found[:MAX_KEPT]:
+            if one.sha not in broken:
+                self._name(one)
+        if staged and repository.index is not None:
+            parent = self._session.head.encode()
             try:
-                quarantine.take(one.sha, b"commit")
+                commit = staged_commit(repository.index, quarantine, fresh, self._lacking, parent=parent, at=self._at)
             except Unreadable as error:
                 repository.findings.append(error.finding)
-                continue
-            self._name(one)
-        if staged and repository.index is not None:
-            commit = staged_commit(repository.index, quarantine, self._known, self._session.head.encode(), self._at)
+                return
             if commit is not None:
                 self._add("staged", f"staged/{commit[:12].decode()}", commit.decode(), "", subject="What was staged")
 

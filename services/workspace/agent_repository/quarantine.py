@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import sha1
 from pathlib import Path
 
 from services.workspace import files
 from services.workspace.agent_repository.objects import Objects
-from services.workspace.agent_repository.opening import Unreadable, shown
+from services.workspace.agent_repository.opening import Finding, Unreadable, shown
 from services.workspace.names import safe_name
 
 MAX_TAKEN = 500_000
@@ -35,30 +36,55 @@ Reference = tuple[bytes, bytes]
 
 
 class Quarantine:
-    """A directory `path` of copies. `held` says whether the platform has an object already, with all below it."""
+    """A directory `path` of copies of the objects `fresh`, which are the agent's alone.
 
-    def __init__(self, path: Path, objects: Objects, held: Callable[[bytes], bool]) -> None:
+    `lacking` gives those of some names that the platform has not; what it has, it has with all below it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        objects: Objects,
+        fresh: AbstractSet[bytes],
+        lacking: Callable[[AbstractSet[bytes]], AbstractSet[bytes]],
+    ) -> None:
         self._path = path
         self._objects = objects
-        self._held = held
+        self._fresh = fresh
+        self._lacking = lacking
+        self._copied: dict[bytes, tuple[bytes, list[Reference]]] = {}
+        self._held: set[bytes] = set()
         self._whole: dict[bytes, None] = {}
-        self._copied: set[bytes] = set()
+        self._broken: dict[bytes, Finding] = {}
         path.mkdir(parents=True)
 
-    def take(self, sha: bytes, kind: bytes) -> None:
-        """Copies an object and all that it names.
+    def take(self, wanted: Sequence[Reference]) -> dict[bytes, Finding]:
+        """Copies objects and all that they name. Gives what is wrong with those that are not whole."""
+        self._copy_all(wanted)
+        for reference in wanted:
+            self._settle(reference)
+        return {sha: self._broken[sha] for sha, _ in wanted if sha in self._broken}
 
-        Raises:
-            Unreadable: a part of it is missing, damaged, or more than is taken.
-        """
-        waiting: list[tuple[Reference, bool]] = [((sha, kind), False)]
+    def _copy_all(self, wanted: Sequence[Reference]) -> None:
+        """Copies what is the agent's, and finds out what of the rest the platform has."""
+        edge: set[bytes] = set()
+        waiting = list(wanted)
         while waiting:
-            (current, expected), below_done = waiting.pop()
-            if below_done:
-                self._whole[current] = None
-            elif current not in self._whole and not self._held(current):
-                waiting.append(((current, expected), True))
-                waiting += [(reference, False) for reference in self._copy(current, expected)]
+            sha, kind = waiting.pop()
+            if sha not in self._fresh:
+                edge.add(sha)
+            elif sha not in self._copied and sha not in self._broken:
+                try:
+                    waiting += self._copy(sha, kind)
+                except Unreadable as error:
+                    self._broken[sha] = error.finding
+        edge -= self._held
+        missing = self._lacking(edge) if edge else set[bytes]()
+        self._held |= edge - missing
+        for sha in missing:
+            self._broken[sha] = Finding(
+                "missing_object", f"objects/{sha.decode()}", "it is not in the repository itself"
+            )
 
     def _copy(self, sha: bytes, expected: bytes) -> list[Reference]:
         where = f"objects/{sha.decode()}"
@@ -72,14 +98,36 @@ class Quarantine:
         if len(self._copied) >= MAX_TAKEN:
             raise Unreadable("too_many", where, f"over {MAX_TAKEN} objects are to be taken over")
         self._write(sha, kind, data)
+        self._copied[sha] = (kind, references)
         return references
 
+    def _settle(self, wanted: Reference) -> None:
+        """Finds out whether an object is whole: a part that is broken breaks all that name it."""
+        waiting: list[tuple[Reference, bool]] = [(wanted, False)]
+        while waiting:
+            (sha, kind), below_done = waiting.pop()
+            if sha in self._held or sha in self._whole or sha in self._broken:
+                continue
+            own, references = self._copied[sha]
+            if not below_done:
+                waiting.append(((sha, kind), True))
+                waiting += [(reference, False) for reference in references]
+                continue
+            broken = next((self._broken[part] for part, _ in references if part in self._broken), None)
+            if (broken is None and any(self._kind(part, named) != named for part, named in references)) or own != kind:
+                broken = Finding("damaged_object", f"objects/{sha.decode()}", "it names something of another kind")
+            if broken is None:
+                self._whole[sha] = None
+            else:
+                self._broken[sha] = broken
+
+    def _kind(self, sha: bytes, named: bytes) -> bytes:
+        return self._copied[sha][0] if sha in self._copied else named
+
     def _write(self, sha: bytes, kind: bytes, data: bytes) -> None:
-        if sha not in self._copied:
-            self._copied.add(sha)
-            place = self._path / sha[:2].decode()
-            place.mkdir(exist_ok=True)
-            (place / sha[2:].decode()).write_bytes(zlib.compress(b"%s %d\0" % (kind, len(data)) + data, 1))
+        place = self._path / sha[:2].decode()
+        place.mkdir(exist_ok=True)
+        (place / sha[2:].decode()).write_bytes(zlib.compress(b"%s %d\0" % (kind, len(data)) + data, 1))
 
     def put(self, kind: bytes, data: bytes) -> bytes:
         """Adds an object of the platform's own making, of parts that are here or held. Gives its name.
@@ -88,9 +136,10 @@ class Quarantine:
             Unreadable: it would be none.
         """
         sha = sha1(b"%s %d\0" % (kind, len(data)) + data, usedforsecurity=False).hexdigest().encode()
-        check(kind, data, f"objects/{sha.decode()}")
-        if not self._held(sha):
+        references = check(kind, data, f"objects/{sha.decode()}")
+        if sha not in self._whole:
             self._write(sha, kind, data)
+            self._copied[sha] = (kind, references)
             self._whole[sha] = None
         return sha
 
@@ -105,6 +154,7 @@ class Quarantine:
             source.chmod(0o444)
             source.rename(directory / source.name)
         admitted = len(self._whole)
+        self._held |= self._whole.keys()
         self._whole.clear()
         return admitted
 

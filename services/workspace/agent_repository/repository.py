@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 from services.workspace.agent_repository.index import Index, read_index
@@ -15,6 +16,7 @@ from services.workspace.agent_repository.refs import Named, Refs, read_head, rea
 
 _MAX_COMMITS = 50_000
 _MAX_GITFILE_BYTES = 4096
+_NAMELESS = frozenset({"reflog", "head"})
 
 
 class AgentRepository:
@@ -75,39 +77,37 @@ class AgentRepository:
             found = None
         return Objects(found, budget, outside)
 
-    def commits(self, known: Callable[[bytes], bool]) -> list[Named]:
-        """The commits to keep, each by its best name: those that the platform does not know.
+    def own(self) -> frozenset[bytes]:
+        """The names of the objects in the repository itself. Too many of them are as good as none, and named."""
+        try:
+            return frozenset(self.objects.names())
+        except Unreadable as error:
+            self.findings.append(error.finding)
+            return frozenset()
+
+    def commits(self, fresh: AbstractSet[bytes]) -> list[Named]:
+        """The commits to keep, each by its best name, of the objects `fresh`: those that are the agent's alone.
 
         A commit without a name is only there when no other one that is there goes on from it.
         """
-        named = [one for one in self.refs.named() if not known(one.sha)]
+        named = [one for one in self.refs.named() if one.sha in fresh]
         parents: dict[bytes, list[bytes]] = {}
-        self._walk([one.sha for one in named], known, parents)
-        for sha in self._own_commits():
-            if not known(sha):
-                self._walk([sha], known, parents)
+        self._walk([one.sha for one in named], fresh, parents)
+        for sha in fresh:
+            if sha not in parents and self.objects.kind(sha) == b"commit":
+                self._walk([sha], fresh, parents)
         later = {parent for below in parents.values() for parent in below}
-        found = [one for one in named if one.sha not in later or one.kind not in {"reflog", "head"}]
+        found = [one for one in named if one.sha in parents and (one.sha not in later or one.kind not in _NAMELESS)]
         names = {one.sha for one in named}
         found += [Named(sha, "unnamed", sha[:12]) for sha in sorted(parents) if sha not in later and sha not in names]
         return found
 
-    def _own_commits(self) -> Iterable[bytes]:
-        try:
-            names = self.objects.names()
-        except Unreadable as error:
-            self.findings.append(error.finding)
-            return
-        for sha in names:
-            if self.objects.kind(sha) == b"commit":
-                yield sha
-
-    def _walk(self, tips: list[bytes], known: Callable[[bytes], bool], parents: dict[bytes, list[bytes]]) -> None:
-        """Takes in the parents of commits and of all before them that are not known."""
+    def _walk(self, tips: list[bytes], fresh: AbstractSet[bytes], parents: dict[bytes, list[bytes]]) -> None:
+        """Takes in the parents of commits and of all before them that are fresh."""
         waiting = list(tips)
         while waiting:
             sha = waiting.pop()
-            if sha in parents or known(sha):
+            if sha in parents or sha not in fresh:
                 continue
             if len(parents) >= _MAX_COMMITS:
                 self._find("too_many", "objects", f"there are over {_MAX_COMMITS} commits of its own")

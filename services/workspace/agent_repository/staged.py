@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Set as AbstractSet
 
 from services.workspace.agent_repository.index import DIRECTORY, GITLINK, Index, IndexEntry
-from services.workspace.agent_repository.opening import Unreadable
 from services.workspace.agent_repository.quarantine import Quarantine
 
 _Node = dict[bytes, "IndexEntry | _Node"]
 
 
 def staged_commit(
-    index: Index, quarantine: Quarantine, held: Callable[[bytes], bool], parent: bytes, at: int
+    index: Index,
+    quarantine: Quarantine,
+    fresh: AbstractSet[bytes],
+    lacking: Callable[[AbstractSet[bytes]], AbstractSet[bytes]],
+    *,
+    parent: bytes,
+    at: int,
 ) -> bytes | None:
-    """A commit of what is staged, on top of `parent`. None: the platform holds every content of it already.
+    """A commit of what is staged, on top of `parent`. None: no content of it is `fresh`, the agent's alone.
 
     Contents that are not there, and the sides of a conflict, are left out.
     """
-    fresh = [entry for entry in index.entries if entry.mode not in {DIRECTORY, GITLINK} and not held(entry.sha)]
-    taken: set[bytes] = set()
-    for entry in fresh:
-        with suppress(Unreadable):
-            quarantine.take(entry.sha, b"blob")
-            taken.add(entry.sha)
+    staged = [entry for entry in index.entries if entry.mode not in {DIRECTORY, GITLINK} and entry.sha in fresh]
+    names = list({entry.sha for entry in staged})
+    broken = quarantine.take([(sha, b"blob") for sha in names])
+    taken = {sha for sha in names if sha not in broken}
     if not taken:
         return None
+    absent = lacking({entry.sha for entry in index.entries if entry.mode != GITLINK} - taken)
     root: _Node = {}
     for entry in index.entries:
-        if not entry.stage and (entry.mode == GITLINK or entry.sha in taken or held(entry.sha)):
+        if not entry.stage and (entry.mode == GITLINK or entry.sha not in absent):
             _place(root, entry)
     tree = _tree(root, quarantine)
     who = b"Parallax <parallax@platform.parallax.invalid> %d +0000" % max(at, 0)

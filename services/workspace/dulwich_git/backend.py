@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import dulwich
@@ -98,6 +98,10 @@ class DulwichRepository:
     def has(self, oid: Oid) -> bool:
         """Whether an object is here or borrowed."""
         return _id(oid) in self.store
+
+    def lacking(self, oids: Collection[Oid]) -> set[Oid]:
+        """Those of some objects that are neither here nor borrowed."""
+        return {oid for oid in oids if not self.has(oid)}
 
     def commit(self, *, tree: Oid, parents: Sequence[Oid], author: str, at: int, message: bytes) -> Oid:
         """Stores a commit by the platform."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from services.workspace.bare import point
@@ -50,6 +50,14 @@ class GitRepository:
     def has(self, oid: Oid) -> bool:
         """Whether an object is here or borrowed."""
         return self._git.run("cat-file", "-e", oid, codes=None).code == 0
+
+    def lacking(self, oids: Collection[Oid]) -> set[Oid]:
+        """Those of some objects that are neither here nor borrowed."""
+        if not oids:
+            return set()
+        names = "".join(f"{oid}\n" for oid in oids).encode()
+        lines = self._git.run("cat-file", "--batch-check=%(objectname)", stdin=names).out.decode().splitlines()
+        return {line.removesuffix(" missing") for line in lines if line.endswith(" missing")}
 
     def empty_tree(self) -> Oid:
         """The tree without a file, stored."""

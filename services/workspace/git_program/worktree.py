@@ -153,7 +153,9 @@ class GitWorktree:
 
     # -- the agent's .git -------------------------------------------------------------------------------------------
 
-    def renew_git(self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str) -> None:
+    def renew_git(
+        self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str, aside: Path | None = None
+    ) -> None:
         """Makes the agent's `.git` anew."""
         state = self._tracked.memory.state or self._tracked.memory.load()
         content = AgentGit(
@@ -165,7 +167,7 @@ class GitWorktree:
             index=self._tracked.memory.index(state).read_bytes() if state else b"",
             exclude=(self._git.directory / "info/exclude").read_bytes(),
         )
-        agent_git.renew(self.path, self._scratch, content)
+        agent_git.renew(self.path, self._scratch, content, aside=aside)
 
 
 def moves_between(git: Git, old: Oid, new: Oid) -> list[Move]:

@@ -44,12 +44,14 @@ def close_all() -> None:
 
 AT = 1_790_000_000
 GIT = shutil.which("git")
+_PATH = os.environ.get("PATH", "")
+"""That of the tests themselves: the platform may be shown another one."""
 
 
 def git(where: Path, *words: str) -> str:
     """What the real git says, free of anybody's settings."""
     assert GIT is not None
-    environment = {"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
+    environment = {"PATH": _PATH, "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
     command = [GIT, "-c", "safe.directory=*", "-C", str(where), *words]
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()

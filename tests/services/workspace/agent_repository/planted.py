@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Generator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,10 +26,9 @@ def nothing(sha: bytes) -> Raw | None:
     del sha
 
 
-def unknown(sha: bytes) -> bool:
-    """A platform that knows no commit."""
-    del sha
-    return False
+def all_of(names: AbstractSet[bytes]) -> AbstractSet[bytes]:
+    """A platform that lacks whatever is asked for."""
+    return names
 
 
 def made(path: Path) -> Path:
@@ -70,7 +70,7 @@ def findings_of(worktree: Path) -> list[Finding]:
     try:
         found, findings = AgentRepository.of(descriptor, nothing)
         if found is not None:
-            found.commits(unknown)
+            found.commits(found.own())
             findings = list(found.findings)
             found.close()
         return findings

@@ -17,6 +17,8 @@ from services.workspace.agent_repository.opening import Directory, Unreadable
 from tests.services.workspace.agent_repository.planted import made, needs_git, save
 from tests.services.workspace.bench import git
 
+pytestmark = pytest.mark.backend("git")  # the reader knows nothing of backends
+
 
 def read(git_directory: Path) -> Index | None:
     descriptor = os.open(git_directory, os.O_RDONLY | os.O_DIRECTORY)

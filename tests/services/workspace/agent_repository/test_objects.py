@@ -19,6 +19,7 @@ from services.workspace.agent_repository.objects import MAX_OBJECT_BYTES, Budget
 from services.workspace.agent_repository.opening import Unreadable
 from services.workspace.agent_repository.quarantine import Quarantine, check
 from tests.services.workspace.agent_repository.planted import (
+    all_of,
     bare_git,
     codes,
     commit_text,
@@ -31,10 +32,11 @@ from tests.services.workspace.agent_repository.planted import (
     opened,
     pack,
     save,
-    unknown,
     varint,
 )
 from tests.services.workspace.bench import git
+
+pytestmark = pytest.mark.backend("git")  # the reader knows nothing of backends
 
 
 def read(worktree: Path, sha: str, *, budget: Budget | None = None) -> tuple[bytes, bytes] | None:
@@ -89,8 +91,8 @@ def test_what_is_taken_is_whole_and_sound_to_git(tmp_path: Path) -> None:
     platform = tmp_path / "platform"
     git(tmp_path, "init", "-q", "--bare", str(platform))
     with opened(tree) as found:
-        quarantine = Quarantine(tmp_path / "quarantine", found.objects, unknown)
-        quarantine.take(tip.encode(), b"commit")
+        quarantine = Quarantine(tmp_path / "quarantine", found.objects, found.own(), all_of)
+        assert quarantine.take([(tip.encode(), b"commit")]) == {}
         assert git(platform, "cat-file", "--batch-all-objects", "--batch-check") == ""
         assert quarantine.admit(platform / "objects") == len(found.objects.names())
         quarantine.discard()
@@ -106,10 +108,9 @@ def test_a_commit_with_a_part_missing_is_not_taken(tmp_path: Path) -> None:
     tree = loose(git_directory, "tree", b"100644 a\0" + b"\1" * 20)
     tip = loose(git_directory, "commit", commit_text(tree))
     with opened(tmp_path / "r") as found:
-        quarantine = Quarantine(tmp_path / "quarantine", found.objects, unknown)
-        with pytest.raises(Unreadable) as error:
-            quarantine.take(tip.encode(), b"commit")
-        assert error.value.finding.code == "missing_object"
+        quarantine = Quarantine(tmp_path / "quarantine", found.objects, found.own(), all_of)
+        broken = quarantine.take([(tip.encode(), b"commit")])
+        assert {sha.decode(): finding.code for sha, finding in broken.items()} == {tip: "missing_object"}
         (tmp_path / "store").mkdir()
         assert quarantine.admit(tmp_path / "store") == 0
 
@@ -149,7 +150,7 @@ def test_whatever_stands_in_the_place_of_a_file_is_named_and_not_followed(tmp_pa
     assert "not_a_file" in codes(findings_of(tmp_path / "r"))
     assert time.monotonic() - begun < 5
     with opened(tmp_path / "r") as found:
-        assert secret.encode() not in {one.sha for one in found.commits(unknown)}
+        assert secret.encode() not in {one.sha for one in found.commits(found.own())}
 
 
 def test_a_git_file_is_not_followed(tmp_path: Path) -> None:
@@ -347,10 +348,8 @@ def test_any_change_of_a_repository_ends_in_findings(
     content[at : at + len(data)] = data
     changed.write_bytes(content)
     with opened(place) as found:
-        quarantine = Quarantine(place / "quarantine", found.objects, unknown)
-        for one in found.commits(unknown):
-            with suppress(Unreadable):
-                quarantine.take(one.sha, b"commit")
+        quarantine = Quarantine(place / "quarantine", found.objects, found.own(), all_of)
+        quarantine.take([(one.sha, b"commit") for one in found.commits(found.own())])
         quarantine.discard()
 
 
