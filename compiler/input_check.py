@@ -1,127 +1,126 @@
-"""Whether a value fits an input schema: enforced on every request, and on what one pattern hands to another."""
+"""Whether a value fits an input schema: enforced on every request, and on what one pattern hands to another.
+
+`semantics` is that of the execution whose program checks something; without one the current meaning of the keywords
+holds, as for every new request. `compiler.input_rules` has the meanings.
+"""
 
 from __future__ import annotations
 
 import math
-import re
-from datetime import date, datetime, time
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+from compiler.formats import FORMATS
+from compiler.input_rules import Rules, canonical, rules_of
 from compiler.nearest import did_you_mean
 from schemas.base import Problem
 
-FORMATS = ("date", "date-time", "time", "email", "uri", "uuid", "ipv4")
+__all__ = ["FORMATS", "validate_input", "validate_value"]
+
 _MOST = 50
-_LONGEST_MATCHED = 10_000
 
 
-def validate_input(schema: dict[str, Any], value: Any) -> list[Problem]:
+def validate_input(schema: dict[str, Any], value: Any, semantics: int | None = None) -> list[Problem]:
     """Everything that is wrong with a request's input. A schema without fields takes any object."""
     if not isinstance(value, dict):
         return [Problem(where="input", what=f"the input is {_kind(value)}, not an object", hint='"input": {…}')]
-    problems: list[Problem] = []
+    check = _Check(rules_of(semantics))
     if schema:
-        _object(schema, cast("dict[str, Any]", value), "input", problems, more=False)
-    return problems[:_MOST]
+        check.object(schema, cast("dict[str, Any]", value), "input", more=False)
+    return check.problems[:_MOST]
 
 
-def validate_value(rules: dict[str, Any], value: Any, where: str) -> list[Problem]:
+def validate_value(rules: dict[str, Any], value: Any, where: str, semantics: int | None = None) -> list[Problem]:
     """Everything that is wrong with one value, called `where` in the messages."""
-    problems: list[Problem] = []
-    _value(rules, value, where, problems)
-    return problems[:_MOST]
+    check = _Check(rules_of(semantics))
+    check.value(rules, value, where)
+    return check.problems[:_MOST]
 
 
-def _object(schema: dict[str, Any], value: dict[str, Any], where: str, problems: list[Problem], *, more: bool) -> None:
-    for name, field in schema.items():
-        rules = cast("dict[str, Any]", field)
-        if name not in value or (value[name] is None and rules.get("type") not in {"null", "any"}):
-            if rules.get("required") and "default" not in rules:
-                hint = str(rules.get("description") or f"Give a value of type {rules.get('type', 'any')}.")
-                problems.append(Problem(where=f"{where}.{name}", what=f"{name!r} is missing", hint=hint))
-        else:
-            _value(rules, value[name], f"{where}.{name}", problems)
-    for name in value:
-        if name not in schema and not more:
-            what = f"there is no input field {str(name)[:100]!r}"
-            problems.append(Problem(where=where, what=what, hint=did_you_mean(str(name)[:100], schema)))
+class _Check:
+    """One walk over a value, which collects what is wrong with it."""
 
+    def __init__(self, meaning: Rules) -> None:
+        self.problems: list[Problem] = []
+        self._meaning = meaning
 
-def _value(rules: dict[str, Any], value: Any, where: str, problems: list[Problem]) -> None:
-    if len(problems) > _MOST:
-        return
+    def _wrong(self, where: str, what: str, hint: str = "") -> None:
+        self.problems.append(Problem(where=where, what=f"{where} {what}", hint=hint))
 
-    def wrong(what: str, hint: str = "") -> None:
-        problems.append(Problem(where=where, what=what, hint=hint))
+    def object(self, schema: dict[str, Any], value: dict[str, Any], where: str, *, more: bool) -> None:
+        """The fields of an object, and whether there are others."""
+        for name, field in schema.items():
+            rules = cast("dict[str, Any]", field)
+            if name not in value or (value[name] is None and rules.get("type") not in {"null", "any"}):
+                if rules.get("required") and "default" not in rules:
+                    hint = str(rules.get("description") or f"Give a value of type {rules.get('type', 'any')}.")
+                    self.problems.append(Problem(where=f"{where}.{name}", what=f"{name!r} is missing", hint=hint))
+            else:
+                self.value(rules, value[name], f"{where}.{name}")
+        for name in value:
+            if name not in schema and not more:
+                what = f"there is no input field {str(name)[:100]!r}"
+                self.problems.append(Problem(where=where, what=what, hint=did_you_mean(str(name)[:100], schema)))
 
-    wanted = rules.get("type", "any")
-    if wanted != "any" and not _is(wanted, value):
-        wrong(f"{where} is {_kind(value)}, not {_TYPE_WORDS.get(wanted, wanted)}", _type_hint(wanted, value))
-        return
-    if "enum" in rules and not any(_same(value, one) for one in rules["enum"]):
-        choices = ", ".join(str(one) for one in rules["enum"][:20])
-        wrong(f"{where} is not one of the values it may have", f"One of {choices}.")
-    if isinstance(value, str):
-        _text(rules, value, where, wrong)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        _number(rules, value, where, wrong)
-    elif isinstance(value, list):
-        _array(rules, cast("list[Any]", value), where, problems)
-    elif isinstance(value, dict) and ("properties" in rules or rules.get("additionalProperties", True) is not True):
-        _fields(rules, cast("dict[str, Any]", value), where, problems)
+    def value(self, rules: dict[str, Any], value: Any, where: str) -> None:
+        """One value against the schema of one field."""
+        if len(self.problems) > _MOST:
+            return
+        wanted = rules.get("type", "any")
+        if wanted != "any" and not _is(wanted, value):
+            self._wrong(where, f"is {_kind(value)}, not {_TYPE_WORDS.get(wanted, wanted)}", _type_hint(wanted, value))
+            return
+        if "enum" in rules and not any(self._meaning.same(value, one) for one in rules["enum"]):
+            choices = ", ".join(str(one) for one in rules["enum"][:20])
+            self._wrong(where, "is not one of the values it may have", f"One of {choices}.")
+        if isinstance(value, str):
+            self._text(rules, value, where)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            self._number(rules, value, where)
+        elif isinstance(value, list):
+            self._array(rules, cast("list[Any]", value), where)
+        elif isinstance(value, dict) and ("properties" in rules or rules.get("additionalProperties", True) is not True):
+            self._fields(rules, cast("dict[str, Any]", value), where)
 
+    def _fields(self, rules: dict[str, Any], value: dict[str, Any], where: str) -> None:
+        """The properties of an object, and those that are not named: none, any, or such as one schema describes."""
+        known, extra = rules.get("properties", {}), rules.get("additionalProperties", True)
+        self.object(known, value, where, more=extra is not False)
+        if isinstance(extra, dict):
+            for name, item in value.items():
+                if name not in known:
+                    self.value(cast("dict[str, Any]", extra), item, f"{where}.{str(name)[:100]}")
 
-def _fields(rules: dict[str, Any], value: dict[str, Any], where: str, problems: list[Problem]) -> None:
-    """The properties of an object, and those that are not named: none, any, or such as one schema describes."""
-    known, extra = rules.get("properties", {}), rules.get("additionalProperties", True)
-    _object(known, value, where, problems, more=extra is not False)
-    if isinstance(extra, dict):
-        for name, item in value.items():
-            if name not in known:
-                _value(cast("dict[str, Any]", extra), item, f"{where}.{str(name)[:100]}", problems)
+    def _text(self, rules: dict[str, Any], value: str, where: str) -> None:
+        if len(value) < rules.get("minLength", 0):
+            self._wrong(where, f"is shorter than {rules['minLength']} characters")
+        if len(value) > rules.get("maxLength", math.inf):
+            self._wrong(where, f"is longer than {rules['maxLength']} characters")
+        if "pattern" in rules:
+            what, hint = self._meaning.mismatch(rules["pattern"], value)
+            if what:
+                self._wrong(where, what, hint)
+        if "format" in rules and not self._meaning.has_format(rules["format"], value):
+            self._wrong(where, f"is no {rules['format']}")
 
+    def _number(self, rules: dict[str, Any], value: float, where: str) -> None:
+        if value < rules.get("minimum", -math.inf):
+            self._wrong(where, f"is less than {rules['minimum']:g}")
+        if value > rules.get("maximum", math.inf):
+            self._wrong(where, f"is more than {rules['maximum']:g}")
+        step = rules.get("multipleOf")
+        if step and not self._meaning.is_multiple(value, step):
+            self._wrong(where, f"is no multiple of {step:g}")
 
-def _text(rules: dict[str, Any], value: str, where: str, wrong: Any) -> None:
-    if len(value) < rules.get("minLength", 0):
-        wrong(f"{where} is shorter than {rules['minLength']} characters")
-    if len(value) > rules.get("maxLength", math.inf):
-        wrong(f"{where} is longer than {rules['maxLength']} characters")
-    if "pattern" in rules:
-        if len(value) > _LONGEST_MATCHED:
-            wrong(f"{where} is longer than the {_LONGEST_MATCHED} characters that can be matched")
-        elif not re.search(rules["pattern"], value):
-            wrong(f"{where} does not have the form it should have", f"It has to match {rules['pattern']}")
-    if "format" in rules and not _has_format(rules["format"], value):
-        wrong(f"{where} is no {rules['format']}")
-
-
-def _number(rules: dict[str, Any], value: float, where: str, wrong: Any) -> None:
-    if value < rules.get("minimum", -math.inf):
-        wrong(f"{where} is less than {rules['minimum']:g}")
-    if value > rules.get("maximum", math.inf):
-        wrong(f"{where} is more than {rules['maximum']:g}")
-    step = rules.get("multipleOf")
-    if step:
-        try:
-            quotient = value / step
-            fits = abs(quotient - round(quotient)) <= 1e-9 * max(1.0, abs(quotient))
-        except OverflowError:
-            fits = False
-        if not fits:
-            wrong(f"{where} is no multiple of {step:g}")
-
-
-def _array(rules: dict[str, Any], value: list[Any], where: str, problems: list[Problem]) -> None:
-    if len(value) < rules.get("minItems", 0):
-        problems.append(Problem(where=where, what=f"{where} has fewer than {rules['minItems']} items"))
-    if len(value) > rules.get("maxItems", math.inf):
-        problems.append(Problem(where=where, what=f"{where} has more than {rules['maxItems']} items"))
-    if rules.get("uniqueItems") and len({_canonical(item) for item in value}) < len(value):
-        problems.append(Problem(where=where, what=f"{where} holds a value twice"))
-    if "items" in rules:
-        for position, item in enumerate(value):
-            _value(rules["items"], item, f"{where}[{position}]", problems)
+    def _array(self, rules: dict[str, Any], value: list[Any], where: str) -> None:
+        if len(value) < rules.get("minItems", 0):
+            self._wrong(where, f"has fewer than {rules['minItems']} items")
+        if len(value) > rules.get("maxItems", math.inf):
+            self._wrong(where, f"has more than {rules['maxItems']} items")
+        if rules.get("uniqueItems") and len({canonical(item) for item in value}) < len(value):
+            self._wrong(where, "holds a value twice")
+        if "items" in rules:
+            for position, item in enumerate(value):
+                self.value(rules["items"], item, f"{where}[{position}]")
 
 
 _TYPE_WORDS = {
@@ -164,36 +163,3 @@ def _type_hint(wanted: str, value: Any) -> str:
     if wanted in {"number", "integer", "boolean"} and isinstance(value, str):
         return "Write it without quotes."
     return ""
-
-
-def _same(first: Any, second: Any) -> bool:
-    return first == second and isinstance(first, bool) == isinstance(second, bool)
-
-
-def _canonical(value: Any) -> str:
-    """One text for each value: keys in any order, 1 and 1.0 alike, true and 1 apart."""
-    if isinstance(value, list):
-        return "[" + ",".join(_canonical(item) for item in cast("list[Any]", value)) + "]"
-    if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        return "{" + ",".join(f"{name!r}:{_canonical(fields[name])}" for name in sorted(fields)) + "}"
-    if isinstance(value, float) and value.is_integer():
-        return repr(int(value))
-    return repr(value)
-
-
-def _has_format(name: str, value: str) -> bool:
-    patterns = {
-        "email": r"[^@\s]{1,64}@[^@\s.]{1,63}(?:\.[^@\s.]{1,63}){1,8}",
-        "uuid": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-        "ipv4": r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}",
-    }
-    if name in patterns:
-        return re.fullmatch(patterns[name], value) is not None
-    try:
-        if name == "uri":
-            return bool(urlsplit(value).scheme) and not re.search(r"\s", value)
-        {"date": date.fromisoformat, "date-time": datetime.fromisoformat, "time": time.fromisoformat}[name](value)
-    except ValueError:
-        return False
-    return True

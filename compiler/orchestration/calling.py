@@ -40,6 +40,8 @@ class Callees:
     patterns: Mapping[str, CalledPattern] = field(default_factory=dict[str, "CalledPattern"])
     inputs: Mapping[str, Value] = field(default_factory=dict[str, Value])
     compile: Callable[[CalledPattern], Program] | None = None
+    semantics: int = 1
+    """That of the execution: what the keywords of an input schema mean."""
 
     def find(self, reference: Value) -> CalledPattern:
         """The pattern that is meant. Raises `EffectFailed` with code `invalid_argument` when there is none."""
@@ -61,7 +63,7 @@ class Callees:
         if self.compile is None or _holds_function(given):
             raise EffectFailed("invalid_argument", "call: the input of a pattern holds no functions")
         fields: Any = {} if bare(given) is None else plain(given)  # as in a request, there are no confidences in it
-        if problems := validate_input(called.input, fields):
+        if problems := validate_input(called.input, fields, self.semantics):
             said = "; ".join(problem.what for problem in problems)
             raise EffectFailed("invalid_input", f"the pattern {called.name} cannot take this input: {said}")
         inputs = {**self.inputs, "input": prism_value(fields)}

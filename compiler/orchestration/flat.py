@@ -105,8 +105,8 @@ def confidence_in(record: Value) -> float | None:
     return float(said) if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1 else None
 
 
-def refusal(value: Value, rules: Acceptance) -> str:
-    """Why a step's result is not what it has to be; empty where it is."""
+def refusal(value: Value, rules: Acceptance, semantics: int = 1) -> str:
+    """Why a step's result is not what it has to be, in an execution of some `semantics`; empty where it is."""
     fields = cast("dict[str, Any]", plain(value)) if isinstance(bare(value), dict) else {"result": plain(value)}
     confidence = fields.get("confidence")
     if rules.min_confidence is not None and (confidence is None or confidence < rules.min_confidence):
@@ -114,7 +114,7 @@ def refusal(value: Value, rules: Acceptance) -> str:
             f"the confidence is {'not known' if confidence is None else confidence}; {rules.min_confidence} is wanted"
         )
     if rules.schema is not None:
-        problems = validate_value(rules.schema, fields.get("result"), "the result")
+        problems = validate_value(rules.schema, fields.get("result"), "the result", semantics)
         if problems:
             return "; ".join(problem.what for problem in problems[:5])
     return ""

@@ -327,7 +327,7 @@ class HostLibrary:
                     raise
                 reason = error.message
                 continue
-            reason = flat.refusal(value, given)
+            reason = flat.refusal(value, given, self._callees.semantics)
             if not reason:
                 return value
         if given.on_failure == "fallback" or given.fallback is not None:
@@ -337,7 +337,7 @@ class HostLibrary:
     def check_input(self, machine: Machine, value: Value, schema: Value) -> Value:
         """Checks the input of a called pattern against its schema. Fails with `invalid_input`."""
         del machine
-        problems = validate_input(cast("dict[str, Any]", plain(schema)), plain(value))
+        problems = validate_input(cast("dict[str, Any]", plain(schema)), plain(value), self._callees.semantics)
         if problems:
             raise EffectFailed("invalid_input", "; ".join(problem.what for problem in problems))
         return value

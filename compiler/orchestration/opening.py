@@ -51,7 +51,8 @@ def host_functions(
     """
     works = pattern.workspace.enabled and workspace is not None
     team = Team(pattern.roles, workspace=works, context=workspace or {}, semantics=semantics)
-    return HostLibrary(team, Callees(patterns=pattern.called, inputs=inputs or {}, compile=_called)).functions()
+    callees = Callees(patterns=pattern.called, inputs=inputs or {}, compile=_called, semantics=semantics)
+    return HostLibrary(team, callees).functions()
 
 
 def open_machine(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from compiler.input_check import FORMATS, validate_input, validate_value
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View, report_traps, to_json
+from compiler.regular_expressions import BadExpression, Expression, compiled, is_nested_repetition
 
 TYPES = ("string", "number", "integer", "boolean", "array", "object", "null", "any")
 FIELD_KEYS = (
@@ -138,14 +138,8 @@ def _bounds(view: View, made: dict[str, Any]) -> None:
 
 
 def _words(view: View, made: dict[str, Any], report: Report) -> None:
-    if pattern := view.text("pattern"):
+    if (pattern := view.text("pattern")) and read_expression(view, "pattern", pattern) is not None:
         made["pattern"] = pattern
-        try:
-            re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            spot = view.get("pattern") or view.node
-            report.error("bad-pattern", spot.line, spot.column, f"'pattern' cannot be read: {error}")
-            del made["pattern"]
     if view.has("format"):
         made["format"] = view.choice("format", FORMATS, FORMATS[0])
     if view.has("enum"):
@@ -155,6 +149,24 @@ def _words(view: View, made: dict[str, Any], report: Report) -> None:
             report.error("wrong-type", spot.line, spot.column, "'enum' is a list of values", "For example [low, high].")
             del made["enum"]
         _fitting_enum(view, made, report)
+
+
+def read_expression(view: View, key: str, source: str) -> Expression | None:
+    """A regular expression under a key. None: it cannot be used, which is reported."""
+    place = view.get(key) or view.node
+    try:
+        made = compiled(source)
+    except BadExpression as error:
+        hint = "Write it without; docs/reference/org-chart.md says what expressions may hold." * (
+            "linear" in error.message
+        )
+        view.report.error("bad-pattern", place.line, place.column, f"{key!r} cannot be used: {error}", hint)
+        return None
+    if is_nested_repetition(source):
+        message = f"{key!r} repeats a repetition: here it takes linear time, elsewhere it may take exponential time"
+        hint = "Have each round begin or end with something that the inner repetition cannot match."
+        view.report.warning("slow-pattern", place.line, place.column, message, hint)
+    return made
 
 
 def _fitting_enum(view: View, made: dict[str, Any], report: Report) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from compiler.exit_status import hidden_status
+from compiler.patterns.inputs import read_expression
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.view import View
@@ -179,12 +180,8 @@ def _place_in(node: Node, text: str) -> tuple[int, int]:
 
 def _check_pattern(view: View, pattern: str) -> None:
     place = view.get("scorePattern") or view.node
-    try:
-        groups = re.compile(pattern).groups
-    except (re.error, OverflowError, RecursionError) as error:
-        view.report.error("bad-pattern", place.line, place.column, f"'scorePattern' cannot be read: {error}")
-        return
-    if groups < 1:
+    expression = read_expression(view, "scorePattern", pattern)
+    if expression is not None and expression.groups < 1:
         hint = "Put the number into parentheses: 'score: ([0-9.]+)', or two: '([0-9]+) passed, ([0-9]+) failed'."
         view.report.error("bad-pattern", place.line, place.column, "'scorePattern' captures nothing", hint)
 

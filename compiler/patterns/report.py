@@ -17,7 +17,7 @@ _HINTS = {
     "bad-input": "Give a value that the field takes.",
     "bad-key": "Write one word before the colon.",
     "bad-path": "Write a path inside the worktree, for example packages/app.",
-    "bad-pattern": "Write a regular expression as Python reads it.",
+    "bad-pattern": "Write a regular expression as ECMA-262 and JSON Schema read it.",
     "bad-step-id": "Choose another id: a letter, then letters, digits, - and _, at most 64.",
     "bad-value": "Correct the value, or remove the key.",
     "duplicate-value": "Remove one of them.",

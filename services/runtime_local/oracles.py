@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compiler.exit_status import HiddenStatus, hidden_status
+from compiler.regular_expressions import BadExpression, compiled
 from schemas.agents import Oracle, OracleResult
 from services.runtime_local.environment import NotFound, find_program, search_path
 from services.runtime_local.program import Program, start_program
@@ -225,16 +226,18 @@ def _share(pattern: str, passed: str | None, failed: str | None) -> tuple[float 
 
 def _read_score(pattern: str, output: str) -> tuple[float | None, str]:
     try:
-        found = list(re.finditer(pattern, output))
-    except re.error as error:
-        return None, f"The scorePattern {pattern!r} is no regular expression: {error}."
+        expression = compiled(pattern)
+    except BadExpression as error:
+        return None, f"The scorePattern {pattern!r} cannot be used: {error}."
+    # `$` is the end of the text, and the line break at the end of an output is not meant
+    found = list(expression.every(output)) or list(expression.every(output.rstrip("\n")))
     if not found:
         return None, f"The scorePattern {pattern!r} was not found in the output."
-    last = found[-1]
-    if last.re.groups > 1:
-        return _share(pattern, *last.groups()[:2])
-    text = (last.group(1) if last.re.groups else last.group(0)) or ""
-    percent = text.rstrip().endswith("%") or output[last.end(last.re.groups and 1) :][:1] == "%"
+    last, groups = found[-1], expression.groups
+    if groups > 1:
+        return _share(pattern, last.group(1), last.group(2))
+    text = last.group(min(groups, 1)) or ""
+    percent = text.rstrip().endswith("%") or output[last.end(min(groups, 1)) :][:1] == "%"
     try:
         number = float(text.rstrip().removesuffix("%"))
     except ValueError:
