@@ -19,6 +19,7 @@ from compiler.patterns import load_pattern
 from compiler.patterns.nesting import PatternSource, header_of
 from compiler.patterns.prism_files import prism_header
 from compiler.patterns.report import did_you_mean, nearest
+from compiler.versions import is_range, newest, precedence
 from schemas.base import Model, Problem
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 
@@ -26,7 +27,6 @@ SUFFIXES = (".yaml", ".yml", ".prism")
 MAX_FILE_BYTES = 1024 * 1024
 MAX_FILES = 1000
 
-_RANGE = re.compile(r"(\*|x|latest|[0-9]+(?:\.(?:[0-9]+|x|\*)){0,2}(?:[-+][0-9A-Za-z.-]+)?)\Z")
 _CALL = re.compile(r"\bpattern[\"']?\s*:|\btype[\"']?\s*:\s*[\"']?pattern\b|\bcall\b")
 _log = structlog.get_logger(__name__)
 
@@ -57,14 +57,15 @@ class PatternLibrary:
         """The newest pattern for `name` or `name@1.x`, or what is wrong with the reference or the pattern."""
         self.refresh()
         name, _, wanted = reference.partition("@")
-        if "@" in reference and not _RANGE.match(wanted):
-            return [Problem(where="pattern", what=f"{wanted[:64]!r} is no version.", hint="For example name@1.x.")]
+        if "@" in reference and not _is_wanted(wanted):
+            hint = "For example name@1.x, name@^1.2, name@1.2.0-rc.1."
+            return [Problem(where="pattern", what=f"{wanted[:64]!r} is no version and no range.", hint=hint)]
         versions = self._by_name.get(name, [])
-        fitting = [pattern for pattern in versions if matches(pattern.version, wanted or "*")]
-        if fitting:
-            return max(fitting, key=lambda pattern: version_key(pattern.version))
+        found = newest(((pattern.version, pattern) for pattern in versions), wanted)
+        if found is not None:
+            return found
         if versions:
-            have = ", ".join(sorted((pattern.version for pattern in versions), key=version_key))
+            have = ", ".join(sorted((pattern.version for pattern in versions), key=precedence))
             what = f"There is no version {wanted} of the pattern {name!r}."
             return [Problem(where="pattern", what=what, hint=f"There is {have}.")]
         return self._unknown(name)
@@ -72,14 +73,14 @@ class PatternLibrary:
     def source(self, reference: str) -> PatternSource | str:
         """The text of the newest pattern for `name` or `name@1.x`; a text says why there is none."""
         name, _, wanted = reference.partition("@")
-        if "@" in reference and not _RANGE.match(wanted):
-            return f"{wanted[:64]!r} is no version"
+        if "@" in reference and not _is_wanted(wanted):
+            return f"{wanted[:64]!r} is no version and no range"
         versions = [one for one in self._headers() if one.name == name]
-        fitting = [one for one in versions if matches(one.version, wanted or "*")]
-        if fitting:
-            return self._with_modules(max(fitting, key=lambda one: version_key(one.version)))
+        found = newest(((one.version, one) for one in versions), wanted)
+        if found is not None:
+            return self._with_modules(found)
         if versions:
-            have = ", ".join(sorted((one.version for one in versions), key=version_key))
+            have = ", ".join(sorted((one.version for one in versions), key=precedence))
             return f"there is no version {wanted} of the pattern {name!r}; there is {have}"
         near = nearest(name[:128], {one.name for one in self._headers()})
         return f"there is no pattern {name[:128]!r} in {self.directory}" + (f"; did you mean {near!r}?" if near else "")
@@ -123,7 +124,7 @@ class PatternLibrary:
         return [
             pattern
             for name in sorted(self._by_name)
-            for pattern in sorted(self._by_name[name], key=lambda one: version_key(one.version))
+            for pattern in sorted(self._by_name[name], key=lambda one: precedence(one.version))
         ]
 
     def files(self) -> list[Loaded]:
@@ -257,32 +258,14 @@ class PatternLibrary:
         return path.read_text("utf-8")
 
 
+def _is_wanted(wanted: str) -> bool:
+    """Whether something that can be wanted stands behind an `@`."""
+    return bool(wanted.strip()) and is_range(wanted)
+
+
 def _calls(loaded: Loaded | None) -> bool:
     """Whether a file may call other patterns, so that a change of another file concerns it too."""
     if loaded is None or loaded.pattern is None:
         return True
     found = loaded.pattern
     return bool(found.called) or any(_CALL.search(text) for text in (found.source, *found.modules.values()))
-
-
-def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:
-    """Sorts versions: 1.9 before 1.10, 2.0.0-rc1 before 2.0.0."""
-    core, mark, rest = version.partition("-")
-    numbers = [int(part) for part in core.split("+")[0].split(".") if part.isdigit()]
-    return (*numbers, 0, 0, 0)[:3], not mark, rest
-
-
-def matches(version: str, wanted: str) -> bool:
-    """Whether a version is in a range such as `1.x`, `1.2`, `1.2.3` or `*`."""
-    if wanted in {"*", "x", "latest"}:
-        return True
-    if wanted == version:
-        return True
-    parts = wanted.split(".")
-    open_ended = len(parts) < 3 or parts[-1] in {"x", "*"}
-    numbers = [part for part in parts if part not in {"x", "*"}]
-    if not all(part.isdigit() for part in numbers):
-        return False
-    core, released, _ = version_key(version)
-    fits = core[: len(numbers)] == tuple(map(int, numbers))
-    return fits and released and (open_ended or len(numbers) == 3)

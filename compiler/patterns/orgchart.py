@@ -16,12 +16,12 @@ from compiler.patterns.roles import read_structure, role_names
 from compiler.patterns.steps import StepReader
 from compiler.patterns.view import View, report_traps, to_json
 from compiler.patterns.workspaces import WORKSPACE_KEYS, read_workspace
+from compiler.versions import parse_version
 from schemas.patterns import WorkspaceSpec
 
 CHART_KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
 _FLAT = frozenset({"agents", "execution", "aggregation", "validation", "groups", "steps"})
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
-_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
 _BRANCHES = "feature_branch"
 """The strategy that is always followed: every execution and every session has branches of its own."""
 CHART_WORKSPACE_KEYS = (*WORKSPACE_KEYS, "branchStrategy", "createPr", "pr")
@@ -86,9 +86,9 @@ def _version(view: View, report: Report) -> str:
     node = view.get("version")
     if node is None:
         return "1.0.0"
-    if node.kind not in {"text", "number"} or not _VERSION.match(node.raw):
+    if node.kind not in {"text", "number"} or parse_version(node.raw) is None:
         message = f"{node.raw!r} is no version" if node.raw else "a version is a text"
-        report.error("bad-version", node.line, node.column, message, "For example 1.0.0.")
+        report.error("bad-version", node.line, node.column, message, "For example 1.0.0 or 2.0.0-rc.1.")
         return "1.0.0"
     return node.raw
 

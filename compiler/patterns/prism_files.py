@@ -24,11 +24,11 @@ from compiler.prism import PrismError, Program, compile_program
 from compiler.prism import tree as t
 from compiler.prism.parser import parse
 from compiler.prism.source import Source
+from compiler.versions import parse_version
 from schemas.patterns import CompiledPattern
 
 _KEYS = ("name", "version", "description", "input", "workspace", "metadata", "timeoutMs")
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
-_VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([-+][0-9A-Za-z.-]+)?\Z")
 
 
 def load_prism(
@@ -95,9 +95,11 @@ def _pattern(root: Node, stem: str, report: Report) -> dict[str, Any]:
         hint = "Letters, digits, single spaces, '.', '_' and '-', at most 128."
         report.error("bad-name", place.line, place.column, f"{name!r} cannot be a pattern's name", hint)
     version = view.text("version", "1.0.0")
-    if not _VERSION.match(version):
+    if parse_version(version) is None:
         place = view.get("version") or root
-        report.error("bad-version", place.line, place.column, f"{version!r} is no version", "For example 1.0.0.")
+        report.error(
+            "bad-version", place.line, place.column, f"{version!r} is no version", "For example 1.0.0 or 2.0.0-rc.1."
+        )
     made: dict[str, Any] = {"name": name, "version": version, "description": view.text("description")}
     if (schema := view.get("input")) is not None:
         made["input"] = read_schema(schema, report)

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.base import Problem
 from schemas.patterns import CompiledPattern
-from shared.patterns import MAX_FILE_BYTES, PatternLibrary, matches, version_key
+from shared.patterns import MAX_FILE_BYTES, PatternLibrary
 
 GOOD = """
 name: {name}
@@ -152,8 +152,41 @@ def test_a_directory_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert "missing" in problem.hint
 
 
-def test_a_release_is_newer_than_its_candidates() -> None:
-    """Ranges take releases only; a candidate is found by its full name."""
-    assert version_key("2.0.0-rc1") < version_key("2.0.0") < version_key("2.0.1")
-    assert not matches("2.0.0-rc1", "2.x")
-    assert matches("2.0.0-rc1", "2.0.0-rc1")
+def test_versions_are_found_by_semver(tmp_path: Path) -> None:
+    """A pre-release is never taken for a release, `rc.10` is newer than `rc.2`, and a build's name decides nothing."""
+    for number, version in enumerate(
+        ("1.9.0", "1.10.0", "2.0.0-rc.2", "2.0.0-rc.10", "1.1.0+build-7", "1.10.1-beta", "0.3.1", "0.3.9")
+    ):
+        write(tmp_path, f"{number}.yaml", "team", version)
+    library = PatternLibrary(tmp_path)
+
+    def found(reference: str) -> str:
+        one = library.find(reference)
+        other = library.source(reference)
+        assert not isinstance(one, list)
+        assert not isinstance(other, str)
+        assert one.version == other.version
+        return one.version
+
+    assert found("team") == found("team@*") == found("team@latest") == found("team@1.x") == "1.10.0"
+    assert found("team@^1.2") == "1.10.0"
+    assert found("team@1.1") == found("team@~1.1.0") == found("team@1.1.0") == "1.1.0+build-7"
+    assert found("team@^2.0.0-rc.1") == found("team@>=2.0.0-rc.1") == "2.0.0-rc.10"
+    assert found("team@2.0.0-rc.2") == "2.0.0-rc.2"
+    assert found("team@0.x") == found("team@^0.3.1") == "0.3.9"
+    assert found("team@>=1.2 <1.10") == "1.9.0"
+    assert (
+        "There is 0.3.1, 0.3.9, 1.1.0+build-7, 1.9.0, 1.10.0, 1.10.1-beta" in problems(library.find("team@2.x"))[0].hint
+    )
+    assert "no range" in problems(library.find("team@^x.y"))[0].what
+    assert [one.version for one in library.all()][-2:] == ["2.0.0-rc.2", "2.0.0-rc.10"]
+
+
+def test_a_pattern_that_has_pre_releases_alone_is_found_by_its_name(tmp_path: Path) -> None:
+    """By its name, which asks for nothing in particular; a range asks for releases."""
+    write(tmp_path, "a.yaml", "team", "1.0.0-alpha.9")
+    write(tmp_path, "b.yaml", "team", "1.0.0-alpha.10")
+    found = PatternLibrary(tmp_path).find("team")
+    assert not isinstance(found, list)
+    assert found.version == "1.0.0-alpha.10"
+    assert "There is no version 1.x" in problems(PatternLibrary(tmp_path).find("team@1.x"))[0].what
