@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from compiler.option_check import check_options
 from parallax.client_address import find_nats
 from parallax.client_endings import Endings
 from parallax.client_errors import CommandRejected, RequestRejected, Unanswered, UnknownExecution, Unreachable
@@ -226,8 +227,11 @@ def _repository(repo: str | Path | None, base: str) -> Repository | None:
 def _options(options: RequestOptions | Mapping[str, Any] | None) -> RequestOptions:
     if isinstance(options, RequestOptions):
         return options
+    given = dict(options or {})
+    if problems := check_options(given):
+        raise RequestRejected("", problems)
     try:
-        return msgspec.convert(dict(options or {}), RequestOptions)
+        return msgspec.convert(given, RequestOptions)
     except msgspec.ValidationError as error:
         raise RequestRejected("", [Problem(where="options", what=str(error))]) from None
 

@@ -11,9 +11,18 @@ from litestar import Request
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 from litestar.params import PathParameter, QueryParameter
 
+from compiler.option_check import check_request
 from schemas.base import Problem
 from schemas.commands import Cancel, Pause, Resume, Signal
-from schemas.gateway import AnswerBody, ExecutionBody, PatternRunBody, PatternText, ProblemDocument, Retry
+from schemas.gateway import (
+    AnswerBody,
+    ExecutionBody,
+    ExecutionOptions,
+    PatternRunBody,
+    PatternText,
+    ProblemDocument,
+    Retry,
+)
 from schemas.json_text import read_json
 from services.gateway.problems import Trouble
 
@@ -22,6 +31,8 @@ T = TypeVar("T")
 MAX_BODY_BYTES = 1024 * 1024
 BODIES = (ExecutionBody, PatternRunBody, PatternText, AnswerBody, Cancel, Pause, Resume, Signal, Retry, ProblemDocument)
 """Every type that a body may have."""
+_REQUESTS = (ExecutionBody, PatternRunBody)
+"""Those that ask for an execution, in which a misspelt key would be a limit that is not there."""
 
 EXECUTION_STATUSES = ("pending", "running", "waiting", "paused", "completed", "failed", "cancelled", "rejected")
 QUESTION_STATUSES = ("open", "answered", "withdrawn")
@@ -60,7 +71,12 @@ async def json_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and media != "application/json":
         raise Trouble(415, f"The body is {media or 'of no stated type'}; send application/json.")
-    return _decoded(body or b"{}", kind)
+    decoded = _decoded(body or b"{}", kind)
+    if kind in _REQUESTS:
+        unknown = check_request(read_json(body or b"{}"), kind, ExecutionOptions)
+        if unknown:
+            raise Trouble(422, "The body holds what means nothing.", unknown)
+    return decoded
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:

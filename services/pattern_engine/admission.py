@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from compiler.option_check import check_request
 from compiler.patterns import validate_input
 from schemas.base import EXECUTION_ID_PATTERN, MOST_LEVELS, Problem, too_deep
 from schemas.commands import ExecutionRequest, Repository
@@ -27,6 +28,7 @@ MAX_REQUEST_BYTES = 512 * 1024
 
 _ID = re.compile(EXECUTION_ID_PATTERN, re.ASCII)
 _AT_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<where>.*)`)?$", re.DOTALL)
+_MOST_PROBLEMS = 50
 _ID_HINT = "Use letters, digits, - and _, at most 64 characters, or leave it out to have one made."
 
 Lookup = Callable[[str], "CompiledPattern | list[Problem]"]
@@ -98,10 +100,9 @@ def admit(payload: bytes, number: int, lookup: Lookup) -> Admitted | Refused:
             pattern=pattern_name,
         )
 
-    try:
-        request = msgspec.convert(body, ExecutionRequest)
-    except msgspec.ValidationError as error:
-        return refuse([_problem(error)])
+    request = _request(body)
+    if isinstance(request, list):
+        return refuse(request)
     repo = Repository(url=request.repo) if isinstance(request.repo, str) else request.repo
     problems = _repository_problems(repo) + _option_problems(request)
     found = lookup(request.pattern)
@@ -194,6 +195,16 @@ def _object(payload: bytes) -> dict[str, Any] | Problem:
             hint='Send {"pattern": …, "input": {…}}.',
         )
     return cast("dict[str, Any]", body)
+
+
+def _request(body: dict[str, Any]) -> ExecutionRequest | list[Problem]:
+    """The request that a body is, or everything in it that means nothing, and the first thing that does not fit."""
+    problems = check_request(body, ExecutionRequest)
+    try:
+        request = msgspec.convert(body, ExecutionRequest)
+    except msgspec.ValidationError as error:
+        return [*problems, _problem(error)][:_MOST_PROBLEMS]
+    return problems[:_MOST_PROBLEMS] or request
 
 
 def _problem(error: msgspec.ValidationError) -> Problem:

@@ -74,6 +74,11 @@ async def test_options_that_cannot_be_read_are_refused(px: Client) -> None:
     """Before anything is sent."""
     with pytest.raises(parallax.RequestRejected, match="timeout_ms"):
         await px.request(DONE, options={"timeout_ms": -1})
+    with pytest.raises(parallax.RequestRejected) as refusal:
+        await px.request(DONE, options={"budget": {"token": 5}})
+    assert refusal.value.errors[0].hint == "Did you mean 'tokens'?"
+    with pytest.raises(parallax.RequestRejected, match="not below 0"):
+        await px.request(DONE, options={"budget": {"tokens": -5}})
 
 
 async def test_events_are_history_then_live_and_end_with_the_ending(px: Client) -> None:

@@ -35,6 +35,30 @@ async def test_a_request_over_http_reaches_the_bus(house: House) -> None:
     assert body["options"] == {"timeout_ms": 120_000}
 
 
+@pytest.mark.parametrize(
+    ("body", "where", "hint"),
+    [
+        ({"options": {"budget": {"token": 5}}}, "options.budget.token", "Did you mean 'tokens'?"),
+        ({"options": {"budget": {"tokens": -5}}}, "options.budget.tokens", "Leave it out where there is no limit."),
+        ({"options": {"timeuot": "2m"}}, "options.timeuot", "Did you mean 'timeout'?"),
+        ({"opts": {}}, "opts", "Did you mean 'options'?"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/executions", "/api/patterns/noop/execute"])
+async def test_a_misspelt_option_is_refused(
+    house: House, path: str, body: dict[str, object], where: str, hint: str
+) -> None:
+    """422 with the place, and nothing is sent: a misspelt budget would be none."""
+    before = len(house.heard)
+    given = body if path.endswith("execute") else {"pattern": "noop", **body}
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        answer = await client.post(path, json=given)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["where"], error["hint"]) == (where, hint)
+    assert len(house.heard) == before
+
+
 async def test_waiting_answers_with_the_result(house: House) -> None:
     """`?wait=` gives the finished execution, before the projector has it."""
     name = fresh()

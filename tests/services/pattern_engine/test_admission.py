@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.base import Problem
+from schemas.commands import RequestOptions
 from schemas.patterns import CompiledPattern, WorkspaceSpec
 from services.pattern_engine.admission import MAX_REQUEST_BYTES, Admitted, Refused, admit, fresh_id, opening
 
@@ -151,3 +152,48 @@ def test_an_input_is_nested_as_deeply_as_an_event_can_be_read(levels: int) -> No
     else:
         assert isinstance(verdict, Refused)
         assert [(problem.where, "levels" in problem.what) for problem in verdict.errors] == [("input", True)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "word"),
+    [
+        ({"options": {"budget": {"token": 5}}}, "options.budget.token", "Did you mean 'tokens'?"),
+        ({"options": {"budget": {"tokens": -5}}}, "options.budget.tokens", "Leave it out"),
+        ({"options": {"budget": {"cost_usd": -0.01}}}, "options.budget.cost_usd", "Leave it out"),
+        ({"options": {"budget": {"turns": -1}}}, "options.budget.turns", "Leave it out"),
+        ({"options": {"budget": {"wall_ms": -1}}}, "options.budget.wall_ms", "Leave it out"),
+        ({"options": {"retries": 3}}, "options.retries", "Known here"),
+        ({"options": {"timeoutMs": 3}}, "options.timeoutMs", "Did you mean 'timeout_ms'?"),
+        ({"options": {"budjet": {"tokens": 5}}}, "options.budjet", "Did you mean 'budget'?"),
+        ({"option": {"push": True}}, "option", "Did you mean 'options'?"),
+        ({"budget": {"tokens": 5}}, "budget", "Known here"),
+        ({"repo": {"url": "/r", "branch": "x"}}, "repo.branch", "Known here"),
+    ],
+)
+def test_a_key_that_means_nothing_and_a_limit_below_zero_are_refused(
+    fields: dict[str, object], where: str, word: str
+) -> None:
+    """A misspelt limit would be no limit at all."""
+    verdict = refused(request(**fields))
+    (problem,) = [one for one in verdict.errors if one.where == where and word in one.hint]
+    assert problem.what
+
+
+def test_every_wrong_key_is_named_at_once() -> None:
+    """Together with the first thing that does not fit."""
+    verdict = refused(request(options={"budget": {"token": 1, "turn": 2}, "push": 7}))
+    assert [one.where for one in verdict.errors] == ["options.budget.token", "options.budget.turn", "options.push"]
+
+
+def test_labels_and_inputs_are_free() -> None:
+    """Their keys are the client's own."""
+    verdict = admit(request(options={"labels": {"budget": "x", "token": "y"}, "budget": {"tokens": 0}}), 7, lookup)
+    assert isinstance(verdict, Admitted)
+
+
+def test_recorded_options_are_read_as_they_are() -> None:
+    """A request that an earlier version took is in the log for ever."""
+    recorded = b'{"budget": {"tokens": -5, "token": 5}, "retries": 3}'
+    options = msgspec.json.decode(recorded, type=RequestOptions)
+    assert options.budget is not None
+    assert options.budget.tokens == -5
