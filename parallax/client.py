@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from compiler.option_check import check_options
 from parallax.client_address import find_nats
@@ -21,7 +22,15 @@ from parallax.client_endings import Endings
 from parallax.client_errors import CommandRejected, RequestRejected, Unanswered, UnknownExecution, Unreachable
 from parallax.client_execution import Execution
 from schemas.base import Model, Problem
-from schemas.commands import CommandReply, ExecutionRequest, ReplayQuery, ReplayReport, Repository, RequestOptions
+from schemas.commands import (
+    CommandReply,
+    ExecutionRequest,
+    PatternFile,
+    ReplayQuery,
+    ReplayReport,
+    Repository,
+    RequestOptions,
+)
 from shared import subjects
 from shared.bus import Bus, EventTooLarge, Message, NoResponder, RequestFailed
 from shared.bus import Unreachable as NoServer
@@ -104,13 +113,15 @@ class Client:
         base: str = "",
         id: str | None = None,  # noqa: A002 - the word the whole product uses for it
         options: RequestOptions | Mapping[str, Any] | None = None,
+        source: PatternFile | None = None,
         answer_within_s: float = 30.0,
     ) -> Execution:
         """Asks for an execution of `pattern` and returns when an engine has taken it on.
 
         `id` is the idempotency key (letters, digits, - and _, at most 64): the same request under the same id is the
         same execution. `repo` is a path or URL, `base` the branch to start from. `options` are those of
-        `schemas.commands.RequestOptions`.
+        `schemas.commands.RequestOptions`. `source` is a pattern's file, for one that the services do not have;
+        `pattern` is then the name that it gives itself.
 
         Raises RequestRejected with every reason, or Unanswered when no engine is there: the request is stored then,
         and runs when one is.
@@ -122,6 +133,7 @@ class Client:
             execution_id=execution_id,
             repo=_repository(repo, base),
             options=_options(options),
+            source=UNSET if source is None else source,
         )
         execution = Execution(self, execution_id)
         if id is None:

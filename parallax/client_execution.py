@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from parallax.client_errors import (
     CommandRejected,
     ExecutionCancelled,
@@ -18,7 +20,7 @@ from parallax.client_errors import (
 from parallax.client_events import Event, Outcome, Status, event_of, failure_of, status_of
 from schemas.agents import OutputLine
 from schemas.base import Problem
-from schemas.commands import Answer, Cancel, Pause, ReplayReport, Resume, Signal
+from schemas.commands import Answer, Cancel, PatternFile, Pause, ReplayReport, Resume, Signal
 from schemas.events import ENDINGS
 from schemas.workspaces import WorkspaceAnswer, WorkspaceQuery
 from shared import subjects
@@ -203,6 +205,7 @@ class Execution:
             base=repo.get("base", ""),
             id=id,
             options=accepted.get("options"),
+            source=msgspec.convert(accepted["source"], PatternFile) if accepted.get("source") else None,
         )
 
     async def replay(self, timeout_s: float = 60.0) -> ReplayReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.base import ExecutionId, Json, Millis, Model, Problem
 
@@ -40,14 +40,32 @@ class RequestOptions(Model, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
 
 
+class PatternFile(Model, frozen=True, kw_only=True):
+    """A pattern that is not in the library of the services: the text of its file travels with the request.
+
+    `file` is the file's name, whose ending says whether it is YAML or a program. `modules` are the texts of what a
+    program imports, and `others` those of patterns that it calls, by the names of their files. What it calls and does
+    not bring is looked for in the library.
+    """
+
+    file: Annotated[str, Meta(min_length=1, max_length=512)]
+    text: str
+    modules: dict[str, str] = {}
+    others: dict[str, str] = {}
+
+
 class ExecutionRequest(Model, frozen=True, kw_only=True):
-    """The body of `parallax.executions.request`. Without `execution_id` one is made."""
+    """The body of `parallax.executions.request`. Without `execution_id` one is made.
+
+    With `source`, `pattern` is the name that this file gives itself, and the library is not asked for it.
+    """
 
     pattern: Annotated[str, Meta(min_length=1, max_length=256)]
     input: dict[str, Json] = {}
     execution_id: str = ""
     repo: str | Repository | None = None
     options: RequestOptions = RequestOptions()
+    source: PatternFile | UnsetType = UNSET
 
 
 class Cancel(Model, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ import structlog
 from msgspec.structs import replace
 
 from compiler.patterns import load_pattern
-from compiler.patterns.nesting import PatternSource, header_of
+from compiler.patterns.nesting import Lookup, PatternSource, header_of
 from compiler.patterns.prism_files import prism_header
 from compiler.patterns.report import did_you_mean, nearest
 from compiler.versions import is_range, newest, precedence
@@ -45,8 +45,10 @@ class Loaded(Model, frozen=True, kw_only=True):
 class PatternLibrary:
     """The patterns of a directory. Looking is cheap; compiling happens once for each state of a file."""
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, *, elsewhere: Lookup | None = None) -> None:
         self.directory = Path(directory)
+        self._elsewhere = elsewhere
+        """Where a name that no file here has is looked for, when a pattern calls it."""
         self._stamps: dict[str, _Stamp] = {}
         self._files: dict[str, Loaded] = {}
         self._by_name: dict[str, list[CompiledPattern]] = {}
@@ -82,8 +84,22 @@ class PatternLibrary:
         if versions:
             have = ", ".join(sorted((one.version for one in versions), key=precedence))
             return f"there is no version {wanted} of the pattern {name!r}; there is {have}"
+        if self._elsewhere is not None:
+            return self._elsewhere(reference)
         near = nearest(name[:128], {one.name for one in self._headers()})
         return f"there is no pattern {name[:128]!r} in {self.directory}" + (f"; did you mean {near!r}?" if near else "")
+
+    def knows(self, name: str) -> bool:
+        """Whether a file here is the pattern `name`, or would be if it could be used."""
+        self.refresh()
+        return name in self._by_name or any(
+            loaded.pattern is None and PurePosixPath(file).stem == name for file, loaded in self._files.items()
+        )
+
+    def names(self) -> list[str]:
+        """The names of the usable patterns, sorted."""
+        self.refresh()
+        return sorted(self._by_name)
 
     def _with_modules(self, source: PatternSource) -> PatternSource:
         if not source.file.endswith(".prism"):

@@ -26,9 +26,9 @@ from parallax.cli.common import (
     emit_json,
     json_option,
     program,
-    settings_for,
 )
 from parallax.cli.inputs import check_repository, has_uncommitted_changes, read_inputs
+from parallax.cli.pattern_files import is_pattern_file, read_pattern_file
 from parallax.cli.progress import Progress
 from parallax.cli.render import LiveView, console
 from parallax.cli.streams import outlive_reader
@@ -66,7 +66,8 @@ def run(
 ) -> int:
     """Requests an execution of PATTERN, waits for its end and says what came of it.
 
-    Ctrl-C stops the waiting, not the work.
+    PATTERN is a name, a name@1.x, or a file: its text goes along with the request, with what it uses beside it. Ctrl-C
+    stops the waiting, not the work.
     """
     if base and repo is None:
         raise BadInputError("--base names a branch of --repo, which is missing")
@@ -78,14 +79,22 @@ def run(
     if timeout is not None:
         options["timeout_ms"] = max(1, round(timeout * 1000))
 
-    values = read_inputs(inputs, lambda: _input_schema(pattern, data))
+    source = None
+    if is_pattern_file(pattern):
+        source, compiled = read_pattern_file(pattern, data)
+        pattern = compiled.name
+        values = read_inputs(inputs, lambda: compiled.input)
+    else:
+        values = read_inputs(inputs, lambda: _input_schema(pattern, data))
 
     execution_id = new_id() if key is None else key
     if not sys.stderr.isatty() or detach:
         say(f"execution {execution_id}")  # whatever becomes of this process, the work can be found again
 
     async def work(client: Client) -> int:
-        execution = await client.request(pattern, values, repo=repo, base=base, id=execution_id, options=options)
+        execution = await client.request(
+            pattern, values, repo=repo, base=base, id=execution_id, options=options, source=source
+        )
         if detach:
             emit_json({"execution_id": execution.id, "status": "accepted"}) if as_json else click.echo(execution.id)
             return 0
@@ -96,10 +105,10 @@ def run(
 
 def _input_schema(pattern: str, data: Path | None) -> Mapping[str, Any] | None:
     """The input fields of a pattern, None where the directory of patterns cannot be read from here."""
-    from shared.patterns import PatternLibrary  # brings the compiler with it
+    from parallax.cli.pattern_library import library_for  # brings the compiler with it
 
-    found = PatternLibrary(settings_for(data).patterns_dir).get(pattern)
-    return found.input if found is not None else None
+    found = library_for(None, data).find(pattern)
+    return None if isinstance(found, list) else found.input
 
 
 async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool, data: Path | None = None) -> int:

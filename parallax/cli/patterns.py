@@ -12,17 +12,17 @@ import msgspec
 
 from compiler.patterns import PatternResult, load_pattern
 from compiler.patterns.diagrams import mermaid
-from compiler.prism.excerpt import marked
-from parallax.cli.common import BadInputError, WorkFailedError, emit_json, json_option
+from parallax.cli.common import BadInputError, WorkFailedError, data_option, emit_json, json_option
 from parallax.cli.outline import outline
+from parallax.cli.pattern_library import library_for
+from parallax.cli.pattern_texts import shown_diagnostic, unreadable
 from parallax.cli.simulate import simulate
 from schemas.patterns import CompiledPattern, PatternDiagnostic
-from shared.config import Settings
 from shared.log import keep_quiet
+from shared.pattern_sources import Patterns
 from shared.patterns import SUFFIXES, PatternLibrary
 
 EXIT_ERRORS, EXIT_UNREADABLE = 1, 2
-_READABLE = "Give the path of a file that can be read and is UTF-8 text."
 
 
 @click.group()
@@ -39,55 +39,52 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _directory(given: Path | None) -> Path:
-    """The directory of patterns that is meant: the one named, the setting, `./patterns`, or the shipped ones."""
-    if given is not None:
-        return given
-    settings = Settings.load()
-    if settings.patterns_dir != Settings().patterns_dir:
-        return settings.patterns_dir
-    from parallax.stack.plan import patterns_dir
-
-    return patterns_dir()
-
-
 _directory_option = click.option(
     "--dir",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
     default=None,
     metavar="DIR",
-    help="The directory of patterns (default: PARALLAX_PATTERNS_DIR, ./patterns, or the patterns that ship).",
+    help="Only this directory of patterns (default: what the running stack reads, else PARALLAX_PATTERNS_DIR or "
+    "./patterns; and the patterns that ship).",
 )
 
 
 @patterns.command("list")
 @_directory_option
 @json_option
-def list_patterns(directory: Path | None, as_json: bool) -> int:
-    """Every pattern that can be run, and files that cannot."""
-    place = _directory(directory)
-    if not place.is_dir():
-        raise BadInputError(f"there is no directory {place}")
-    library = PatternLibrary(place)
-    found = library.all()
+@data_option
+def list_patterns(directory: Path | None, as_json: bool, data: Path | None) -> int:
+    """Every pattern that can be run, and files that cannot. What the running stack reads, where one runs."""
+    if directory is not None and not directory.is_dir():
+        raise BadInputError(f"there is no directory {directory}")
+    library = library_for(directory, data)
+    found = library.with_origin() if isinstance(library, Patterns) else [(one, "yours") for one in library.all()]
+    hidden = library.hidden() if isinstance(library, Patterns) else []
+    places = [library.directory]
+    if isinstance(library, Patterns) and library.shipped_directory.resolve() != library.directory.resolve():
+        places.append(library.shipped_directory)
     broken = [one for one in library.files() if not one.current]
     if as_json:
         emit_json(
             {
-                "directory": str(place),
-                "patterns": [_summary(pattern) for pattern in found],
+                "directory": str(library.directory),
+                "directories": [str(place) for place in places],
+                "patterns": [{**_summary(pattern), "origin": origin} for pattern, origin in found],
                 "broken": [{"file": one.file, "errors": len(one.diagnostics)} for one in broken],
+                "hidden": hidden,
             }
         )
         return 0
-    width = max((len(f"{one.name} {one.version}") for one in found), default=0)
-    for pattern in found:
-        click.echo(f"{f'{pattern.name} {pattern.version}':<{width}}  {pattern.description}".rstrip())
+    width = max((len(f"{one.name} {one.version}") for one, _ in found), default=0)
+    for pattern, origin in found:
+        mark = "yours, instead of the shipped one" if pattern.name in hidden else origin
+        mark = f"  ({mark})" if len(places) > 1 and (origin == "yours" or pattern.name in hidden) else ""
+        click.echo(f"{f'{pattern.name} {pattern.version}':<{width}}  {pattern.description}{mark}".rstrip())
     for one in broken:
-        say(f"{one.file} cannot be used: `parallax patterns lint {place / one.file}` says why.")
-    if not found and not broken:
-        say(f"There are no patterns in {place}.")
+        where = next((place for place in places if (place / one.file).exists()), library.directory)
+        say(f"{one.file} cannot be used: `parallax patterns lint {where / one.file}` says why.")
+    say(f"From {' and '.join(map(str, places))}.")
     return 0
 
 
@@ -95,9 +92,10 @@ def list_patterns(directory: Path | None, as_json: bool) -> int:
 @click.argument("name")
 @_directory_option
 @json_option
-def show(name: str, directory: Path | None, as_json: bool) -> int:
+@data_option
+def show(name: str, directory: Path | None, as_json: bool, data: Path | None) -> int:
     """One pattern: its input, its roles, its steps. NAME may be a file, or NAME@1.x."""
-    pattern = _find(name, directory)
+    pattern = _find(name, directory, data)
     if as_json:
         emit_json({**_summary(pattern), "source": pattern.source, "program": pattern.program})
         return 0
@@ -119,11 +117,11 @@ def lint(files: tuple[Path, ...], as_json: bool) -> int:
     """Say everything that is wrong with pattern files. Exit code 1 with errors, 2 when a file cannot be read."""
     paths = [inner for path in files for inner in _expanded(path)]
     found: list[PatternDiagnostic] = []
-    unreadable = False
+    lost = False
     for path in paths:
         result = _load(path)
-        unreadable |= result is None
-        found += [_unreadable(path)] if result is None else result.diagnostics
+        lost |= result is None
+        found += [unreadable(path)] if result is None else result.diagnostics
     if as_json:
         fields = ("file", "line", "column", "code", "severity", "message", "hint")
         emit_json(
@@ -131,11 +129,11 @@ def lint(files: tuple[Path, ...], as_json: bool) -> int:
         )
     else:
         for one in found:
-            click.echo(_shown(one))
+            click.echo(shown_diagnostic(one))
         errors = sum(one.severity == "error" for one in found)
         warnings = len(found) - errors
         say(f"{_count(len(paths), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.")
-    if unreadable:
+    if lost:
         return EXIT_UNREADABLE
     return EXIT_ERRORS if any(one.severity == "error" for one in found) else 0
 
@@ -145,9 +143,10 @@ def lint(files: tuple[Path, ...], as_json: bool) -> int:
 @click.option("--to", type=click.Choice(["prism", "json", "mermaid"]), default="prism", help="What to write.")
 @_directory_option
 @click.option("--json", "as_json", is_flag=True, help="The same as --to json.")
-def compile_pattern(file: str, to: str, directory: Path | None, as_json: bool) -> int:
+@data_option
+def compile_pattern(file: str, to: str, directory: Path | None, as_json: bool, data: Path | None) -> int:
     """Write what a pattern compiles to. FILE may also be the name of a pattern."""
-    pattern = _find(file, directory, strict=True)
+    pattern = _find(file, directory, data, strict=True)
     if as_json or to == "json":
         called = {name: msgspec.to_builtins(one) for name, one in pattern.called.items()}
         emit_json({**_summary(pattern), "program": pattern.program, "modules": pattern.modules, "called": called})
@@ -156,20 +155,20 @@ def compile_pattern(file: str, to: str, directory: Path | None, as_json: bool) -
     return 0
 
 
-def _find(name: str, directory: Path | None, *, strict: bool = False) -> CompiledPattern:
+def _find(name: str, directory: Path | None, data: Path | None, *, strict: bool = False) -> CompiledPattern:
     """The pattern in a file, or of a name. Raises click errors with the diagnostics."""
     path = Path(name)
     if path.suffix in SUFFIXES or path.is_file():
         result = _load(path)
         if result is None:
-            raise BadInputError(_unreadable(path).message)
+            raise BadInputError(unreadable(path).message)
         if result.pattern is None:
             for one in result.diagnostics:
-                click.echo(_shown(one), err=True)
+                click.echo(shown_diagnostic(one), err=True)
             message = f"{path} does not compile"
             raise WorkFailedError(message) if strict else BadInputError(message)
         return result.pattern
-    found = PatternLibrary(_directory(directory)).find(name)
+    found = library_for(directory, data).find(name)
     if isinstance(found, CompiledPattern):
         return found
     lines: list[str] = []
@@ -188,7 +187,12 @@ def _load(path: Path) -> PatternResult | None:
     if path.suffix == ".prism":
         library = PatternLibrary(path.parent)
         modules = {name: module for name, module in library.modules().items() if name != path.name}
-    return load_pattern(text, filename=str(path), modules=modules, lookup=PatternLibrary(path.parent).source)
+    return load_pattern(
+        text,
+        filename=str(path),
+        modules=modules,
+        lookup=PatternLibrary(path.parent, elsewhere=Patterns(path.parent).source).source,
+    )
 
 
 def _expanded(path: Path) -> list[Path]:
@@ -198,29 +202,6 @@ def _expanded(path: Path) -> list[Path]:
             raise BadInputError(f"{path} holds no pattern: no file that ends in {', '.join(sorted(SUFFIXES))}")
         return found
     return [path]
-
-
-def _unreadable(path: Path) -> PatternDiagnostic:
-    try:
-        path.read_text("utf-8")
-        reason = "it cannot be read"
-    except UnicodeDecodeError:
-        reason = "it is not UTF-8 text"
-    except OSError as error:
-        reason = (error.strerror or "it cannot be read").lower()
-    message = f"{path} cannot be read: {reason}"
-    return PatternDiagnostic(
-        file=str(path), line=0, column=0, code="unreadable", severity="error", message=message, hint=_READABLE
-    )
-
-
-def _shown(one: PatternDiagnostic) -> str:
-    place = f"{one.file}:{one.line}:{one.column}" if one.line else one.file
-    lines = [f"{place}: {one.severity}: {one.message} [{one.code}]"]
-    lines += marked(one.source_line, one.column)
-    if one.hint:
-        lines.append(f"    {one.hint}")
-    return "\n".join(lines)
 
 
 def _summary(pattern: CompiledPattern) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from compiler.prism import Options, PrismError
 from parallax.cli.common import BadInputError
 from shared.config import Settings
+from shared.paths import current_dir
 
 STDIN = "-"
 
@@ -62,7 +63,7 @@ class ModuleFiles:
 
 def _root(program: Path) -> Path:
     if str(program) == STDIN:
-        return Path.cwd().resolve()
+        return (current_dir() or Path("/")).resolve()
     real = program.resolve()
     patterns = Settings.load().patterns_dir.resolve()
     return patterns if real.is_relative_to(patterns) else real.parent

@@ -65,13 +65,14 @@ def simulate(
     FILE may also be the name of a pattern. Exit code 1 when the pattern has errors, 2 when the agents file or the input
     cannot be used; runs that fail are what a simulation is for, and the code is 0.
     """
+    from parallax.cli.pattern_library import own_patterns_dir
     from parallax.simulation.loading import SimulationRefused, find_agents, find_input, find_pattern
     from parallax.simulation.model import Cast
     from parallax.simulation.setting import Setting
     from schemas.commands import Budget
 
     try:
-        pattern = find_pattern(file, directory or _patterns_dir())
+        pattern = find_pattern(file, directory or own_patterns_dir())
         agents, odd = find_agents(agents_file, pattern)
         values = find_input(pattern, read_inputs(inputs, lambda: pattern.input))
     except SimulationRefused as refused:
@@ -119,12 +120,3 @@ def _many(setting: Setting, runs: int, paths: int, *, as_json: bool) -> Iterable
         emit_json(summary.document())
         return []
     return report_lines(summary.document(), paths=paths)
-
-
-def _patterns_dir() -> Path:
-    """The directory of patterns that is meant: the setting, `./patterns`, or the shipped ones."""
-    from parallax.stack.plan import patterns_dir
-    from shared.config import Settings
-
-    settings = Settings.load()
-    return settings.patterns_dir if settings.patterns_dir != Settings().patterns_dir else patterns_dir()

@@ -19,6 +19,7 @@ from parallax.stack.servers import HOST, Etcd, Nats, Postgres, Server, free_port
 from parallax.stack.stores import open_stores, store_place
 from shared.config import CONFIG_FILE, Settings, api_listener, check_listener, explicit
 from shared.paths import absolute, current_dir
+from shared.pattern_sources import shipped_patterns_dir
 
 SERVERS = ("nats", "postgres", "etcd")
 SERVICES = ("gateway", "workspace", "pattern_engine", "projector", "runtime_local", "executor", "registry")
@@ -101,16 +102,27 @@ def make_plan(
         "postgres": Postgres(stores / "postgres", account, port=numbers["postgres"]),
         "etcd": Etcd(stores / "etcd", account, port=numbers["etcd"], peer_port=numbers["etcd_peer"]),
     }
+    given = _service_settings(data, environ, settings, named, gateway=(listener[0], numbers["gateway"]))
     return Plan(
-        data,
-        account,
-        [made[name] for name in own],
-        external,
-        services,
-        _service_settings(data, environ, settings, named, gateway=(listener[0], numbers["gateway"]))
-        | {_EXTERNAL[name][0]: made[name].url for name in own},
-        {"data": str(data), "logs": str(data / "logs"), **({"stores": str(stores)} if own else {})},
+        data=data,
+        account=account,
+        servers=[made[name] for name in own],
+        external=external,
+        services=services,
+        environ=given | {_EXTERNAL[name][0]: made[name].url for name in own},
+        directories=_directories(data, given, stores if own else None),
     )
+
+
+def _directories(data: Path, given: Mapping[str, str], stores: Path | None) -> dict[str, str]:
+    return {
+        "data": str(data),
+        **({} if stores is None else {"stores": str(stores.resolve())}),
+        "logs": str(data / "logs"),
+        "workspaces": given["PARALLAX_WORKSPACES_DIR"],
+        "patterns": given["PARALLAX_PATTERNS_DIR"],
+        "shipped_patterns": str(shipped_patterns_dir()),
+    }
 
 
 def _listener(settings: Settings, named: Collection[str], ports: Mapping[str, int]) -> tuple[str, int]:
@@ -137,7 +149,7 @@ def _service_settings(
         given["PARALLAX_API_URL"] = f"http://{_reached_at(shown)}:{port}"
     given["PARALLAX_DATA"] = str(data)
     workspaces = absolute(settings.workspaces_dir) if "workspaces_dir" in named else data / "workspaces"
-    patterns = settings.patterns_dir if "patterns_dir" in named else patterns_dir()
+    patterns = settings.patterns_dir if "patterns_dir" in named else patterns_dir(data)
     given["PARALLAX_WORKSPACES_DIR"] = str(workspaces)
     given["PARALLAX_PATTERNS_DIR"] = str(absolute(patterns))
     return given
@@ -164,14 +176,10 @@ def _chosen(only: Sequence[str] | None) -> tuple[list[str], list[str]]:
     return servers or list(SERVERS), [name for name in built if name in only]
 
 
-def patterns_dir() -> Path:
-    """`./patterns` where there is one, else the patterns that ship with the product."""
+def patterns_dir(data: Path) -> Path:
+    """The caller's own patterns: `./patterns` where there is one, else `patterns` in the data directory."""
     here = current_dir()
-    if here is not None and (here / "patterns").is_dir():
-        return here / "patterns"
-    package = Path(__file__).parents[1]
-    shipped = package / "data" / "patterns"
-    return shipped if shipped.is_dir() else package.parent / "patterns"
+    return here / "patterns" if here is not None and (here / "patterns").is_dir() else data / "patterns"
 
 
 def _ports(data: Path, wanted: Mapping[str, int]) -> dict[str, int]:

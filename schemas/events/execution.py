@@ -7,7 +7,7 @@ from typing import ClassVar
 from msgspec import UNSET, UnsetType
 
 from schemas.base import Failure, Json, Problem, Score, Usage
-from schemas.commands import Repository, RequestOptions
+from schemas.commands import PatternFile, Repository, RequestOptions
 from schemas.events.base import ConfidenceSource, Event
 from schemas.patterns import CalledPattern
 
@@ -33,6 +33,8 @@ class ExecutionAccepted(Event, frozen=True, kw_only=True):
     input: dict[str, Json] = {}
     repo: Repository | None = None
     options: RequestOptions = RequestOptions()
+    source: PatternFile | UnsetType = UNSET
+    """The file that the request brought its pattern in."""
 
 
 class ExecutionRejected(Event, frozen=True, kw_only=True):

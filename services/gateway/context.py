@@ -18,7 +18,7 @@ from shared.bus import Bus, NoResponder, RequestFailed
 from shared.bus.reader import last_message
 from shared.config import Settings
 from shared.etcd import Etcd
-from shared.patterns import PatternLibrary
+from shared.pattern_sources import Patterns
 from shared.postgres import Database
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Counters(msgspec.Struct):
 class Context:
     """The gateway's hands: the bus, the database, the pattern library, the registry's etcd."""
 
-    def __init__(self, settings: Settings, bus: Bus, database: Database, library: PatternLibrary, etcd: Etcd) -> None:
+    def __init__(self, settings: Settings, bus: Bus, database: Database, library: Patterns, etcd: Etcd) -> None:
         self.settings = settings
         self.bus = bus
         self.database = database

@@ -245,6 +245,7 @@ async def retry(request: Request[Any, Any, Any], state: State, name: Name) -> Re
         repo=accepted.repo,
         execution_id=_fit(request.headers.get("idempotency-key", "") or body.idempotency_key or new_id()),
         options=accepted.options,
+        source=accepted.source,
     )
     return await _ask_for(context, again)
 

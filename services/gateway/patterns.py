@@ -19,7 +19,7 @@ from services.gateway.context import Context, context_of
 from services.gateway.executions import submit
 from services.gateway.problems import Trouble
 from services.gateway.reads import rows
-from shared.patterns import PatternLibrary
+from shared.pattern_sources import Patterns
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def _summary(pattern: CompiledPattern) -> dict[str, Any]:
     }
 
 
-async def _library(context: Context, look: Callable[[PatternLibrary], T]) -> T:
+async def _library(context: Context, look: Callable[[Patterns], T]) -> T:
     """Looks into the library beside the loop: it may have files to read and to compile."""
     async with context.library_lock:
         return await asyncio.to_thread(look, context.library)

@@ -31,7 +31,7 @@ from services.gateway.problems import Trouble, on_error, on_http, on_trouble
 from shared.bus import Bus
 from shared.config import Settings, api_listener, check_listener
 from shared.etcd import Etcd
-from shared.patterns import PatternLibrary
+from shared.pattern_sources import Patterns
 from shared.postgres import Database
 from shared.service import Service
 
@@ -130,7 +130,7 @@ class Gateway(Service):
     async def start(self) -> None:
         """Begins to listen. Raises OSError when the address is taken, BadSettings where it would be open to anybody."""
         check_listener(self._host, self.settings.api_key)
-        library = PatternLibrary(self.settings.patterns_dir)
+        library = Patterns(self.settings.patterns_dir)
         self._context = Context(self.settings, self.bus, self._database, library, self._etcd)
         app = application(self._context, Access(self.settings.api_key))
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET

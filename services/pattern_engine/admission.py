@@ -17,7 +17,7 @@ import msgspec
 from compiler.option_check import check_request
 from compiler.patterns import validate_input
 from schemas.base import EXECUTION_ID_PATTERN, MOST_LEVELS, Problem, too_deep
-from schemas.commands import ExecutionRequest, Repository
+from schemas.commands import ExecutionRequest, PatternFile, Repository
 from schemas.events import SEMANTICS, ExecutionAccepted, ExecutionRejected, ExecutionStarted
 from schemas.json_text import read_json
 from schemas.patterns import CompiledPattern, PatternFormat, WorkspaceSpec
@@ -32,6 +32,7 @@ _MOST_PROBLEMS = 50
 _ID_HINT = "Use letters, digits, - and _, at most 64 characters, or leave it out to have one made."
 
 Lookup = Callable[[str], "CompiledPattern | list[Problem]"]
+Reader = Callable[[PatternFile], "CompiledPattern | list[Problem]"]
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +71,8 @@ def fresh_id(payload: bytes, number: int) -> str:
     return "x" + hashlib.sha256(b"%d:" % number + payload).hexdigest()[:26]
 
 
-def admit(payload: bytes, number: int, lookup: Lookup) -> Admitted | Refused:
-    """Checks one request, the message with this number of the request stream."""
+def admit(payload: bytes, number: int, lookup: Lookup, read: Reader | None = None) -> Admitted | Refused:
+    """Checks one request, the message with this number of the request stream. `read` compiles a file that it brings."""
     fresh = fresh_id(payload, number)
     if len(payload) > MAX_REQUEST_BYTES:
         what = f"The request has {len(payload)} bytes; {MAX_REQUEST_BYTES} is the limit."
@@ -105,7 +106,7 @@ def admit(payload: bytes, number: int, lookup: Lookup) -> Admitted | Refused:
         return refuse(request)
     repo = Repository(url=request.repo) if isinstance(request.repo, str) else request.repo
     problems = _repository_problems(repo) + _option_problems(request)
-    found = lookup(request.pattern)
+    found = _pattern(request, lookup, read)
     if isinstance(found, list):
         return refuse([*problems, *found])
     if too_deep(request.input):
@@ -125,6 +126,18 @@ def admit(payload: bytes, number: int, lookup: Lookup) -> Admitted | Refused:
     )
 
 
+def _pattern(request: ExecutionRequest, lookup: Lookup, read: Reader | None) -> CompiledPattern | list[Problem]:
+    if not isinstance(request.source, PatternFile):
+        return lookup(request.pattern)
+    if read is None:
+        return [Problem(where="source", what="This engine takes no files.", hint="Put the file into the library.")]
+    found = read(request.source)
+    if isinstance(found, CompiledPattern) and found.name != request.pattern.partition("@")[0]:
+        what = f"The file {request.source.file} is the pattern {found.name!r}, and {request.pattern!r} is asked for."
+        return [Problem(where="pattern", what=what, hint=f"Ask for {found.name!r}.")]
+    return found
+
+
 def opening(admitted: Admitted, engine: str) -> tuple[ExecutionAccepted, ExecutionStarted]:
     """The first two events of an execution that `engine` takes on."""
     accepted = ExecutionAccepted(
@@ -135,6 +148,7 @@ def opening(admitted: Admitted, engine: str) -> tuple[ExecutionAccepted, Executi
         input=admitted.request.input,
         repo=admitted.repo,
         options=admitted.request.options,
+        source=admitted.request.source,
     )
     return accepted, start_of(accepted, admitted.pattern, admitted.input, engine, 1)
 

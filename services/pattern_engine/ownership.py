@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from schemas.base import Failure
+from schemas.commands import PatternFile
 from schemas.engines import OpenExecution
 from schemas.events import ExecutionClaimed, ExecutionFailed, ExecutionStarted
 from services.pattern_engine.admission import start_of
@@ -117,7 +118,8 @@ async def _start_late(estate: Estate, run: Run, history: History) -> ExecutionSt
     accepted = history.accepted
     if accepted is None:
         return None
-    pattern = estate.lookup(accepted.pattern)
+    brought = accepted.source
+    pattern = estate.compile(brought) if isinstance(brought, PatternFile) else estate.lookup(accepted.pattern)
     if isinstance(pattern, list):
         reason = " ".join(problem.what for problem in pattern)[:_LONGEST_REASON]
         await _end(estate, run, Failure(code="pattern_unavailable", message=reason))

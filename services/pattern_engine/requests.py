@@ -10,7 +10,7 @@ import structlog
 from schemas.base import Problem
 from schemas.commands import CommandReply
 from schemas.events import ExecutionAccepted, ExecutionRejected
-from services.pattern_engine.admission import Admitted, Lookup, Refused, admit, fresh_id, opening
+from services.pattern_engine.admission import Admitted, Lookup, Reader, Refused, admit, fresh_id, opening
 from services.pattern_engine.conductor import Conductor, Sources
 from services.pattern_engine.run import Home, Run
 from shared.bus import Bus, Delivery, EventTooLarge, Fence, Retry, StaleFence
@@ -28,6 +28,7 @@ class Desk(Home, Protocol):
     sources: Sources
     runs: dict[str, Run]
     lookup: Lookup
+    compile: Reader
 
 
 async def reply(bus: Bus, delivery: Delivery, answer: CommandReply) -> None:
@@ -38,7 +39,7 @@ async def reply(bus: Bus, delivery: Delivery, answer: CommandReply) -> None:
 
 async def take_request(desk: Desk, delivery: Delivery) -> None:
     """Handles one message of `parallax.executions.request` to its end. Safe to repeat."""
-    verdict = admit(delivery.payload, delivery.number, desk.lookup)
+    verdict = admit(delivery.payload, delivery.number, desk.lookup, desk.compile)
     answer = await (
         _open(desk, verdict, delivery) if isinstance(verdict, Admitted) else _refuse(desk, verdict, delivery)
     )

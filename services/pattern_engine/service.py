@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from schemas.base import Problem
-from schemas.commands import CommandReply, ReplayQuery, ReplayReport
+from schemas.commands import CommandReply, PatternFile, ReplayQuery, ReplayReport
 from schemas.engines import CommandVerb, EngineHeartbeat, ForwardedCommand, OpenExecutions
 from schemas.events import ENDINGS, ExecutionClaimed
 from schemas.patterns import CompiledPattern
@@ -37,7 +37,7 @@ from services.pattern_engine.run import Run
 from shared import subjects
 from shared.bus import Bus, Delivery, NoResponder, Recorded, RequestFailed, Retry, StaleFence
 from shared.config import Settings
-from shared.patterns import PatternLibrary
+from shared.pattern_sources import Patterns
 from shared.service import Service
 
 _log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class PatternEngine(Service):
         self.engine_id = bus.id
         self.runs: dict[str, Run] = {}
         self.sources = Sources(now_ms=self.now_ms, random=random.random)
-        self._library = PatternLibrary(settings.patterns_dir)
+        self._library = Patterns(settings.patterns_dir)
         self._open = OpenSet()
         self._roster = Roster(self.engine_id, time.monotonic())
         self._adopting: set[str] = set()
@@ -115,6 +115,10 @@ class PatternEngine(Service):
     def lookup(self, name: str) -> CompiledPattern | list[Problem]:
         """A pattern by name or `name@range`, or what is wrong with the name or the pattern."""
         return self._library.find(name)
+
+    def compile(self, given: PatternFile) -> CompiledPattern | list[Problem]:
+        """The pattern in a file that a request brought, or what is wrong with it."""
+        return self._library.compile(given)
 
     @property
     def unfollowed_ends(self) -> int:
