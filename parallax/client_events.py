@@ -11,6 +11,7 @@ import msgspec
 from schemas.base import Failure
 from schemas.events import ENDINGS
 from schemas.events import Event as Fact
+from schemas.secrets import masked
 
 if TYPE_CHECKING:
     from shared.bus import Recorded
@@ -81,12 +82,12 @@ def event_of(record: Recorded) -> Event:
 
 def _plain(fact: Any) -> dict[str, Any]:
     if isinstance(fact, Fact):
-        return msgspec.to_builtins(fact)
+        return masked(msgspec.to_builtins(fact))
     try:
         found = msgspec.json.decode(fact.payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    return masked(cast("dict[str, Any]", found)) if isinstance(found, dict) else {}
 
 
 def failure_of(data: dict[str, Any]) -> Failure:

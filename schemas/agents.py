@@ -21,7 +21,8 @@ class AgentSpec(Model, frozen=True, kw_only=True, omit_defaults=True):
     """What a role asks of its agents: the kinds it takes in order of preference, and how one is started.
 
     `interactive`: the input of a `command` agent stays open behind the task line, for answers to its questions. None is
-    what tasks say that were recorded before the key was known.
+    what tasks say that were recorded before the key was known. `secrets` gives variables the values of secrets, by the
+    names of those: the runtime knows the values, and nothing else does.
     """
 
     kinds: list[str] = msgspec.field(default_factory=lambda: ["custom"])
@@ -32,6 +33,7 @@ class AgentSpec(Model, frozen=True, kw_only=True, omit_defaults=True):
     min_instances: int = 0
     max_instances: int | None = None
     interactive: bool | None = None
+    secrets: dict[str, str] = {}
 
 
 class AgentRegistration(Model, frozen=True, kw_only=True):

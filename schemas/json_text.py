@@ -2,7 +2,7 @@
 
 The log, Postgres, HTTP and the terminal have to show the same value. Two things that JSON can write have no place in
 one of them: NUL (Postgres) and half a surrogate pair (UTF-8). Both are replaced where a value enters, by the
-replacement character, as bytes are that are no UTF-8. `docs/reference/values.md` states these rules.
+replacement character, as bytes are that are no UTF-8. `docs/reference/command-protocol.md` states these rules.
 """
 
 from __future__ import annotations

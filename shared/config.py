@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str = "http://127.0.0.1:8080"
     api_listen: str = ""
     api_key: str = ""
+    secrets_file: Path | None = None
     data: Path | None = None
     require: frozenset[str] = frozenset()
     log_level: str = "info"
@@ -324,6 +325,12 @@ FIELDS: dict[str, Field] = {
     "PARALLAX_API_KEY": Field(
         "api_key", "a key, or keys separated by commas", _text, "The key that HTTP clients have to show. Never shown."
     ),
+    "PARALLAX_SECRETS_FILE": Field(
+        "secrets_file",
+        "a file",
+        _path,
+        "A TOML file, readable by you alone, with the values of secrets that patterns name; read by runtimes.",
+    ),
     "PARALLAX_DATA": Field("data", "a directory", _path, "The data directory of the embedded stack that is meant."),
     "PARALLAX_REQUIRE": Field(
         "require", "words, separated by commas", _words, "For tests: parts whose absence is a failure and not a skip."
@@ -345,6 +352,9 @@ AGENT_NAMES = frozenset(
     for name in ("AGENT_ID", "ATTEMPT", "EXECUTION_ID", "ROLE", "SESSION", "TASK_ID", "TURN_MARK", "WORKSPACE")
 )
 """What a runtime tells an agent about its turn. No settings; a command that an agent types passes over them."""
+
+SECRET_PREFIX = "PARALLAX_SECRET_"  # noqa: S105 - the beginning of the names of variables
+"""Variables with this prefix hold secrets that patterns name. Runtimes read them, and nothing else does."""
 
 CONFIG_FILE = "PARALLAX_CONFIG"
 """Names a TOML file that holds settings."""
@@ -383,6 +393,8 @@ def explicit(environ: Mapping[str, str] | None = None) -> frozenset[str]:
 def _texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
     given = _from_file(environ.get(CONFIG_FILE, ""), problems)
     for name, value in environ.items():
+        if name.startswith(SECRET_PREFIX):
+            continue
         if name.startswith(PREFIX) and name != CONFIG_FILE and name not in AGENT_NAMES and value != "":
             given[name] = value
     return given

@@ -116,6 +116,7 @@ def _role(role_id: str, role: dict[str, Any], reports_to: Value) -> Role:
 
 def _agent(role: dict[str, Any]) -> AgentSpec:
     config = dict(cast("Mapping[str, Any]", role.get("agentConfig") or {}))
+    env = dict(cast("Mapping[str, Any]", config.pop("env", None) or {}))
     kinds = role.get("agentType") or role.get("type") or "custom"
     least, most = role.get("minInstances"), role.get("maxInstances")
     if role.get("singleton"):
@@ -125,13 +126,19 @@ def _agent(role: dict[str, Any]) -> AgentSpec:
         "kinds": kinds,
         "capabilities": list(role.get("capabilities") or []),
         "command": config.pop("command", []),
-        "env": config.pop("env", {}),
+        "env": {name: value for name, value in env.items() if not _is_reference(value)},
+        "secrets": {name: value["secret"] for name, value in env.items() if _is_reference(value)},
         "interactive": config.pop("interactive", None) if "command" in kinds else None,
         "config": config,
         "min_instances": 0 if least is None else least,
         "max_instances": most,
     }
     return msgspec.convert(fields, AgentSpec)
+
+
+def _is_reference(value: Any) -> bool:
+    """Whether the value of a variable is `{secret: NAME}`."""
+    return isinstance(value, dict) and set(cast("dict[str, Any]", value)) == {"secret"}
 
 
 def _policy(bounds: Mapping[str, Any]) -> Policy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -26,6 +26,7 @@ from compiler.prism.parser import parse
 from compiler.prism.source import Source
 from compiler.versions import parse_version
 from schemas.patterns import CompiledPattern
+from schemas.secrets import is_secret_name, is_secret_text
 
 _KEYS = ("name", "version", "description", "input", "workspace", "metadata", "timeoutMs")
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
@@ -45,6 +46,7 @@ def load_prism(
     _check_names(compiled, names, report)
     places = Source(text, filename)
     fields = _metadata(program, places, report)
+    _check_secrets(program, places, report)
     stem = PurePosixPath(filename).name.removesuffix(".prism")
     made: dict[str, Any] = {"name": stem, "version": "1.0.0"}
     if fields is not None:
@@ -125,6 +127,26 @@ def _metadata(program: t.Program, places: Source, report: Report) -> Node | None
                 report.error("not-constant", line, column, message, "Use literals only.")
                 return None
     return None
+
+
+def _check_secrets(program: t.Program, places: Source, report: Report) -> None:
+    """Values of secrets that stand in the declarations of agents: they would be readable in the log for ever."""
+    for statement in program.body:
+        for agent in statement.agents if isinstance(statement, t.Agents) else ():
+            for entry in agent.fields:
+                if entry.key != "agentConfig":
+                    continue
+                try:
+                    config = to_json(written_out(entry.value, places))
+                except NotWrittenOut:
+                    continue
+                env = cast("dict[str, Any]", config).get("env") if isinstance(config, dict) else None
+                for name, value in cast("dict[str, Any]", env).items() if isinstance(env, dict) else ():
+                    if isinstance(value, str) and value and (is_secret_name(name) or is_secret_text(value)):
+                        line, column = places.locate(entry.value.pos)
+                        message = f"{name!r} looks like a secret, and its value would be readable in the log for ever"
+                        hint = f'Write {name}: {{ secret: "{name}" }}.'
+                        report.error("secret-literal", line, column, message, hint)
 
 
 def _roles(program: t.Program, places: Source) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from compiler.patterns.report import Report, did_you_mean
 from compiler.patterns.routing import read_escalation, read_routing
 from compiler.patterns.view import View, to_json
 from schemas.base import ROLE_ID_PATTERN
+from schemas.secrets import is_reference_name, is_secret_name, is_secret_text
 
 KINDS = ("claude", "codex", "gemini", "aider", "acp", "command", "custom")
 RESERVED_ROLES = {
@@ -23,6 +24,7 @@ ROLE_KEYS = (
     "id", "name", "description", "agentType", "type", "capabilities", "reportsTo", "minInstances", "maxInstances",
     "singleton", "expertise", "agentConfig", "confidence", "verify", "threadConfig", "metadata",
 )  # fmt: skip
+_FILLED_IN = re.compile(r"\$\{(?:env\.|ENV\.|secrets?\.)?([^}]*)\}")
 _BOTH = ("command", "env", "interactive")
 THREAD_KEYS = ("enabled", "objective", "approvalPreset", "workspace", "policy", "env", "metadata")
 
@@ -249,13 +251,44 @@ def _says_nothing(command: Node) -> bool:
     return command.kind == "list" and all(item.kind == "text" and not item.raw for item in command.items)
 
 
-def _env(node: Node, report: Report, what: str) -> dict[str, str]:
+def _env(node: Node, report: Report, what: str) -> dict[str, Any]:
+    """The variables of an agent: texts, and references to secrets, whose values never stand in a pattern."""
     keys = [key.raw for key, _ in node.pairs]
     view = View(node, report, f"env of {what}", keys)
-    for key, _ in node.pairs:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.raw):
-            report.error("bad-value", key.line, key.column, f"{key.raw!r} cannot be the name of a variable")
-    return {name: view.text(name) for name in keys} if view.valid else {}
+    made: dict[str, Any] = {}
+    for key, value in node.pairs:
+        name = key.raw
+        if not is_reference_name(name):
+            report.error("bad-value", key.line, key.column, f"{name!r} cannot be the name of a variable")
+        if value.kind == "map":
+            made[name] = _secret(value, report, name)
+        elif view.valid:
+            made[name] = view.text(name)
+            _check_literal(name, made[name], value, report)
+    return made if view.valid else {}
+
+
+def _secret(node: Node, report: Report, name: str) -> dict[str, str]:
+    view = View(node, report, f"the variable {name}", ("secret",))
+    secret = view.text("secret", required=True, hint=f"{name}: {{secret: {name}}}") if view.valid else ""
+    if secret and not is_reference_name(secret):
+        place = view.get("secret") or node
+        message = f"{secret!r} cannot be the name of a secret"
+        report.error(
+            "bad-value", place.line, place.column, message, "Letters, digits and _, not beginning with a digit."
+        )
+    return {"secret": secret}
+
+
+def _check_literal(name: str, value: str, node: Node, report: Report) -> None:
+    """A value under a secret's name would stand in the log for ever; `${…}` would be passed on as it is written."""
+    if found := _FILLED_IN.search(value):
+        wanted = found[1] if is_reference_name(found[1]) else name
+        message = f"{found[0]!r} is not filled in here: the agent would get it as it is written"
+        report.error("unfilled-variable", node.line, node.column, message, f"Write {name}: {{secret: {wanted}}}.")
+    elif value and (is_secret_name(name) or is_secret_text(value)):
+        message = f"{name!r} looks like a secret, and its value would be readable in the log for ever"
+        report.error("secret-literal", node.line, node.column, message, f"Write {name}: {{secret: {name}}}.")
 
 
 def _confidence(view: View, report: Report, fields: dict[str, Any]) -> None:

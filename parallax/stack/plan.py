@@ -17,7 +17,7 @@ from parallax.stack.lock import MARK
 from parallax.stack.room import check_room
 from parallax.stack.servers import HOST, Etcd, Nats, Postgres, Server, free_ports, is_free
 from parallax.stack.stores import open_stores, store_place
-from shared.config import CONFIG_FILE, Settings, api_listener, check_listener, explicit
+from shared.config import CONFIG_FILE, SECRET_PREFIX, Settings, api_listener, check_listener, explicit
 from shared.paths import absolute, current_dir
 from shared.pattern_sources import shipped_patterns_dir
 
@@ -137,7 +137,10 @@ def _service_settings(
 ) -> dict[str, str]:
     """The PARALLAX_* settings of the services, in which nothing depends on where one is."""
     given = {name: value for name, value in environ.items() if name.startswith("PARALLAX_") and value}
+    given = {name: value for name, value in given.items() if not name.startswith(SECRET_PREFIX)}
     given.pop("PARALLAX_NOTIFY_FD", None)
+    if settings.secrets_file is not None:
+        given["PARALLAX_SECRETS_FILE"] = str(absolute(settings.secrets_file))
     if CONFIG_FILE in given:
         given[CONFIG_FILE] = str(absolute(Path(given[CONFIG_FILE]).expanduser()))
     if settings.github_private_key_path is not None:
@@ -210,12 +213,17 @@ def server_environ(data: Path) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", MARK: str(data)}
 
 
-def service_environ(plan: Plan) -> dict[str, str]:
-    """What a service inherits: our environment, the settings of the stack, and a path that finds this installation."""
+def service_environ(plan: Plan, name: str) -> dict[str, str]:
+    """What a service inherits: our environment, the settings of the stack, and a path that finds this installation.
+
+    The values of secrets go to runtimes alone.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
     here = str(Path(__file__).parents[2])
     others = [place for place in ours.get("PYTHONPATH", "").split(os.pathsep) if place and Path(place) != Path(here)]
     path = os.pathsep.join([here, *(str(Path(place).absolute()) for place in others)])
+    if name.startswith("runtime_"):
+        ours |= {name: value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)}
     return ours | plan.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", MARK: str(plan.data)}
 
 

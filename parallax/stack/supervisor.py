@@ -43,9 +43,8 @@ class Supervisor:
         self.interrupted = False
         """Whether it was a person's Ctrl-C that ended it."""
         self._began = time.monotonic()
-        environ = service_environ(plan)
         self._servers = [self._server(server) for server in plan.servers]
-        self._services = [self._service(name, environ) for name in plan.services]
+        self._services = [self._service(name, service_environ(plan, name)) for name in plan.services]
         self._external = [
             StackPart(name=name, kind="server", pid=None, state="ready", address=address, note="not ours")
             for name, address in plan.external.items()

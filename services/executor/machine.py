@@ -58,6 +58,7 @@ FINAL = frozenset(
         "too_many_questions",
         "question_too_large",
         "not_interactive",
+        "secret_missing",
         "not_handled",
     }
 )

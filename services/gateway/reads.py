@@ -23,6 +23,7 @@ from schemas.events import (
     QuestionAsked,
 )
 from schemas.gateway import ExecutionView
+from schemas.secrets import masked
 from services.gateway.context import Context
 from shared.bus import Bus, Recorded
 from shared.postgres import REFUSED, Database, DatabaseAway
@@ -182,5 +183,5 @@ def event_document(record: Recorded) -> dict[str, Any]:
         "execution_id": record.execution_id,
         "time": stamp(record.time),
         "source": record.source,
-        "data": payload,
+        "data": masked(payload),
     }

@@ -54,6 +54,9 @@ from services.pattern_engine.decisions import (
 from services.pattern_engine.spending import Spending
 from shared.ids import digest
 
+SAYS_INTERACTIVE = 2
+"""From this meaning on (`execution.started.semantics`) the input of a command agent ends after its task line."""
+
 Phase = Literal["new", "workspace", "program", "finalizing", "ended"]
 
 
@@ -383,7 +386,17 @@ class Conductor:
 
     def _take(self) -> list[Event]:
         out, self._out = self._out, []
+        if self._semantics >= SAYS_INTERACTIVE:
+            out = [_with_interactive(event) if isinstance(event, TaskRequested) else event for event in out]
         return out
+
+
+def _with_interactive(event: TaskRequested) -> TaskRequested:
+    """The request of a task that says whether its agent may ask: not, unless the role says so."""
+    agent = event.agent
+    if "command" not in agent.kinds or agent.interactive is not None:
+        return event
+    return msgspec.structs.replace(event, agent=msgspec.structs.replace(agent, interactive=False))
 
 
 def _failure(error: Any, pattern: CompiledPattern) -> Failure:

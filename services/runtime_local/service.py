@@ -29,6 +29,7 @@ from services.runtime_local.environment import NotFound, environment
 from services.runtime_local.places import Places
 from services.runtime_local.program import end_recorded
 from services.runtime_local.records import NotWrittenError, Records, SessionRecord
+from services.runtime_local.secrets import SecretMissing, Secrets
 from services.runtime_local.sessions import Host, Session, fault, finished
 from services.runtime_local.verifying import Verifications
 from shared import subjects
@@ -65,6 +66,7 @@ class LocalRuntime(Service):
             records=self._records,
             root=root,
             places=self._places,
+            secrets=Secrets(environ, settings.secrets_file),
             environ=environ,
             nats_url=settings.nats_url,
             silence_s=settings.agent_timeout_ms / 1000,
@@ -191,8 +193,9 @@ class LocalRuntime(Service):
                 session.request = request
                 return session
             await session.open()
-        except NotFound as error:
-            await self._not_opened(session, Failure(code="program_not_found", message=str(error)))
+        except (NotFound, SecretMissing) as error:
+            code = "secret_missing" if isinstance(error, SecretMissing) else "program_not_found"
+            await self._not_opened(session, Failure(code=code, message=str(error)))
             return None
         except OSError as error:
             _log.warning("spawn_failed", agent_id=request.agent_id, error=str(error))

@@ -30,6 +30,7 @@ from services.runtime_local.output import Output
 from services.runtime_local.places import Places
 from services.runtime_local.program import Program, start_program
 from services.runtime_local.records import NotWrittenError, ProgramRecord, Records
+from services.runtime_local.secrets import Redaction, SecretMissing, Secrets
 from services.runtime_local.speech import clean
 from services.runtime_local.turn import Ended, Turn, soon
 from shared.bus import Bus, BusError, EventTooLarge
@@ -46,6 +47,7 @@ class Host(Model, frozen=True, kw_only=True):
     records: Records
     root: Path
     places: Places
+    secrets: Secrets
     environ: dict[str, str]
     nats_url: str
     silence_s: float
@@ -72,6 +74,7 @@ class Session:
         self._memory: OrderedDict[str, Ended] = OrderedDict()
         self._running: asyncio.Task[None] | None = None
         self._stderr = ""
+        self._redact = Redaction({})
 
     @property
     def id(self) -> str:
@@ -100,7 +103,7 @@ class Session:
         )
 
     async def open(self) -> None:
-        """Makes the session's places and starts a `custom` program. Raises NotFound with a sentence, or OSError."""
+        """Makes the session's places and starts a `custom` program. Raises NotFound or SecretMissing, or OSError."""
         self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._place is None:
             self._place = self._host.places.make()
@@ -208,9 +211,10 @@ class Session:
         turn = Turn(
             offer,
             cwd=workspace or self._work,
-            env=self._environment(own),
+            env=lambda: self._environment(own),
             silence_s=self._host.silence_s,
             interactive=self.request.agent.interactive,
+            redact=self._redacted,
         )
         self.turn = turn
         self._running = asyncio.create_task(self._take(turn, workspace), name=f"turn-{offer.task_id}")
@@ -228,6 +232,8 @@ class Session:
                 frozen=lambda: host.frozen(offer.execution_id),
                 leaving=host.leaving,
             )
+        except SecretMissing as error:
+            ended = fault(offer, Failure(code="secret_missing", message=str(error), where=offer.role))
         except NotFound as error:
             ended = fault(offer, Failure(code="program_not_found", message=str(error), where=offer.role))
         except NotWrittenError as error:
@@ -304,19 +310,24 @@ class Session:
         }
         if self._place is None:
             raise RuntimeError("the session is not open")
+        secrets = self._host.secrets.values(request.agent.secrets, request.role)
+        self._redact = Redaction(secrets)
         return environment(
             self._host.environ,
             home=self._place / "h",
             tmp=self._place / "t",
             own=word | own,
-            given=request.agent.env,
+            given={**request.agent.env, **secrets},
         )
 
+    def _redacted(self, line: bytes) -> bytes:
+        return self._redact(line)
+
     async def _wrote(self, line: bytes, _ends: bool) -> None:
-        await self._output.say("stdout", clean(line))
+        await self._output.say("stdout", clean(self._redact(line)))
 
     async def _complained(self, line: bytes, _ends: bool) -> None:
-        text = clean(line)
+        text = clean(self._redact(line))
         self._stderr = (self._stderr + text + "\n")[-2000:]
         await self._output.say("stderr", text)
 

@@ -46,9 +46,10 @@ class Turn:
         offer: TaskOffer,
         *,
         cwd: Path,
-        env: dict[str, str],
+        env: Callable[[], dict[str, str]],
         silence_s: float = math.inf,
         interactive: bool | None = False,
+        redact: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self.offer = offer
         self.program: Program | None = None
@@ -58,6 +59,7 @@ class Turn:
         self._cwd = cwd
         self._env = env
         self._interactive = interactive
+        self._redact = redact
         self._lines = Lines()
         self._said = Transcript()
         self._asked = 0
@@ -86,10 +88,11 @@ class Turn:
         `frozen` says whether its execution is paused, `leaving` whether this runtime is being stopped.
         """
         offer, before = self.offer, memory_kills()
+        env = self._env()
         record = ProgramRecord(mark=f"{offer.task_id}.{offer.attempt}", offer=offer)
         records.keep_program(record)
         try:
-            program = await start_program(self.argv, cwd=self._cwd, env=self._env, mark=record.mark)
+            program = await start_program(self.argv, cwd=self._cwd, env=env, mark=record.mark)
         except OSError as error:
             records.drop_program(record.mark)
             return self._fault("task_failed", f"{self.argv[0]} cannot be started: {error.strerror or error}.")
@@ -99,7 +102,7 @@ class Turn:
             records.keep_program(msgspec.structs.replace(record, pid=program.pid, identity=program.identity))
             program.read(
                 lambda piece, ends: self._printed(piece, ends, output, say),
-                lambda piece, _ends: self._complained(clean(piece), output),
+                lambda piece, _ends: self._complained(clean(self._redact(piece)), output),
             )
             watching = [asyncio.create_task(self._watch_silence(program, frozen))]
             if self._interactive is None:
@@ -149,6 +152,8 @@ class Turn:
     async def _printed(self, piece: bytes, ends: bool, output: Output, say: Say) -> None:
         line = self._lines.add(piece, ends)
         if line is not None:
+            text = self._redact(line.text)
+            line = line._replace(text=text, size=line.size - len(line.text) + len(text), end=self._redact(line.end))
             await self._heard(understand(line), output, say)
 
     async def _heard(self, said: Said, output: Output, say: Say) -> None:
