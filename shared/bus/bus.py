@@ -120,11 +120,16 @@ class Bus:
         decision = encode(self._stamp, events, fence, cause, time.monotonic())
         if fence is None:
             await self._consider_age(decision, cause)
+        if sum(len(entry.payload) for entry in decision.entries) > _LIGHT:
+            await self._lighten(decision)
+        return await self._writer.write(decision)
+
+    async def _lighten(self, decision: Decision) -> None:
+        """Puts beside the log what of a decision does not fit into its messages. Raises EventTooLarge, BusClosed."""
         most = INLINE if decision.size <= _MOST_TOGETHER else _LIGHT
         for entry in decision.entries:
             if entry.size > most or not self._large.fits(entry.payload, entry.headers):
                 entry.payload, entry.headers = await self._large.lighten(entry.kind, entry.payload, entry.headers, most)
-        return await self._writer.write(decision)
 
     async def _consider_age(self, decision: Decision, cause: Cause) -> None:
         """Has the log asked first where this may be a repetition that the server no longer knows by its id."""
