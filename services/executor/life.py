@@ -20,6 +20,7 @@ from services.executor.claims import Claims
 from services.executor.delays import Delays, Waits
 from services.executor.fleet import Fleet
 from services.executor.machine import Faulted, Outcome, TaskState
+from services.executor.messages import reply_subject
 from services.executor.placing import free_agent
 from services.executor.sessions import AgentFailed, Sessions
 from services.executor.turns import Refused, Turn, Turns
@@ -371,7 +372,7 @@ class Life(Interruptible):
             context=_context(request.context, state.attempt),
             workspace=state.path,
             timeout_ms=request.timeout_ms or 0,
-            reply_to=self._desk.inbox,
+            reply_to=reply_subject(self._desk.inbox, request.task_id, state.attempt, state.agent_id),
             life=self._desk.sessions.life(request.execution_id, state.agent_id),
         )
 

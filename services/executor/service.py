@@ -39,13 +39,14 @@ from services.executor.histories import Histories
 from services.executor.http_calls import HttpCalls
 from services.executor.life import Life
 from services.executor.machine import Faulted
+from services.executor.messages import malformed, misplaced, question_id, turn_of
 from services.executor.picture import watch_registry
 from services.executor.sessions import Sessions
 from services.executor.turns import Turn, Turns
 from services.executor.verifying import Verifier
 from services.executor.views import FOLLOWED, Views
 from shared import subjects
-from shared.bus import Bus, Delivery, EventTooLarge, Recorded, Retry
+from shared.bus import Bus, Delivery, EventTooLarge, Message, Recorded, Retry
 from shared.config import Settings
 from shared.service import Service
 
@@ -94,7 +95,7 @@ class Executor(Service):
         """Begins to follow, then to take work."""
         await self.claims.start()
         self._from = await self.bus.last_seq()
-        await self.bus.serve(self.inbox, AgentMessage, self._heard_agent)
+        await self.bus.serve(f"{self.inbox}.>", AgentMessage, self._heard_agent, unreadable=self._heard_noise)
         self.spawn(self._follow(), name="follow")
         self.spawn(self._look(), name="clocks")
         self.spawn(watch_registry(self.settings, self.fleet), name="registry")
@@ -186,8 +187,20 @@ class Executor(Service):
 
     # -- agents -----------------------------------------------------------------------------------------------------
 
-    async def _heard_agent(self, message: AgentMessage) -> None:
-        self.turns.hear(message, asyncio.get_running_loop().time())
+    async def _heard_agent(self, word: AgentMessage, message: Message) -> None:
+        now = asyncio.get_running_loop().time()
+        turn = self.turns.at(*turn_of(message.subject))
+        wrong = misplaced(word, turn.offer) if turn is not None else None
+        if turn is not None and wrong is not None:
+            await self.turns.garbled(turn, wrong, now)
+        else:
+            self.turns.hear(word, now)
+
+    async def _heard_noise(self, message: Message, reason: str) -> None:
+        turn = self.turns.at(*turn_of(message.subject))
+        if turn is not None:
+            wrong = malformed(message.payload, reason)
+            await self.turns.garbled(turn, wrong, asyncio.get_running_loop().time())
 
     async def _tell(self, word: TaskOffer | TaskControl, agent_id: str) -> None:
         if isinstance(word, TaskOffer):
@@ -216,24 +229,35 @@ class Executor(Service):
         """Puts an agent's question into the log, or gives the answer that the log has already."""
         offer = turn.offer
         life = self._lives.get(offer.task_id)
+        asked_as = question_id(offer, question)
         asked = QuestionAsked(
             execution_id=offer.execution_id,
-            question_id=question.question_id,
+            question_id=asked_as,
             question=question.question,
             options=question.options,
             task_id=offer.task_id,
             role=offer.role,
             effect=life.state.request.effect if life else "",
         )
+        ids = {asked_as, question.question_id}  # a log of before has it under the id that the agent gave it
+        known, answer = False, None
+        async for record in self.bus.read(offer.execution_id, types=(QuestionAsked.TYPE, QuestionAnswered.TYPE)):
+            match record.data:
+                case QuestionAsked(question_id=name, task_id=offer.task_id) if name in ids:
+                    known = True
+                case QuestionAnswered(question_id=name, task_id=offer.task_id) if name in ids:
+                    answer = answer or record.data
+                case _:
+                    pass
+        if answer is not None:
+            await self._answer(answer)
+        if known:
+            return
         try:
             await self.bus.append(asked)
         except EventTooLarge as error:
             fault = Faulted(error=Failure(code="question_too_large", message=str(error), where=error.where))
             await self.turns.stop(turn, fault, asyncio.get_running_loop().time())
-            return
-        async for record in self.bus.read(offer.execution_id, types=(QuestionAnswered.TYPE,)):
-            if isinstance(record.data, QuestionAnswered) and record.data.question_id == question.question_id:
-                await self._answer(record.data)
 
     async def _answer(self, event: QuestionAnswered) -> None:
         if event.task_id:

@@ -23,6 +23,7 @@ from schemas.agents import (
 )
 from schemas.base import MOST_LEVELS, Failure, LossKind, too_deep
 from services.executor.machine import Answered, Faulted, Outcome
+from services.executor.messages import MAX_QUESTIONS, Malformed, question_id
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Turn:
 
     __slots__ = (
         "accepted",
+        "asked",
         "deadline",
         "heard",
         "host",
@@ -88,7 +90,9 @@ class Turn:
         self.suspect_since = 0.0
         self.stopping: Faulted | None = None
         self.stopping_since = 0.0
-        self.questions: dict[str, float] = {}
+        self.questions: dict[str, tuple[str, float]] = {}
+        """The open questions by their ids in the log: what the agent calls each, and since when it waits."""
+        self.asked = 0
 
     def settle(self, outcome: Outcome | None) -> None:
         """Ends the turn, once. While it is being stopped, what ends it is what it is stopped for."""
@@ -140,9 +144,25 @@ class Turns:
         if self._turns.get(turn.offer.task_id) is turn:
             del self._turns[turn.offer.task_id]
 
-    def get(self, task_id: str) -> Turn | None:
-        """The turn of a task, if it is in the hands of an agent."""
-        return self._turns.get(task_id)
+    def at(self, task_id: str, attempt: int, agent_id: str) -> Turn | None:
+        """The turn of an attempt that is in the hands of this agent now."""
+        turn = self._turns.get(task_id)
+        if turn is None or (turn.offer.attempt, turn.offer.agent_id) != (attempt, agent_id):
+            return None
+        return turn
+
+    async def garbled(self, turn: Turn, wrong: Malformed, now: float) -> None:
+        """An agent said what cannot be taken. It has failed: nobody could hear from it how it really ended."""
+        turn.heard = now
+        turn.suspect = ""
+        turn.accepted = True
+        error = Failure(code="bad_message", message=wrong.sentence(turn.offer.agent_id), where=wrong.where)
+        if wrong.type in ("result", "failed", "refused", ""):
+            turn.settle(Faulted(error=error))
+            word = TaskControl(action="cancel", task_id=turn.offer.task_id, reason=error.message)
+            await self._publish(word, turn.offer.agent_id)
+        else:
+            await self.stop(turn, Faulted(error=error), now)
 
     def hear(self, message: AgentMessage, now: float) -> None:
         """What an agent says. Words about other attempts, and from agents who are not at the task, are not heard."""
@@ -165,11 +185,21 @@ class Turns:
             case TaskRefused():
                 turn.refuse(message.reason)
             case TaskQuestion():
-                if message.question_id not in turn.questions:
-                    turn.questions[message.question_id] = now
-                    self._ask(turn, message)
+                self._hear_question(turn, message, now)
             case _:
                 pass
+
+    def _hear_question(self, turn: Turn, message: TaskQuestion, now: float) -> None:
+        asked_as = question_id(turn.offer, message)
+        if asked_as in turn.questions:
+            return
+        turn.asked += 1
+        if turn.asked > MAX_QUESTIONS:
+            why = f"{turn.offer.agent_id} asked more than {MAX_QUESTIONS} questions in one turn."
+            turn.settle(Faulted(error=Failure(code="too_many_questions", message=why)))
+            return
+        turn.questions[asked_as] = (message.question_id, now)
+        self._ask(turn, message)
 
     async def stop(self, turn: Turn, why: Faulted, now: float) -> None:
         """Tells the agent to stop. The turn ends when it has, or when it does not say so in time."""
@@ -177,16 +207,20 @@ class Turns:
             turn.stopping, turn.stopping_since = why, now
             await self._cancel(turn)
 
-    async def answer(self, task_id: str, question_id: str, value: object, now: float) -> None:
+    async def answer(self, task_id: str, logged_as: str, value: object, now: float) -> None:
         """Hands an answer to the agent. The time that the question took is not the task's."""
         turn = self._turns.get(task_id)
-        asked = turn.questions.get(question_id) if turn is not None else None
-        if turn is None or asked is None:
+        if turn is None:
             return
+        if logged_as not in turn.questions:  # a log of before, which has it under the id that the agent gave it
+            logged_as = next((key for key, (own, _) in turn.questions.items() if own == logged_as), "")
+        asked = turn.questions.pop(logged_as, None)
+        if asked is None:
+            return
+        own_id, since = asked
         if turn.deadline is not None:
-            turn.deadline += now - asked
-        del turn.questions[question_id]
-        word = TaskControl(action="answer", task_id=task_id, question_id=question_id, value=value)
+            turn.deadline += now - since
+        word = TaskControl(action="answer", task_id=task_id, question_id=own_id, value=value)
         await self._publish(word, turn.offer.agent_id)
 
     def lost(self, agent_id: str, reason: str, now: float) -> None:

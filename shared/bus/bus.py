@@ -54,6 +54,10 @@ _LIGHT = 64 << 10
 """Bytes to which each event of a larger decision is brought."""
 
 
+async def _nobody_is_told(_message: Message, _reason: str) -> None:
+    """Of a body that cannot be read."""
+
+
 class Bus:
     """One connection to the bus. `id` is unique to it; `name` is the service's or program's."""
 
@@ -300,11 +304,18 @@ class Bus:
             raise RequestFailed(f"The answer cannot be read: {problem}.") from problem
 
     async def serve(
-        self, subject: str, payload_type: Any, handler: Callable[..., Awaitable[object]], queue: str = ""
+        self,
+        subject: str,
+        payload_type: Any,
+        handler: Callable[..., Awaitable[object]],
+        queue: str = "",
+        *,
+        unreadable: Callable[[Message, str], Awaitable[None]] = _nobody_is_told,
     ) -> Served:
         """Listens on a subject. `handler(payload)` or `handler(payload, message)`; what it returns is the answer.
 
-        A body that cannot be read is answered with an error, as is a handler that fails.
+        A body that cannot be read is answered with an error, as is a handler that fails; `unreadable` is told of such
+        a body, and what is wrong with it.
         """
         both = takes_two(handler)
 
@@ -314,6 +325,7 @@ class Bus:
                 body = decode(mended(await self._whole_body(raw)) or b"{}", payload_type)
             except Undecodable as error:
                 _log.info("bad_body", subject=raw.subject, error=str(error))
+                await unreadable(message, str(error))
                 await self._answer_error(raw.reply, f"The body cannot be read: {error}.")
                 return
             try:

@@ -9,6 +9,7 @@ import pytest
 from schemas.agents import TaskAccepted, TaskControl, TaskFault, TaskOffer, TaskQuestion
 from schemas.base import Failure, LossKind
 from services.executor.machine import Faulted
+from services.executor.messages import MAX_QUESTIONS, Malformed, question_id
 from services.executor.turns import FROZEN_S, STOPPING_S, SUSPECT_ASKED_S, SUSPECT_S, Host, Turn, Turns
 
 NOW = 100.0
@@ -217,3 +218,48 @@ async def test_who_is_told_to_stop_has_its_time_though_the_bus_is_away() -> None
     for tenth in range(round(10 * STOPPING_S)):
         await turns.look(NOW + 20 + tenth / 10)
     assert turn.outcome.done()
+
+
+async def test_an_answer_reaches_the_agent_under_the_id_that_it_gave() -> None:
+    """The log has another one; and of a log of before, which has the agent's own, the answer is handed over as well."""
+    heard: list[TaskOffer | TaskControl] = []
+
+    async def publish(sent: TaskOffer | TaskControl, _agent: str) -> None:
+        heard.append(sent)
+
+    for logged_as in ("", "q1"):
+        turns = Turns(publish, ignored, silence_s=30.0, paused=lambda _execution: False)
+        turn = await turns.begin(offer(), now=NOW, deadline=NOW + 10)
+        question = TaskQuestion(task_id="t", attempt=1, question_id="q1", question="Which?")
+        turns.hear(question, NOW)
+        await turns.answer("t", "another", 1, NOW + 1)
+        assert turn.questions
+        await turns.answer("t", logged_as or question_id(offer(), question), "this", NOW + 5)
+        word = heard[-1]
+        assert isinstance(word, TaskControl)
+        assert (word.action, word.question_id, word.value) == ("answer", "q1", "this")
+        assert turn.deadline == NOW + 15
+
+
+async def test_an_agent_that_only_asks_is_ended() -> None:
+    """Each question is a fact of the log, whoever asks it."""
+    turns, turn, _ = await accepted()
+    for number in range(MAX_QUESTIONS + 1):
+        assert not turn.outcome.done()
+        turns.hear(TaskQuestion(task_id="t", attempt=1, question_id=str(number), question="?"), NOW)
+    outcome = turn.outcome.result()
+    assert isinstance(outcome, Faulted)
+    assert outcome.error.code == "too_many_questions"
+
+
+@pytest.mark.parametrize(("kind", "at_once"), [("result", True), ("failed", True), ("", True), ("progress", False)])
+async def test_a_garbled_message_ends_the_turn(kind: str, at_once: bool) -> None:
+    """At once where the agent is done; who works on is told to stop first."""
+    turns, turn, post = await accepted()
+    await turns.garbled(turn, Malformed(type=kind, where="$.x", what="it is wrong"), NOW)
+    assert turn.outcome.done() == at_once
+    assert len(post.sent) == 2  # the offer, and the word to stop
+    turns.hear(TaskFault(task_id="t", attempt=1, error=Failure(code="cancelled", message="stopped")), NOW)
+    outcome = turn.outcome.result()
+    assert isinstance(outcome, Faulted)
+    assert (outcome.error.code, outcome.error.where, outcome.loss) == ("bad_message", "$.x", None)
