@@ -10,6 +10,10 @@
 
 The agent registers and stays registered, takes up to `max_concurrency` tasks at once, answers an offer that is repeated
 from memory, stops what is cancelled, reconnects for ever, and on SIGTERM takes nothing more and finishes what it has.
+
+A handler is a coroutine or a plain `def`, which runs in a thread. No thread can be interrupted: after a cancellation
+the task keeps its place until the function returns, so that it never runs beside the next one; it may look at
+`task.cancelled`. While an execution is paused, `task.paused` is true, and `await task.resumed()` waits.
 """
 
 from __future__ import annotations
@@ -23,12 +27,14 @@ import signal
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from typing import Any, TypeVar, cast
 
 import structlog
 
 from parallax.agent_task import AgentError, Result, RunningTask, Task, call, json_of
-from parallax.client_address import find_nats
+from parallax.client_address import find_nats, is_embedded
+from parallax.client_errors import ParallaxError
 from schemas.agents import (
     AgentRegistration,
     OutputLine,
@@ -43,8 +49,9 @@ from schemas.agents import (
 )
 from schemas.base import LONGEST_TOKEN, Failure
 from shared import subjects
-from shared.bus import Bus, BusError, EventTooLarge
+from shared.bus import Bus, BusError, EventTooLarge, Unreachable
 from shared.enrolment import Enrolment
+from shared.ids import new_id
 
 __all__ = ["Agent", "AgentError", "Result", "Task"]
 
@@ -57,6 +64,8 @@ _REMEMBERED = 4096
 _SIGN_OF_LIFE_S = 2.0
 _SOON_S = 0.25
 _DRAIN_S = 30.0
+_TRY_S = 10.0
+_FIND_AGAIN_S = 0.5
 _BLOCKED_S = 2.0
 
 
@@ -88,13 +97,15 @@ class Agent:
             raise AgentError(f"capabilities is a list of words; write [{capabilities!r}].")
         if max_concurrency < 1:
             raise AgentError(f"max_concurrency is {max_concurrency}, but an agent takes at least one task at a time.")
+        execution_id = given.get("PARALLAX_EXECUTION_ID", "")
         self.registration = AgentRegistration(
             agent_id=self.id,
             name=name,
             kind=kind,
             capabilities=list(capabilities),
-            inbox=subjects.agent_task(self.id),
-            execution_id=given.get("PARALLAX_EXECUTION_ID", ""),
+            # of this process alone: another one under the same id must not take its offers
+            inbox=subjects.agent_task(self.id) if execution_id else subjects.agent_inbox(self.id, new_id()[-8:]),
+            execution_id=execution_id,
             role=given.get("PARALLAX_ROLE", ""),
             session=given.get("PARALLAX_SESSION", ""),
             max_concurrency=max_concurrency,
@@ -109,6 +120,7 @@ class Agent:
         self._memory: OrderedDict[str, TaskResult | TaskFault] = OrderedDict()
         self._bus: Bus | None = None
         self._enrolment: Enrolment | None = None
+        self._gone = False
         self._begun = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -134,44 +146,103 @@ class Agent:
                 f"The agent {self.id} has no handler: put @agent.task before the function that does tasks."
             )
         self._stopping.clear()
-        bus = self._bus = await self._connected()
-        if bus is None:
-            return
+        while (found := await self._connected()) is not None:
+            bus, url = found
+            if not await self._serve_on(bus, url):
+                return
+
+    async def _serve_on(self, bus: Bus, url: str) -> bool:
+        """Serves until the agent is stopped. True: until the embedded stack came up at another address."""
+        self._bus, self._gone = bus, False
         enrolment = self._enrolment = Enrolment(bus, self.registration, lambda: list(self._running))
-        living: asyncio.Task[None] | None = None
+        beside: list[asyncio.Task[Any]] = []
         try:
-            # one of the processes that use this name takes an offer; each hears what is said about its tasks
-            offers = await bus.serve(subjects.agent_task(self.id), TaskOffer, self._offered, queue=self.id)
+            offers = [await bus.serve(self.registration.inbox, TaskOffer, self._offered)]
+            if self.registration.inbox != subjects.agent_task(self.id):
+                offers.append(await bus.serve(subjects.agent_task(self.id), TaskOffer, self._called, queue=self.id))
             controls = await bus.serve(subjects.agent_control(self.id), TaskControl, self._control)
             enrolment.start()
             self._begun.set()
-            living = asyncio.create_task(self._stay_alive(), name=f"signs-of-life-{self.id}")
-            await self._stopping.wait()
+            beside = [
+                asyncio.create_task(self._say_registered(bus, enrolment), name=f"registered-{self.id}"),
+                asyncio.create_task(self._stay_alive(), name=f"signs-of-life-{self.id}"),
+            ]
+            moving = asyncio.create_task(self._moved(bus, url), name=f"address-{self.id}")
+            stopping = asyncio.create_task(self._stopping.wait(), name=f"stop-{self.id}")
+            beside += [moving, stopping]
+            await asyncio.wait({moving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                await enrolment.forget()
+                return True
             await enrolment.leave("the agent is leaving")
-            await offers.stop()
+            for served in offers:
+                await served.stop()
             await self._drain()
             await controls.stop()
+            return False
         finally:
-            if living is not None:
-                living.cancel()
+            self._gone = True
+            for task in beside:
+                task.cancel()
             for running in list(self._running.values()):
                 if running.task is not None:
                     running.task.cancel()
-            with contextlib.suppress(BusError, TimeoutError):
-                await bus.flush()
+            if bus.connected:
+                with contextlib.suppress(BusError, TimeoutError):
+                    await bus.flush()
             await bus.close()
             self._bus = None
 
-    async def _connected(self) -> Bus | None:
-        """A bus, as soon as there is a server; None when the agent is stopped before."""
-        connecting = asyncio.create_task(Bus.connect(self._url or find_nats(), name="agent"))
+    async def _connected(self) -> tuple[Bus, str] | None:
+        """A bus and its address, as soon as there is a server; None when the agent is stopped before.
+
+        Where no address was given, the embedded stack is looked for again and again: the next one may have another.
+        """
+        said = ""
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return connecting.result() if connecting.done() else None
+            while not stopping.done():
+                try:
+                    url = self._url or find_nats()
+                except ParallaxError as error:
+                    if said != error.message:
+                        said = error.message
+                        _log.warning(f"{self.id} waits: {error.message} {error.hint}")
+                    await asyncio.wait({stopping}, timeout=_FIND_AGAIN_S)
+                    continue
+                patience = _TRY_S if self._may_move else None
+                connecting = asyncio.create_task(Bus.connect(url, name="agent", timeout_s=patience))
+                await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not connecting.done():
+                    connecting.cancel()
+                    await asyncio.wait({connecting})
+                elif not isinstance(connecting.exception(), Unreachable):
+                    return connecting.result(), url
+            return None
         finally:
             stopping.cancel()
-            connecting.cancel()
+
+    @property
+    def _may_move(self) -> bool:
+        """Whether the address is that of an embedded stack, which may have another one the next time."""
+        return self._url is None and is_embedded()
+
+    async def _moved(self, bus: Bus, url: str) -> None:
+        """Returns when there is no server at the address any more, and the embedded stack has another one."""
+        while True:
+            await asyncio.sleep(_FIND_AGAIN_S * 2)
+            if not bus.connected and self._may_move:
+                with contextlib.suppress(ParallaxError):
+                    if find_nats() != url:
+                        return
+
+    async def _say_registered(self, bus: Bus, enrolment: Enrolment) -> None:
+        """One line, once the agent is in the registry."""
+        await enrolment.registered.wait()
+        skills = ", ".join(self.registration.capabilities) or "no special capability"
+        at_once = self.registration.max_concurrency
+        rate = "one task at a time" if at_once == 1 else f"up to {at_once} tasks at once"
+        _log.info(f"{self.id} is registered at {bus.connection.shown_url}: {skills}, {rate}.")
 
     def stop(self) -> None:
         """Takes nothing more; `serve` returns when what is running is finished."""
@@ -182,6 +253,11 @@ class Agent:
         await self._begun.wait()
         assert self._enrolment is not None, "an agent that has begun is enrolled"
         await self._enrolment.registered.wait()
+
+    @property
+    def refused(self) -> str:
+        """Why the registry does not take the agent, as a sentence; empty while nothing is known against it."""
+        return self._enrolment.refused if self._enrolment is not None else ""
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -195,17 +271,27 @@ class Agent:
         if running is not None:
             await self._again(running, offer)
             return
-        busy = len(self._running) >= self.registration.max_concurrency
-        if busy or self._stopping.is_set():
-            reason = "the agent is leaving" if self._stopping.is_set() else f"busy with {len(self._running)} tasks"
-            await self._say(
-                offer.reply_to,
-                TaskRefused(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, reason=reason),
-            )
+        if len(self._running) >= self.registration.max_concurrency or self._stopping.is_set():
+            await self._refuse(offer, "the agent is leaving" if self._stopping.is_set() else self._busy())
             return
         running = self._running[offer.task_id] = RunningTask(offer)
         running.task = asyncio.current_task()
         await self._do(running)
+
+    async def _called(self, offer: TaskOffer) -> None:
+        """An offer at the address that all processes of this id have: for the one that is registered."""
+        if not self.refused:
+            await self._offered(offer)
+
+    async def _refuse(self, offer: TaskOffer, reason: str) -> None:
+        word = TaskRefused(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, reason=reason)
+        await self._say(offer.reply_to, word)
+
+    def _busy(self) -> str:
+        kept = [one.offer.task_id for one in self._running.values() if one.cancelled and one.in_thread]
+        if kept:
+            return f"{', '.join(kept)} was cancelled, and its handler, a plain `def`, has not returned yet"
+        return f"busy with {len(self._running)} tasks"
 
     async def _again(self, running: RunningTask, offer: TaskOffer) -> None:
         """An offer of a task that is being done: the same one again, or another attempt, which ends this one."""
@@ -215,8 +301,11 @@ class Agent:
             if running.question is not None:
                 await self._say(offer.reply_to, running.question)
         elif offer.attempt > running.offer.attempt and running.task is not None:
-            running.cancelled = "another attempt was begun"
-            running.task.cancel()
+            if not running.cancelled:
+                running.cancel("another attempt was begun")
+            if running.in_thread:
+                await self._refuse(offer, self._busy())
+                return
             await asyncio.wait({running.task})
             await self._offered(offer)
 
@@ -258,11 +347,12 @@ class Agent:
             say=lambda text: self._progress(running, text),
             ask=lambda question, options: self._ask(running, question, options),
             loop=asyncio.get_running_loop(),
+            state=running.switches,
         )
         if inspect.iscoroutinefunction(handler):
             value = await handler(task)
         else:
-            value = await asyncio.to_thread(call, handler, task)
+            value = await self._in_thread(running, handler, task)
             if inspect.isawaitable(value):
                 value = await value
         result = value if isinstance(value, Result) else Result(value)
@@ -275,6 +365,36 @@ class Agent:
             confidence=result.confidence,
             usage=result.usage,
         )
+
+    async def _in_thread(self, running: RunningTask, handler: Handler, task: Task) -> Any:
+        """What a plain function returns. Cancelled, it still has its thread: the place is kept until that ends."""
+        running.in_thread = True
+        context = copy_context()
+
+        def work() -> Any:
+            return context.run(call, handler, task)
+
+        thread = asyncio.get_running_loop().run_in_executor(None, work)
+        try:
+            return await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            if not thread.done():
+                running.cancel_questions()
+                _log.warning(
+                    "handler_runs_on",
+                    agent_id=self.id,
+                    task_id=running.offer.task_id,
+                    hint="a plain `def` cannot be interrupted: its place is kept until it returns; "
+                    "have it look at task.cancelled",
+                )
+            while not thread.done() and not self._gone:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({thread})
+            if thread.done() and not thread.cancelled():
+                thread.exception()  # nobody asks for it any more
+            raise
+        finally:
+            running.in_thread = not thread.done()
 
     def _fault(self, offer: TaskOffer, code: str, message: str) -> TaskFault:
         return TaskFault(
@@ -297,7 +417,10 @@ class Agent:
 
     async def _accept(self, running: RunningTask) -> None:
         offer = running.offer
-        await self._say(offer.reply_to, TaskAccepted(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id))
+        word = TaskAccepted(
+            task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, paused=running.switches.paused
+        )
+        await self._say(offer.reply_to, word)
 
     def _progress(self, running: RunningTask, text: str) -> None:
         telling = asyncio.create_task(self._tell(running, str(text)))
@@ -336,20 +459,22 @@ class Agent:
 
     async def _control(self, word: TaskControl) -> None:
         if word.action == "stop":
-            self.stop()
+            if not self.refused:
+                self.stop()
             return
         running = self._running.get(word.task_id)
         if running is None:
             return
-        if word.action == "cancel" and running.task is not None:
-            running.cancelled = word.reason or "cancelled"
-            running.task.cancel()
-        elif word.action == "answer":
-            waiting = running.answers.pop(word.question_id, None)
-            if waiting is not None and not waiting.done():
-                if running.question is not None and running.question.question_id == word.question_id:
-                    running.question = None
-                waiting.set_result(word.value)
+        match word.action:
+            case "cancel":
+                if not running.cancelled:
+                    running.cancel(word.reason)
+            case "pause":
+                running.switches.pause()
+            case "resume":
+                running.switches.resume()
+            case "answer":
+                running.answer(word.question_id, word.value)
 
     async def _stay_alive(self) -> None:
         """Says soon that a task was taken, where its result does not come sooner, and then again and again."""

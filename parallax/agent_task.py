@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,19 @@ Ask = Callable[[str, Sequence[str]], Awaitable[Any]]
 class Task:
     """A task as it was offered. Good for as long as its handler runs."""
 
-    __slots__ = ("_ask", "_loop", "_offer", "_say")
+    __slots__ = ("_ask", "_loop", "_offer", "_say", "_state")
 
-    def __init__(self, offer: TaskOffer, *, say: Say, ask: Ask, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        offer: TaskOffer,
+        *,
+        say: Say,
+        ask: Ask,
+        loop: asyncio.AbstractEventLoop,
+        state: TaskSwitches | None = None,
+    ) -> None:
         self._offer = offer
+        self._state = state or TaskSwitches()
         self._say = say
         self._ask = ask
         self._loop = loop
@@ -105,6 +115,28 @@ class Task:
         """The worktree to work in, or None. What is changed there is committed by the platform."""
         return Path(self._offer.workspace) if self._offer.workspace else None
 
+    @property
+    def cancelled(self) -> str:
+        """Why the task is to be stopped; empty while it is wanted. May be asked from any thread.
+
+        A coroutine is cancelled at its next `await`. A plain `def` cannot be interrupted: it has to look here, and
+        until it returns the agent takes no other task in its place.
+        """
+        return self._state.cancelled
+
+    @property
+    def paused(self) -> bool:
+        """Whether the execution is paused. May be asked from any thread."""
+        return self._state.paused
+
+    async def resumed(self) -> None:
+        """Returns at once, or when a pause is over: a good thing to await between two steps of the work."""
+        await self._state.resumed.wait()
+
+    def wait_while_paused(self) -> None:
+        """Like `resumed`, for a handler that is no coroutine. Returns when the task is cancelled, too."""
+        self._state.go_on.wait()
+
     def progress(self, text: str) -> Said:
         """Says a line to whoever watches. May be called from any thread, and awaited or not."""
         self._loop.call_soon_threadsafe(self._say, text)
@@ -129,18 +161,77 @@ class Task:
         return asyncio.run_coroutine_threadsafe(asking(), self._loop).result()
 
 
-class RunningTask:
-    """A task that is being done."""
+class TaskSwitches:
+    """What others want of a task while it runs. Read from any thread, changed by the agent's loop."""
 
-    __slots__ = ("answers", "cancelled", "offer", "question", "questions", "task")
+    __slots__ = ("cancelled", "go_on", "paused", "resumed")
+
+    def __init__(self) -> None:
+        self.cancelled = ""
+        self.paused = False
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.resumed = asyncio.Event()
+        self.resumed.set()
+
+    def pause(self) -> None:
+        """The execution stands still."""
+        if not self.cancelled:
+            self.paused = True
+            self.go_on.clear()
+            self.resumed.clear()
+
+    def resume(self) -> None:
+        """It goes on."""
+        self.paused = False
+        self.go_on.set()
+        self.resumed.set()
+
+    def cancel(self, reason: str) -> None:
+        """The task is to be stopped, which ends a pause as well."""
+        self.cancelled = reason or "cancelled"
+        self.resume()
+
+
+class RunningTask:
+    """A task that is being done. `in_thread`: by a plain `def`, which cannot be interrupted."""
+
+    __slots__ = ("answers", "in_thread", "offer", "question", "questions", "switches", "task")
 
     def __init__(self, offer: TaskOffer) -> None:
         self.offer = offer
         self.task: asyncio.Task[None] | None = None
-        self.cancelled = ""
+        self.switches = TaskSwitches()
+        self.in_thread = False
         self.questions = 0
         self.question: TaskQuestion | None = None
         self.answers: dict[str, asyncio.Future[Any]] = {}
+
+    @property
+    def cancelled(self) -> str:
+        """Why it is to be stopped; empty while it is wanted."""
+        return self.switches.cancelled
+
+    def cancel(self, reason: str) -> None:
+        """Stops it: a coroutine at its next `await`, a plain `def` where it looks, or waits for an answer."""
+        self.switches.cancel(reason)
+        if self.task is not None:
+            self.task.cancel()
+
+    def cancel_questions(self) -> None:
+        """A thread that waits for an answer is told that there will be none."""
+        for waiting in self.answers.values():
+            if not waiting.done():
+                waiting.set_exception(AgentError(f"The task was cancelled: {self.cancelled or 'the agent leaves'}."))
+                waiting.exception()  # nobody may wait for it any more
+
+    def answer(self, question_id: str, value: Any) -> None:
+        """Hands an answer to whoever waits for it in the handler."""
+        waiting = self.answers.pop(question_id, None)
+        if waiting is not None and not waiting.done():
+            if self.question is not None and self.question.question_id == question_id:
+                self.question = None
+            waiting.set_result(value)
 
 
 def call(handler: Callable[[Task], Any], task: Task) -> Any:

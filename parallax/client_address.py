@@ -33,3 +33,9 @@ def find_nats(data: str | Path | None = None, environ: Mapping[str, str] | None 
         "There is no server to talk to: no embedded stack runs, and PARALLAX_NATS_URL is not set.",
         hint="`parallax up` starts an embedded stack.",
     )
+
+
+def is_embedded(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether `find_nats` gives the address of an embedded stack, which is another one each time it is started."""
+    env = os.environ if environ is None else environ  # noqa: TID251 - a client has no settings but its caller's
+    return bool(env.get("PARALLAX_DATA")) or not env.get(_NATS)

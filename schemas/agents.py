@@ -39,7 +39,8 @@ class AgentSpec(Model, frozen=True, kw_only=True, omit_defaults=True):
 class AgentRegistration(Model, frozen=True, kw_only=True):
     """The body of `parallax.agents.register`; also the value kept in etcd under the agent's lease.
 
-    `inbox` is the subject to which offers go. `execution_id`, `role` and `session` are set for agents that were
+    `inbox` is the subject to which offers go: `parallax.agents.<agent_id>.task`, or one token more, which tells one
+    process of this id from another. `execution_id`, `role` and `session` are set for agents that were
     spawned for one execution; a free agent leaves them empty and is matched by its capabilities.
     """
 
@@ -68,10 +69,14 @@ class RegistrationReply(Model, frozen=True, kw_only=True):
 
 
 class AgentHeartbeat(Model, frozen=True, kw_only=True):
-    """The body of `parallax.agents.heartbeat`. The registry renews the lease because the agent spoke, and only then."""
+    """The body of `parallax.agents.heartbeat`. The registry renews the lease because the agent spoke, and only then.
+
+    `inbox` is that of the registration: a process whose id another one holds by now is told so.
+    """
 
     agent_id: Token
     running: list[str] = []
+    inbox: str | UnsetType = UNSET
 
 
 class Deregistration(Model, frozen=True, kw_only=True):
@@ -121,7 +126,12 @@ class TaskMessage(Model, frozen=True, kw_only=True, tag_field="type"):
 
 
 class TaskAccepted(TaskMessage, frozen=True, kw_only=True, tag="accepted"):
-    """The turn is running. Repeated every few seconds as a sign of life."""
+    """The turn is running. Repeated every few seconds as a sign of life.
+
+    An agent that can pause says whether it does: one that has missed a `pause` or a `resume` is told again.
+    """
+
+    paused: bool | UnsetType = UNSET
 
 
 class TaskRefused(TaskMessage, frozen=True, kw_only=True, tag="refused"):

@@ -11,6 +11,7 @@ import contextlib
 import random
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from schemas.agents import AgentHeartbeat, AgentRegistration, Deregistration, RegistrationReply
@@ -31,6 +32,9 @@ class Enrolment:
     ) -> None:
         self.registration = registration
         self.registered = asyncio.Event()
+        self.refused = ""
+        """Why the registry does not take it; empty while nothing is known against it."""
+        self._unheard = ""
         self._bus = bus
         self._running = running or list[str]
         self._task: asyncio.Task[None] | None = None
@@ -51,6 +55,8 @@ class Enrolment:
         if self._task is None:
             return
         await self.forget()
+        if self.refused:
+            return  # the id is somebody else's, who stays
         word = Deregistration(agent_id=self.registration.agent_id, reason=reason)
         with contextlib.suppress(BusError, TimeoutError):
             await self._bus.request(subjects.AGENT_DEREGISTER, word, RegistrationReply, timeout_s=_TIMEOUT_S)
@@ -77,7 +83,7 @@ class Enrolment:
                     await asyncio.sleep(pause * (0.5 + random.random() / 2))
                     pause = min(_PATIENCE_S, pause * 2)
             except (BusError, TimeoutError) as error:
-                _log.debug("registry_silent", agent_id=self.registration.agent_id, error=str(error))
+                self._say_unheard(error)
                 await asyncio.sleep(pause * (0.5 + random.random() / 2))
                 pause = min(_PATIENCE_S, pause * 2)
 
@@ -85,15 +91,27 @@ class Enrolment:
         registration = self.registration
         reply = await self._bus.request(subjects.AGENT_REGISTER, registration, RegistrationReply, timeout_s=_TIMEOUT_S)
         if not reply.accepted:
-            _log.warning("registration_refused", agent_id=registration.agent_id, reason=reply.reason)
+            if reply.reason != self.refused:  # once, however often it is tried
+                _log.warning("registration_refused", agent_id=registration.agent_id, reason=reply.reason)
+            self.refused = reply.reason or "no reason is given"
             return False
+        self.refused = self._unheard = ""
         self._heartbeat_s = max(0.1, reply.heartbeat_ms / 1000)
         if registration is self.registration:
             self.registered.set()
         return True
 
+    def _say_unheard(self, error: Exception) -> None:
+        """Once, however often it is tried."""
+        words = str(error) or type(error).__name__
+        if words != self._unheard:
+            _log.info("registry_silent", agent_id=self.registration.agent_id, error=words)
+        self._unheard = words
+
     async def _beat(self) -> None:
-        beat = AgentHeartbeat(agent_id=self.registration.agent_id, running=self._running())
+        registration = self.registration
+        inbox = registration.inbox or msgspec.UNSET
+        beat = AgentHeartbeat(agent_id=registration.agent_id, running=self._running(), inbox=inbox)
         reply = await self._bus.request(subjects.AGENT_HEARTBEAT, beat, RegistrationReply, timeout_s=_TIMEOUT_S)
         if not reply.accepted:
             self.registered.clear()

@@ -192,7 +192,7 @@ class Executor(Service):
         turn = self.turns.at(*turn_of(message.subject))
         wrong = misplaced(word, turn.offer) if turn is not None else None
         if turn is not None and wrong is not None:
-            await self.turns.garbled(turn, wrong, now)
+            self.turns.garbled(turn, wrong, now)
         else:
             self.turns.hear(word, now)
 
@@ -200,7 +200,7 @@ class Executor(Service):
         turn = self.turns.at(*turn_of(message.subject))
         if turn is not None:
             wrong = malformed(message.payload, reason)
-            await self.turns.garbled(turn, wrong, asyncio.get_running_loop().time())
+            self.turns.garbled(turn, wrong, asyncio.get_running_loop().time())
 
     async def _tell(self, word: TaskOffer | TaskControl, agent_id: str) -> None:
         if isinstance(word, TaskOffer):
@@ -299,6 +299,9 @@ class Executor(Service):
                 if paused_since is not None:
                     self.turns.went_on(record.execution_id, now - paused_since, now)
                 self._wake(record.execution_id)
+                self._tell_pause(record.execution_id, paused=False)
+            case "execution.paused":
+                self._tell_pause(record.execution_id, paused=True)
             case "execution.cancelled" | "execution.failed":
                 self._wake(record.execution_id)
                 reason = self.views.unwanted(record.execution_id, "")
@@ -311,6 +314,10 @@ class Executor(Service):
                     await life.withdraw(record.data.reason or "no longer needed")
             case _:
                 pass
+
+    def _tell_pause(self, execution_id: str, *, paused: bool) -> None:
+        if len(self.turns):
+            self.spawn_short(self.turns.pause(execution_id, paused=paused), name=f"pause-{execution_id}")
 
     def _wake(self, execution_id: str) -> None:
         event = self._resumed.pop(execution_id, None)

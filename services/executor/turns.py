@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import structlog
+from msgspec import UnsetType
 
 from schemas.agents import (
     AgentMessage,
+    TaskAccepted,
     TaskControl,
     TaskFault,
     TaskOffer,
@@ -41,6 +43,9 @@ SUSPECT_ASKED_S = 1.5
 
 STOPPING_S = 6.0
 """So long an agent may take to stop before its turn is given up."""
+
+GARBLED_S = 1.0
+"""A message that cannot be taken fails the turn, unless a good answer comes within so long: both may have been sent."""
 
 FROZEN_S = 2.0
 """Clocks that were not looked at for so long stood still: the executor was stopped, or waited for the bus."""
@@ -71,11 +76,14 @@ class Turn:
         "offer",
         "offered",
         "outcome",
+        "pauses",
         "questions",
         "stopping",
         "stopping_since",
         "suspect",
         "suspect_since",
+        "wrong",
+        "wrong_since",
     )
 
     def __init__(self, offer: TaskOffer, now: float, deadline: float | None, host: Host) -> None:
@@ -88,11 +96,15 @@ class Turn:
         self.accepted = False
         self.suspect = ""
         self.suspect_since = 0.0
+        self.wrong: Malformed | None = None
+        self.wrong_since = 0.0
         self.stopping: Faulted | None = None
         self.stopping_since = 0.0
         self.questions: dict[str, tuple[str, float]] = {}
         """The open questions by their ids in the log: what the agent calls each, and since when it waits."""
         self.asked = 0
+        self.pauses: bool | None = None
+        """Whether the agent says that it pauses; None while it has not said anything of it."""
 
     def settle(self, outcome: Outcome | None) -> None:
         """Ends the turn, once. While it is being stopped, what ends it is what it is stopped for."""
@@ -151,18 +163,24 @@ class Turns:
             return None
         return turn
 
-    async def garbled(self, turn: Turn, wrong: Malformed, now: float) -> None:
-        """An agent said what cannot be taken. It has failed: nobody could hear from it how it really ended."""
+    def garbled(self, turn: Turn, wrong: Malformed, now: float) -> None:
+        """An agent said what cannot be taken. Unless the turn ends well in a moment, that is what it ends with."""
         turn.heard = now
         turn.suspect = ""
         turn.accepted = True
+        if turn.wrong is None:
+            turn.wrong, turn.wrong_since = wrong, now
+
+    async def _end_garbled(self, turn: Turn, wrong: Malformed, now: float) -> None:
+        """Nobody could hear from the agent how its turn really ended, if it has."""
+        turn.wrong = None
         error = Failure(code="bad_message", message=wrong.sentence(turn.offer.agent_id), where=wrong.where)
-        if wrong.type in ("result", "failed", "refused", ""):
-            turn.settle(Faulted(error=error))
-            word = TaskControl(action="cancel", task_id=turn.offer.task_id, reason=error.message)
-            await self._publish(word, turn.offer.agent_id)
-        else:
+        if wrong.type not in ("result", "failed", "refused", ""):
             await self.stop(turn, Faulted(error=error), now)
+            return
+        turn.settle(Faulted(error=error))
+        word = TaskControl(action="cancel", task_id=turn.offer.task_id, reason=error.message)
+        await self._publish(word, turn.offer.agent_id)
 
     def hear(self, message: AgentMessage, now: float) -> None:
         """What an agent says. Words about other attempts, and from agents who are not at the task, are not heard."""
@@ -186,6 +204,8 @@ class Turns:
                 turn.refuse(message.reason)
             case TaskQuestion():
                 self._hear_question(turn, message, now)
+            case TaskAccepted():
+                turn.pauses = None if isinstance(message.paused, UnsetType) else message.paused
             case _:
                 pass
 
@@ -251,6 +271,17 @@ class Turns:
                 turn.offered = now
                 await self._publish(turn.offer, agent_id)
 
+    async def pause(self, execution_id: str, *, paused: bool) -> None:
+        """Tells the agents of an execution that it stands still, or goes on. What a runtime hosts it freezes itself."""
+        for turn in list(self._turns.values()):
+            if turn.offer.execution_id == execution_id and turn.host != "runtime" and not turn.outcome.done():
+                await self._say_pause(turn, paused=paused)
+
+    async def _say_pause(self, turn: Turn, *, paused: bool) -> None:
+        turn.pauses = None  # its next sign of life says whether it has heard it
+        word = TaskControl(action="pause" if paused else "resume", task_id=turn.offer.task_id)
+        await self._publish(word, turn.offer.agent_id)
+
     def went_on(self, execution_id: str, paused_s: float, now: float) -> None:
         """A paused execution goes on: its clocks have stood still."""
         for turn in self._turns.values():
@@ -268,17 +299,26 @@ class Turns:
         if not connected:
             return
         for turn in list(self._turns.values()):
-            if turn.outcome.done() or self._paused(turn.offer.execution_id):
+            if turn.outcome.done():
                 continue
-            if turn.stopping is not None:
-                await self._look_at_stopping(turn, turn.stopping, now)
-            elif turn.deadline is not None and now >= turn.deadline and not turn.questions:
-                message = f"{turn.offer.role} did not finish within {turn.offer.timeout_ms} ms."
-                await self.stop(turn, Faulted(error=Failure(code="task_timeout", message=message)), now)
-            elif turn.suspect:
-                await self._look_at_suspect(turn, now)
-            else:
-                await self._look_at_silence(turn, now)
+            paused = self._paused(turn.offer.execution_id)
+            if turn.pauses is not None and turn.pauses != paused:
+                await self._say_pause(turn, paused=paused)
+            if not paused:
+                await self._look_at(turn, now)
+
+    async def _look_at(self, turn: Turn, now: float) -> None:
+        if turn.stopping is not None:
+            await self._look_at_stopping(turn, turn.stopping, now)
+        elif turn.wrong is not None and now - turn.wrong_since >= GARBLED_S:
+            await self._end_garbled(turn, turn.wrong, now)
+        elif turn.deadline is not None and now >= turn.deadline and not turn.questions:
+            message = f"{turn.offer.role} did not finish within {turn.offer.timeout_ms} ms."
+            await self.stop(turn, Faulted(error=Failure(code="task_timeout", message=message)), now)
+        elif turn.suspect:
+            await self._look_at_suspect(turn, now)
+        else:
+            await self._look_at_silence(turn, now)
 
     async def _look_at_stopping(self, turn: Turn, why: Faulted, now: float) -> None:
         if now - turn.stopping_since > STOPPING_S:

@@ -68,6 +68,8 @@ class Registry(Service):
         super().__init__(settings, bus)
         self._etcd = Etcd(settings.etcd_endpoints)
         self._leases: dict[str, int] = {}
+        self._inboxes: dict[str, str] = {}
+        """Which process holds an id, as far as this registry has registered it."""
         self._telling: set[str] = set()
 
     async def start(self) -> None:
@@ -101,6 +103,7 @@ class Registry(Service):
             await self._etcd.put_all([_known_item(known), KeyValue(agent_key(agent.agent_id), value, lease=lease)])
             former = self._leases.get(agent.agent_id, before.lease if before else 0)
             self._leases[agent.agent_id] = lease
+            self._inboxes[agent.agent_id] = agent.inbox
             if not told:
                 await self._say(agent.agent_id, "registered", AgentRegistered(agent=agent), known.token)
                 await self._etcd.put_all([_known_item(msgspec.structs.replace(known, announced=True))])
@@ -135,6 +138,8 @@ class Registry(Service):
 
     async def _heartbeat(self, beat: AgentHeartbeat) -> RegistrationReply:
         """Renews the lease of an agent because it spoke. One that has none is told that it is unknown."""
+        if isinstance(beat.inbox, str) and self._inboxes.get(beat.agent_id, beat.inbox) != beat.inbox:
+            return RegistrationReply(accepted=False, reason="another process has this id by now: register again")
         try:
             lease = self._leases.get(beat.agent_id) or await self._lease_of(beat.agent_id)
             if lease and await self._etcd.keep_alive(lease) > 0:
@@ -202,6 +207,7 @@ class Registry(Service):
             if known is not None:
                 await self._tell_loss(known)
             self._leases.pop(agent_id, None)
+            self._inboxes.pop(agent_id, None)
             await self._etcd.delete_if(item.key, item.value)
         except (EtcdUnavailable, EtcdRefused) as error:
             _log.info("loss_not_told_yet", agent_id=agent_id, error=str(error))
@@ -235,9 +241,9 @@ def unfit(agent: AgentRegistration, size: int) -> str:
     """
     if size > MAX_REGISTRATION:
         return f"The registration has {size} bytes; {MAX_REGISTRATION} is the limit."
-    own = ("", subjects.agent_task(agent.agent_id))
-    if agent.inbox not in own:
-        return f"The inbox {agent.inbox[:200]!r} is not the agent's own: leave it out, or use {own[1]}."
+    if agent.inbox and not subjects.is_inbox(agent.inbox, agent.agent_id):
+        own = subjects.agent_task(agent.agent_id)
+        return f"The inbox {agent.inbox[:200]!r} is not the agent's own: leave it out, or use {own}."
     if agent.execution_id and not subjects.is_execution_id(agent.execution_id):
         return f"The execution {agent.execution_id[:200]!r} cannot be an execution's id."
     for name in ("role", "session"):
@@ -248,14 +254,28 @@ def unfit(agent: AgentRegistration, size: int) -> str:
 
 
 def _taken(agent: AgentRegistration, living: KeyValue) -> str:
-    """Why an id is not to be had: what lives under it works for another execution, or for none."""
+    """Why an id is not to be had: what lives under it works for another execution or for none, or is another process.
+
+    An agent that was started for an execution may be taken over from one runtime by another. One that came by itself
+    may not: two processes of one id would share its tasks without a word.
+    """
     try:
         other = msgspec.json.decode(living.value, type=AgentRegistration)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
-    if other.execution_id == agent.execution_id:
+    if other.execution_id != agent.execution_id:
+        return f"The id {agent.agent_id} belongs to a living agent of {other.execution_id or 'no execution'}."
+    if agent.execution_id or _process(other) == _process(agent):
         return ""
-    return f"The id {agent.agent_id} belongs to a living agent of {other.execution_id or 'no execution'}."
+    where = f"process {other.pid}{f' on {other.host}' if other.host else ''}" if other.pid else "another process"
+    return (
+        f"The id {agent.agent_id} is taken: {where} is registered under it. Give this agent another name, or end that "
+        f"one; as soon as it is gone this one takes its place, which may take {LEASE_S} s."
+    )
+
+
+def _process(agent: AgentRegistration) -> tuple[str, int, str]:
+    return agent.host, agent.pid, agent.inbox
 
 
 def _known_item(known: Known) -> KeyValue:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import parallax
 from parallax.agent import Agent, AgentError, Result, Task
 from schemas.agents import (
     TaskAccepted,
+    TaskFault,
     TaskProgress,
     TaskQuestion,
     TaskRefused,
@@ -286,3 +289,100 @@ def test_wrong_use_is_said_at_once() -> None:
     agent.task(lambda _task: None)
     with pytest.raises(AgentError, match="has a handler already"):
         agent.task(lambda _task: None)
+
+
+async def test_a_plain_handler_keeps_its_place_until_it_returns(nats_url: str) -> None:
+    """A thread cannot be interrupted: after a cancellation no other task runs beside it, and the refusal says why."""
+    order: list[str] = []
+    go = threading.Event()
+
+    def work(task: Task) -> str:
+        order.append(f"begin {task.text}")
+        while task.text == "first" and not task.cancelled:
+            time.sleep(0.01)
+        if task.text == "first":
+            go.wait(10)
+        order.append(f"end {task.text}")
+        return task.cancelled or "done"
+
+    async with room(nats_url) as here, running(nats_url, work) as agent:
+        first = await here.offer(agent.id, task="first")
+        await eventually(lambda: order)
+        await here.control(first, action="cancel", reason="enough")
+        second = await here.offer(agent.id, task="second")
+        refused = (await eventually(lambda: here.about(second, TaskRefused)))[0]
+        assert first.task_id in refused.reason
+        assert "has not returned yet" in refused.reason
+        again = await here.offer(agent.id, task_id=first.task_id, attempt=2, task="first")
+        await eventually(lambda: here.about(again, TaskRefused))
+        assert not here.about(first, TaskFault)
+        go.set()
+        ended = await here.ended(first)
+        assert (ended.error.code, ended.error.message) == ("cancelled", "enough")
+        assert (await here.result(agent.id, task="third")).result == "done"
+        assert order == ["begin first", "end first", "begin third", "end third"]
+
+
+async def test_a_plain_handler_that_asks_hears_that_there_is_no_answer(nats_url: str) -> None:
+    """It would wait for ever in its thread, and keep the agent's place."""
+    heard: list[str] = []
+
+    def work(task: Task) -> str:
+        try:
+            return str(task.ask_and_wait("Which?"))
+        except AgentError as error:
+            heard.append(str(error))
+            raise
+
+    async with room(nats_url) as here, running(nats_url, work) as agent:
+        offer = await here.offer(agent.id)
+        await eventually(lambda: here.about(offer, TaskQuestion))
+        await here.control(offer, action="cancel", reason="enough")
+        assert (await here.ended(offer)).error.code == "cancelled"
+        assert heard == ["The task was cancelled: enough."]
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+async def test_a_pause_reaches_the_handler(nats_url: str, threaded: bool) -> None:
+    """`task.paused` is true, whoever waits for the end of the pause goes on with it, and signs of life say it."""
+    steps: list[bool] = []
+
+    async def awaits(task: Task) -> str:
+        await eventually(lambda: task.paused)
+        steps.append(task.paused)
+        await task.resumed()
+        return f"paused: {task.paused}"
+
+    def waits(task: Task) -> str:
+        while not task.paused:
+            time.sleep(0.01)
+        steps.append(task.paused)
+        task.wait_while_paused()
+        return f"paused: {task.paused}"
+
+    async with room(nats_url) as here, running(nats_url, waits if threaded else awaits) as agent:
+        offer = await here.offer(agent.id)
+        await eventually(lambda: here.about(offer, TaskAccepted))
+        await here.control(offer, action="pause")
+        await eventually(lambda: steps)
+        await eventually(lambda: any(word.paused for word in here.about(offer, TaskAccepted)), timeout_s=5)
+        assert not here.about(offer, TaskResult, TaskFault)
+        await here.control(offer, action="resume")
+        assert (await here.ended(offer)).result == "paused: False"
+
+
+async def test_a_cancellation_ends_a_pause(nats_url: str) -> None:
+    """A thread that waits for the end of the pause returns, and sees that it is not wanted."""
+
+    def work(task: Task) -> str:
+        while not task.paused:
+            time.sleep(0.01)
+        task.wait_while_paused()
+        return task.cancelled
+
+    async with room(nats_url) as here, running(nats_url, work) as agent:
+        offer = await here.offer(agent.id)
+        await here.control(offer, action="pause")
+        await eventually(lambda: any(word.paused for word in here.about(offer, TaskAccepted)), timeout_s=5)
+        await here.control(offer, action="cancel", reason="enough")
+        assert (await here.ended(offer)).error.code == "cancelled"

@@ -10,12 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from parallax.agent import Task
 from parallax.stack.binaries import server_account
 from parallax.stack.servers import Nats, free_ports, spawn
 from schemas.agents import TaskAccepted, TaskResult
 from shared import subjects
 from shared.ids import new_id
+from shared.paths import StackRecord, data_dir, record_file
+from shared.processes import process_identity
 from shared.testing import eventually
 from tests.parallax.agent_room import room, running
 
@@ -145,9 +149,35 @@ async def test_an_agent_waits_for_a_server_and_can_be_stopped_meanwhile() -> Non
         await asyncio.to_thread(process.communicate)
 
 
-async def test_an_agent_that_knows_no_server_says_what_to_do(tmp_path: Path) -> None:
-    """Without a setting and without an embedded stack it ends at once."""
-    process = program(SNIPPET, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path))
-    _, words = await asyncio.to_thread(process.communicate, timeout=10)
-    assert process.returncode == 1
-    assert "PARALLAX_NATS_URL is not set" in words
+async def test_an_agent_that_knows_no_server_waits_for_a_stack(nats_url: str, tmp_path: Path) -> None:
+    """Without a setting and before `parallax up`: one line says what to do; with the stack it registers and says so."""
+    process = program(SNIPPET, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path), PYTHONUNBUFFERED="1")
+    try:
+        assert process.stdout is not None
+        line = await asyncio.to_thread(process.stdout.readline)
+        assert "reviewer-1 waits" in line
+        assert "PARALLAX_NATS_URL is not set" in line
+        assert "`parallax up` starts an embedded stack" in line
+        await asyncio.sleep(2.0)  # it is looked for again and again meanwhile, without a word
+        async with room(nats_url) as here:
+            place = data_dir(None, {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)})
+            stack = StackRecord(
+                data=str(place),
+                pid=os.getpid(),
+                identity=process_identity(os.getpid()),
+                ready=True,
+                environ={"PARALLAX_NATS_URL": nats_url},
+                parts=[],
+            )
+            record_file(place).parent.mkdir(parents=True)
+            record_file(place).write_bytes(msgspec.json.encode(stack))
+            await eventually(lambda: here.registrations, timeout_s=15)
+            line = await asyncio.to_thread(process.stdout.readline)
+            assert f"reviewer-1 is registered at {nats_url}: code_review, one task at a time." in line
+            assert (await here.result("reviewer-1")).confidence == 0.8
+            process.send_signal(signal.SIGTERM)
+            _, words = await asyncio.to_thread(process.communicate, timeout=10)
+            assert (process.returncode, words) == (0, "")
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from schemas.events import (
     AgentSpawnRequested,
     ExecutionCancelled,
     ExecutionCompleted,
+    ExecutionPaused,
+    ExecutionResumed,
     QuestionAnswered,
     QuestionAsked,
     TaskCancelled,
@@ -366,3 +369,64 @@ async def test_a_question_goes_into_the_log_and_its_answer_to_the_agent(
         await rooms.process("executor")
         assert (await done(rooms, request))[0].result == "b"
         assert Counter(await rooms.types(request.execution_id))["question.asked"] == 1
+
+
+async def test_two_agents_of_one_id_do_not_share_its_tasks(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """The second is refused, by name, and does nothing; as soon as the first is gone it takes its place."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        skill, name = new_id(), f"twin-{new_id()}"
+        done_by: list[str] = []
+
+        def twin(which: str) -> Agent:
+            agent = Agent(name, [skill], url=rooms.settings.nats_url, max_concurrency=4)
+
+            @agent.task
+            async def work(_task: Task) -> str:
+                done_by.append(which)
+                return which
+
+            return agent
+
+        first = await rooms.agent(twin("first"))
+        second = twin("second")
+        serving = asyncio.create_task(second.serve())
+        rooms.agents.append((second, serving))
+        refused = await eventually(lambda: second.refused, timeout_s=10)
+        assert name in refused
+        assert f"process {first.registration.pid}" in refused
+        spec = AgentSpec(capabilities=[skill])
+        requests = [await rooms.request(effect=str(number), agent=spec) for number in range(8)]
+        for request in requests:
+            await rooms.wait_for(request, TaskCompleted)
+        assert set(done_by) == {"first"}
+        first.stop()
+        await asyncio.wait_for(second.registered(), 10)
+        last = await rooms.request(agent=spec)
+        assert (await rooms.wait_for(last, TaskCompleted)).result == "second"
+
+
+async def test_a_pause_reaches_an_agent_that_came_by_itself(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
+    """It hears of it, its silence is not held against it, and it goes on with the execution."""
+    async with house(nats_url, etcd_url, tmp_path, agent_timeout_ms=2_000) as rooms:
+        await rooms.open("registry", "executor")
+        skill, seen = new_id(), list[str]()
+
+        def work(task: Task) -> str:  # in a thread, where nobody could freeze it
+            seen.append("begun")
+            while not task.paused:
+                time.sleep(0.01)
+            seen.append("paused")
+            task.wait_while_paused()
+            return "went on"
+
+        await member(rooms, skill, handler=work)
+        request = await rooms.request(agent=AgentSpec(capabilities=[skill]))
+        await eventually(lambda: seen)
+        await rooms.bus.append(ExecutionPaused(execution_id=request.execution_id, number=1))
+        await eventually(lambda: "paused" in seen)
+        await asyncio.sleep(2.5)
+        assert "task.completed" not in await rooms.types(request.execution_id)
+        await rooms.bus.append(ExecutionResumed(execution_id=request.execution_id, number=1))
+        completed = await rooms.wait_for(request, TaskCompleted)
+        assert (completed.result, completed.attempt) == ("went on", 1)

@@ -6,11 +6,20 @@ from typing import Any
 
 import pytest
 
-from schemas.agents import TaskAccepted, TaskControl, TaskFault, TaskOffer, TaskQuestion
+from schemas.agents import TaskAccepted, TaskControl, TaskFault, TaskOffer, TaskQuestion, TaskResult
 from schemas.base import Failure, LossKind
-from services.executor.machine import Faulted
+from services.executor.machine import Answered, Faulted
 from services.executor.messages import MAX_QUESTIONS, Malformed, question_id
-from services.executor.turns import FROZEN_S, STOPPING_S, SUSPECT_ASKED_S, SUSPECT_S, Host, Turn, Turns
+from services.executor.turns import (
+    FROZEN_S,
+    GARBLED_S,
+    STOPPING_S,
+    SUSPECT_ASKED_S,
+    SUSPECT_S,
+    Host,
+    Turn,
+    Turns,
+)
 
 NOW = 100.0
 
@@ -252,14 +261,60 @@ async def test_an_agent_that_only_asks_is_ended() -> None:
     assert outcome.error.code == "too_many_questions"
 
 
+async def test_a_good_answer_in_time_makes_good_for_a_bad_one() -> None:
+    """Whoever sends both is heard."""
+    turns, turn, _ = await accepted()
+    turns.garbled(turn, Malformed(type="result", where="$.x", what="it is wrong"), NOW)
+    turns.hear(TaskResult(task_id="t", attempt=1, result="right"), NOW + 0.1)
+    await turns.look(NOW + GARBLED_S)
+    assert turn.outcome.result() == Answered(result="right")
+
+
 @pytest.mark.parametrize(("kind", "at_once"), [("result", True), ("failed", True), ("", True), ("progress", False)])
 async def test_a_garbled_message_ends_the_turn(kind: str, at_once: bool) -> None:
-    """At once where the agent is done; who works on is told to stop first."""
+    """A moment later, without more where the agent is done; who works on is told to stop first."""
     turns, turn, post = await accepted()
-    await turns.garbled(turn, Malformed(type=kind, where="$.x", what="it is wrong"), NOW)
+    turns.garbled(turn, Malformed(type=kind, where="$.x", what="it is wrong"), NOW)
+    await turns.look(NOW + GARBLED_S - 0.1)
+    assert not turn.outcome.done()
+    await turns.look(NOW + GARBLED_S)
     assert turn.outcome.done() == at_once
     assert len(post.sent) == 2  # the offer, and the word to stop
     turns.hear(TaskFault(task_id="t", attempt=1, error=Failure(code="cancelled", message="stopped")), NOW)
     outcome = turn.outcome.result()
     assert isinstance(outcome, Faulted)
     assert (outcome.error.code, outcome.error.where, outcome.loss) == ("bad_message", "$.x", None)
+
+
+@pytest.mark.parametrize("host", ["nobody", "program", "runtime"])
+async def test_a_pause_is_told_to_whoever_is_not_frozen_by_a_runtime(host: Host) -> None:
+    """And the end of it; a word that was lost is said again when the agent says that it does not know of it."""
+    heard: list[str] = []
+    paused = [False]
+
+    async def publish(sent: TaskOffer | TaskControl, _agent: str) -> None:
+        heard.append(sent.action if isinstance(sent, TaskControl) else "offer")
+
+    turns = Turns(publish, ignored, silence_s=30.0, paused=lambda _execution: paused[0])
+    await turns.begin(offer(), now=NOW, deadline=None, host=host)
+    turns.hear(TaskAccepted(task_id="t", attempt=1, paused=False), NOW)
+    paused[0] = True
+    await turns.pause("another", paused=True)
+    await turns.pause("e", paused=True)
+    await turns.look(NOW + 0.1)
+    if host == "runtime":
+        assert heard[1:] == ["pause"]  # only because this one says that it can
+        return
+    assert heard == ["offer", "pause"]
+    turns.hear(TaskAccepted(task_id="t", attempt=1, paused=False), NOW + 0.2)
+    await turns.look(NOW + 0.2)
+    await turns.look(NOW + 0.3)
+    assert heard == ["offer", "pause", "pause"]
+    turns.hear(TaskAccepted(task_id="t", attempt=1, paused=True), NOW + 0.4)
+    paused[0] = False
+    await turns.look(NOW + 0.5)
+    assert heard[3:] == ["resume"]
+    turns.hear(TaskAccepted(task_id="t", attempt=1), NOW + 0.6)  # an agent that cannot pause
+    paused[0] = True
+    await turns.look(NOW + 0.7)
+    assert heard[4:] == []
