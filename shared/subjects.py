@@ -126,12 +126,6 @@ def agent_inbox(agent_id: str, process: str) -> str:
     return f"parallax.agents.{agent_id}.task.{process}"
 
 
-def is_inbox(subject: str, agent_id: str) -> bool:
-    """Whether offers to an agent may go to this subject: `agent_task`, or an `agent_inbox` of its own."""
-    own = agent_task(agent_id)
-    return subject == own or (subject.startswith(f"{own}.") and is_token(subject.removeprefix(f"{own}.")))
-
-
 def agent_control(agent_id: str) -> str:
     """Where an agent is told what is to happen with its tasks: `TaskControl`."""
     return f"parallax.agents.{agent_id}.control"

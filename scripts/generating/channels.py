@@ -43,6 +43,7 @@ PARAMETERS = {
     "digest": "The SHA-256 of a value's JSON, in hexadecimal.",
     "number": "The number of a chunk, from 0; all but the last have 524,288 bytes.",
     "verb": "What happened, in the past tense, such as `completed`.",
+    "process": "One process of the id, as its registration has it.",
     "agent_id": "The id of an agent.",
     "engine_id": "The id of a pattern engine.",
     "kind": "A kind of runtime, such as `local`.",
@@ -143,6 +144,22 @@ def _agents() -> Iterator[Channel]:
         address=subjects.agent_task("{agent_id}"),
         action="send",
         summary="A turn is offered to an agent, which answers with one message or many.",
+        messages=(agents.TaskOffer,),
+        replies=(
+            agents.TaskAccepted,
+            agents.TaskRefused,
+            agents.TaskProgress,
+            agents.TaskQuestion,
+            agents.TaskResult,
+            agents.TaskFault,
+        ),
+        reply_by="the subject that the offer's `reply_to` names",
+    )
+    yield Channel(
+        name="agents.task.process",
+        address=subjects.agent_inbox("{agent_id}", "{process}"),
+        action="send",
+        summary="The same, for one process of the agent's id: where its registration names this subject as its inbox.",
         messages=(agents.TaskOffer,),
         replies=(
             agents.TaskAccepted,

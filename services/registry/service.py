@@ -241,8 +241,9 @@ def unfit(agent: AgentRegistration, size: int) -> str:
     """
     if size > MAX_REGISTRATION:
         return f"The registration has {size} bytes; {MAX_REGISTRATION} is the limit."
-    if agent.inbox and not subjects.is_inbox(agent.inbox, agent.agent_id):
-        own = subjects.agent_task(agent.agent_id)
+    own = subjects.agent_task(agent.agent_id)
+    process = agent.inbox.removeprefix(f"{own}.")
+    if agent.inbox not in ("", own) and (process == agent.inbox or not subjects.is_token(process)):
         return f"The inbox {agent.inbox[:200]!r} is not the agent's own: leave it out, or use {own}."
     if agent.execution_id and not subjects.is_execution_id(agent.execution_id):
         return f"The execution {agent.execution_id[:200]!r} cannot be an execution's id."

@@ -274,6 +274,11 @@ async def test_a_registration_that_was_not_announced_is_announced_at_the_next(
     [
         ({}, ""),
         ({"inbox": "parallax.agents.a.task"}, ""),
+        ({"inbox": "parallax.agents.a.task.p-1"}, ""),
+        ({"inbox": "parallax.agents.a.task."}, "not the agent's own"),
+        ({"inbox": "parallax.agents.a.task.*"}, "not the agent's own"),
+        ({"inbox": "parallax.agents.a.task.>"}, "not the agent's own"),
+        ({"inbox": "parallax.agents.a.task.p.q"}, "not the agent's own"),
         ({"inbox": "parallax.executions.request"}, "not the agent's own"),
         ({"inbox": "parallax.agents.b.task"}, "not the agent's own"),
         ({"inbox": ">"}, "not the agent's own"),
