@@ -83,6 +83,8 @@ class Row:
     """What a reviewer said: approve, revise, reject."""
     of: str = ""
     """Of a verification: the key of the row that it judges."""
+    merged: bool = False
+    """Of a verification: it judges the result of everybody, and no row of one of them."""
     question: Question | None = None
     """What somebody has to answer, and what was answered."""
 
@@ -307,14 +309,15 @@ class Progress:
         if event.type == "verification.requested":
             runs = ", ".join(_command(oracle) for oracle in data.get("oracles", []))
             row = self._start(event, key, "verify", runs or "verify")
-            row.of = str(data.get("task_id", ""))
+            row.merged = bool(data.get("merged"))
+            row.of = "" if row.merged else str(data.get("task_id", ""))
             return self._line(event, "verify", f"runs {row.what}", "running")
         score = data.get("score")
         passed = bool(data.get("passed"))
         note = "passed" if passed else "no evidence" if score is None else "did not pass"
         note += found_words(data.get("oracles", [])) + _why(data)
         row = self._finish(event, key, "done" if passed else "failed", note, score)
-        row.of = row.of or str(data.get("task_id", ""))
+        row.of = row.of or ("" if row.merged else str(data.get("task_id", "")))
         return self._line(event, "verify", f"{row.what}: {row.note}", row.state)
 
     def _question(self, event: Event) -> list[Line]:

@@ -37,12 +37,14 @@ def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
         pushed=pushed,
         created_at=datetime.fromtimestamp(state.created_at, UTC).isoformat().replace("+00:00", "Z"),
         tasks=state.tasks,
-        sessions=[_session(workspace, session) for session in state.sessions.values()] if sessions else [],
+        sessions=[_session(workspace, session, status) for session in state.sessions.values()] if sessions else [],
         kept_refs=sorted(state.kept),
     )
 
 
-def _session(workspace: Workspace, session: Session) -> WorkspaceSession:
+def _session(workspace: Workspace, session: Session, status: str) -> WorkspaceSession:
+    """A session as it stands. After the end nobody is at work, also where a worktree was last made for a check."""
+    task = session.task if status == "open" else None
     worktree = workspace.worktree(session)
     there = worktree.exists()
     return WorkspaceSession(
@@ -51,8 +53,8 @@ def _session(workspace: Workspace, session: Session) -> WorkspaceSession:
         branch=session.branch,
         commit=session.head,
         path=str(worktree.path) if there else "",
-        state="cleaned" if not there else "busy" if session.task else "idle",
-        task_id=session.task[0] if session.task else "",
+        state="cleaned" if not there else "busy" if task else "idle",
+        task_id=task[0] if task else "",
         unintegrated=workspace.git.only_in(session.head, workspace.result, workspace.base),
     )
 

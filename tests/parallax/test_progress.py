@@ -173,3 +173,18 @@ def test_a_result_in_a_few_words(value, words: str) -> None:
 def test_a_blank_text_has_no_first_line() -> None:
     """Empty stays empty."""
     assert shorten(" \n ") == ""
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_check_of_everybodys_work_is_credited_to_nobody(merged: bool) -> None:
+    """Behind a parallel step a verification is about the result, though the log names who was last in it."""
+
+    def at(number: int, kind: str, data: Mapping[str, object]) -> Event:
+        return Event(seq=number, type=kind, execution_id=ID, time=BEGIN, id=str(number), source="test", data=Data(data))
+
+    about = {"verification_id": "v", "task_id": f"{ID}-2", "role": "last"}
+    asked = at(1, "verification.requested", {**about, "oracles": [{"run": "pytest"}], "merged": merged})
+    found = at(2, "verification.completed", {**about, "score": 1.0, "passed": True, "oracles": []})
+    progress, _ = folded([asked, found])
+    assert [row.key for row in progress.judged(f"{ID}-2")] == ([] if merged else ["verify v"])
+    assert [(row.who, row.state) for row in progress.rows.values()] == [("verify", "done")]

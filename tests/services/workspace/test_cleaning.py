@@ -61,6 +61,19 @@ def test_worktrees_in_use_stay(bench: Bench) -> None:
     assert len(cleanup.kept_refs) == 1
 
 
+def test_after_the_end_nobody_is_at_work(bench: Bench) -> None:
+    """Also where a worktree was last made for a check of everybody's work: that is no task, and nobody's."""
+    done = bench.work("dev-1", {"b.txt": "b\n"})
+    bench.integrate(done)
+    bench.prepare("dev-1", f"{bench.workspace.execution_id}-v4")
+    with bench.workspace.locked():
+        assert [one.state for one in view(bench.workspace, sessions=True).sessions] == ["busy"]
+    bench.finalize()
+    with bench.workspace.locked():
+        session = view(bench.workspace, sessions=True).sessions[0]
+    assert (session.state, session.task_id) == ("idle", "")
+
+
 def test_a_cleaned_workspace_works_on(bench: Bench) -> None:
     """Branches outlive the worktrees: a later task has its worktree made anew at the session's head."""
     done = bench.work("dev-1", {"b.txt": "b\n"})
