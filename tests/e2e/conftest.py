@@ -75,6 +75,20 @@ workflow:
         - {type: assign, id: two, role: right, task: two}
     - {type: verify, id: whole, oracles: [{type: command, run: "test -e left.txt -a -e right.txt"}]}
 """,
+    "asking.yaml": """
+name: asking
+version: 1.0.0
+workspace: {enabled: false}
+structure:
+  name: who asks
+  roles:
+    asker: {id: asker, name: Asker, agentType: custom, capabilities: [asking]}
+workflow:
+  name: ask
+  steps:
+    - {type: assign, id: one, role: asker, task: ask}
+  output: one
+""",
     "patient.prism": """
 export const pattern = {name: "patient", version: "1.0.0", workspace: {enabled: false}}
 let heard = wait("go", {timeoutMs: 600000})
