@@ -103,16 +103,23 @@ class Execution:
 
         Raises Refused where there is no workspace, Unanswered where no workspace service answers.
         """
-        text: list[str] = []
+        return (await self.patch(session=session)).decode("utf-8", "replace")
+
+    async def patch(self, *, session: str = "") -> bytes:
+        """What `diff` tells, byte for byte, whatever the encodings of the files: `git apply` takes it.
+
+        Raises Refused where there is no workspace, Unanswered where no workspace service answers.
+        """
+        pieces: list[bytes] = []
         offset: int | None = 0
         while offset is not None:
             query = WorkspaceQuery(query="diff", execution_id=self.id, session=session, offset=offset)
             answer = await self._client.ask(subjects.QUERY_WORKSPACE, query, WorkspaceAnswer, who="workspace service")
             if answer.diff is None:
                 raise Refused(self.id, answer.errors, what="There is no diff")
-            text.append(answer.diff.text)
+            pieces.append(answer.diff.data or answer.diff.text.encode())
             offset = answer.diff.next_offset
-        return "".join(text)
+        return b"".join(pieces)
 
     async def output(self, *, follow: bool = False) -> AsyncIterator[OutputLine]:
         """What its agents printed, as far as it is still kept; with `follow`, what they print until it ends too."""

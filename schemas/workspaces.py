@@ -47,7 +47,10 @@ class WorkspaceSession(Model, frozen=True, kw_only=True):
 
 
 class WorkspaceView(Model, frozen=True, kw_only=True):
-    """One workspace. `commit` is the head of the result branch; times are RFC 3339."""
+    """One workspace. `commit` is the head of the result branch; times are RFC 3339.
+
+    `git_backend` is what does git here: the git program or dulwich, with its version.
+    """
 
     workspace_id: str
     execution_id: str
@@ -63,15 +66,21 @@ class WorkspaceView(Model, frozen=True, kw_only=True):
     tasks: int = 0
     sessions: list[WorkspaceSession] = []
     kept_refs: list[str] = []
+    git_backend: str = ""
 
 
 class WorkspaceDiff(Model, frozen=True, kw_only=True):
-    """A page of a unified diff from the base commit to `commit`. `next_offset` None: this was the last page."""
+    """A page of a unified diff from the base commit to `commit`. `next_offset` None: this was the last page.
+
+    `offset` and `next_offset` count bytes. Where the page is not UTF-8, `data` holds its bytes exactly (`git apply`
+    takes all of them together), and `text` shows them with replacement characters.
+    """
 
     execution_id: str
     base_commit: str
     commit: str
     text: str
+    data: bytes = b""
     files: list[str] = []
     insertions: int = 0
     deletions: int = 0

@@ -195,7 +195,8 @@ def run_git(
 ) -> Done:
     """Runs git to its end. `env` and `config` add to what every run gets; `codes` are the exit codes without a failure.
 
-    With `user_config` it sees the user's own settings and none of ours: only to read one of them.
+    With `user_config` it sees the user's own settings and none of ours: to look at the user's own repository as the
+    user does, or to read a setting.
 
     Raises:
         GitFailed: it ended with another code.

@@ -12,6 +12,7 @@ import msgspec
 
 from parallax.cli.common import BadInputError
 from schemas.json_text import clean_text, read_json
+from shared.git import GitFailed, GitTimeout, run_git, usable_git
 
 Schema = Callable[[], Mapping[str, Any] | None]
 """Gives the input fields of a pattern, None where the pattern is not known here. It is asked only when it matters."""
@@ -62,18 +63,43 @@ def check_repository(typed: str) -> None:
 
 
 def has_uncommitted_changes(typed: str) -> bool:
-    """Whether tracked files of a local working copy differ from its last commit; False where that cannot be told."""
-    if not (Path(typed).expanduser() / ".git").exists():
-        return False
-    from dulwich import porcelain  # takes a moment to import, and most commands have no use for it
-    from dulwich.errors import NotGitRepository
+    """Whether tracked files of a local working copy differ from its last commit; False where that cannot be told.
 
-    status: Any = porcelain.status  # what it returns has no types
-    try:
-        found = status(str(Path(typed).expanduser()), untracked_files="no")
-    except (NotGitRepository, OSError, KeyError, ValueError):
+    Nothing in the repository is written, its index neither. Files inside of submodules are not looked at.
+    """
+    place = Path(typed).expanduser()
+    if not (place / ".git").exists():
         return False
-    return bool(found.unstaged or any(found.staged.values()))
+    program = usable_git()
+    if program is None:
+        return _differs_by_dulwich(place)
+    words = ["-C", str(place.absolute()), "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"]
+    try:
+        return bool(run_git(program, words, user_config=True, config={"core.fsmonitor": "false"}, timeout_s=60.0).out)
+    except (GitFailed, GitTimeout, OSError):
+        return False
+
+
+def _differs_by_dulwich(place: Path) -> bool:
+    """The same without a git program: what its index says, compared with the last commit and with the files."""
+    from dulwich.errors import NotGitRepository  # takes a moment to import, and most commands have no use for it
+    from dulwich.index import IndexEntry, get_unstaged_changes
+    from dulwich.objects import S_ISGITLINK, Commit
+    from dulwich.repo import Repo
+
+    try:
+        with Repo(str(place)) as repo:
+            index = repo.open_index()
+            head = repo[repo.head()]
+            if not isinstance(head, Commit):
+                return False
+            there = {entry.path: (entry.mode, entry.sha) for entry in repo.object_store.iter_tree_contents(head.tree)}
+            entries = {path: entry for path, entry in index.items() if isinstance(entry, IndexEntry)}
+            staged = {path: (entry.mode, entry.sha) for path, entry in entries.items()}
+            links = {path for path, (mode, _) in staged.items() if S_ISGITLINK(mode)}
+            return there != staged or any(path not in links for path in get_unstaged_changes(index, str(place)))
+    except (NotGitRepository, OSError, KeyError, ValueError, NotImplementedError, AssertionError, AttributeError):
+        return False
 
 
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:")

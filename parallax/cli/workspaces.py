@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import sys
 from pathlib import Path
 
 import click
@@ -160,7 +162,7 @@ def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | 
 
     async def work(client: Client) -> int:
         first: WorkspaceDiff | None = None
-        pieces: list[str] = []
+        pieces: list[bytes] = []
         offset: int | None = 0
         while offset is not None:
             query = WorkspaceQuery(
@@ -174,18 +176,27 @@ def diff_workspace(execution_id: str, session: str, as_json: bool, data: Path | 
             if page is None:
                 raise UnknownExecution(execution_id)
             first = first or page
-            pieces.append(page.text)
+            pieces.append(page.data or page.text.encode())
             offset = page.next_offset
-        text = "".join(pieces)
+        patch = b"".join(pieces)
+        text = patch.decode("utf-8", "replace")
         if as_json and first is not None:
-            emit_json({**_numbers(first), "text": text})
-        elif text:
-            print_diff(out, text) if (out := console()).is_terminal else click.echo(text, nl=False)
+            exact = {} if text.encode() == patch else {"data": base64.b64encode(patch).decode()}
+            emit_json({**_numbers(first), "text": text, **exact})
+        elif patch:
+            print_diff(out, text) if (out := console()).is_terminal else _write_exactly(patch)
         else:
             say(await _why_empty(client, execution_id, session))
         return 0
 
     return talk(data, work)
+
+
+def _write_exactly(patch: bytes) -> None:
+    """Writes a diff as it is, terminal sequences and all: whoever reads it is a program."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(patch)
+    sys.stdout.buffer.flush()
 
 
 async def _why_empty(client: Client, execution_id: str, session: str) -> str:

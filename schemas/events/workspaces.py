@@ -76,7 +76,10 @@ class WorkspaceRequested(Event, frozen=True, kw_only=True):
 
 
 class WorkspaceReady(Event, frozen=True, kw_only=True):
-    """The clone exists, and the result branch at the base commit."""
+    """The clone exists, and the result branch at the base commit.
+
+    `git_backend` is what does git for this execution from now on: the git program or dulwich, with its version.
+    """
 
     TYPE: ClassVar[str] = "workspace.ready"
     WRITER: ClassVar[str] = "workspace"
@@ -87,6 +90,7 @@ class WorkspaceReady(Event, frozen=True, kw_only=True):
     base_branch: str
     base_commit: str
     url: str = ""
+    git_backend: str = ""
 
 
 class WorkspaceFailed(Event, frozen=True, kw_only=True):

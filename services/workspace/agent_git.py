@@ -18,7 +18,7 @@ from services.workspace import files
 
 _CONFIG = """\
 [core]
-\trepositoryformatversion = 0
+\trepositoryformatversion = {version}
 \tfilemode = true
 \tbare = false
 [gc]
@@ -70,7 +70,7 @@ def _fill(git: Path, content: AgentGit) -> None:
     for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
         (git / directory).mkdir(parents=True, exist_ok=True)
     (git / "HEAD").write_text(f"ref: refs/heads/{content.branch}\n" if content.branch else f"{content.commit}\n")
-    (git / "config").write_text(_CONFIG.format(name=content.name))
+    (git / "config").write_text(_config(content))
     (git / "objects/info/alternates").write_text(f"{content.objects}\n")
     (git / "info/exclude").write_bytes(content.exclude)
     known = dict(content.refs)
@@ -79,6 +79,12 @@ def _fill(git: Path, content: AgentGit) -> None:
     lines = [f"{sha} {ref}\n" for ref, sha in sorted(known.items())]
     (git / "packed-refs").write_text("# pack-refs with: sorted\n" + "".join(lines))
     (git / "index").write_bytes(content.index)
+
+
+def _config(content: AgentGit) -> str:
+    if len(content.commit) == 64:
+        return _CONFIG.format(name=content.name, version=1) + "[extensions]\n\tobjectFormat = sha256\n"
+    return _CONFIG.format(name=content.name, version=0)
 
 
 def _move(source: str, target: str, source_directory: int, target_directory: int) -> None:

@@ -33,6 +33,7 @@ def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
         base_commit=ready.base_commit,
         commit=workspace.result,
         url=ready.url,
+        git_backend=ready.git_backend,
         status=status,
         pushed=pushed,
         created_at=datetime.fromtimestamp(state.created_at, UTC).isoformat().replace("+00:00", "Z"),
@@ -79,13 +80,15 @@ def diff(workspace: Workspace, query: WorkspaceQuery) -> WorkspaceDiff:
         head = wanted
     found = workspace.git.difference(workspace.base, head, patch=True)
     text = found.patch
-    end = _boundary(text, offset + min(query.limit or PAGE_BYTES, PAGE_BYTES))
+    end = max(_boundary(text, offset + min(query.limit or PAGE_BYTES, PAGE_BYTES)), min(offset + 1, len(text)))
+    page = text[offset:end]
     return WorkspaceDiff(
         execution_id=workspace.execution_id,
         base_commit=workspace.base,
         commit=head,
         session=session,
-        text=text[offset:end].decode("utf-8", "ignore"),
+        text=page.decode("utf-8", "replace"),
+        data=b"" if _is_text(page) else page,
         files=bounded(found.files),
         insertions=found.insertions,
         deletions=found.deletions,
@@ -98,6 +101,15 @@ def _boundary(text: bytes, at: int) -> int:
     """The nearest place at or before `at` where no letter is cut in two."""
     if at >= len(text):
         return len(text)
-    while at > 0 and text[at] & 0xC0 == 0x80:
-        at -= 1
+    for back in range(min(4, at)):
+        if text[at - back] & 0xC0 != 0x80:
+            return at - back
     return at
+
+
+def _is_text(page: bytes) -> bool:
+    try:
+        page.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -237,6 +237,7 @@ class Workspace:
             base_branch=base.branch,
             base_commit=commit,
             url=origin.shown if origin else "",
+            git_backend=backend.shown,
         )
         location = origin.location if origin else ""
         return self.answer(ready, Line(type="", result=commit, location=location, backend=backend.name, at=at))

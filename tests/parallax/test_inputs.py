@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from parallax.cli.common import BadInputError
 from parallax.cli.inputs import check_repository, has_uncommitted_changes, read_inputs
 from parallax.demo import make_repository
+from shared.git import usable_git
 
 
 @pytest.mark.parametrize(
@@ -139,3 +142,44 @@ def test_a_commit_id_of_digits_stays_one(field: object, typed: str, meant: objec
     """A known pattern that does not say number gets the text as it was typed."""
     fields = {} if field is None else {"sha": field}
     assert read_inputs([f"sha={typed}"], lambda: fields) == {"sha": meant}
+
+
+@pytest.mark.parametrize("with_git", [True, False], ids=["git", "no git"])
+def test_the_index_of_a_repository_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_git: bool
+) -> None:
+    """A look at a repository whose files were touched but not changed leaves its index as it is."""
+    place = tmp_path / "parcels"
+    make_repository(place)
+    os.utime(place / "README.md", (1, 1))
+    before = (place / ".git/index").read_bytes()
+    if not with_git:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    assert not has_uncommitted_changes(str(place))
+    assert (place / ".git/index").read_bytes() == before
+
+
+@pytest.mark.skipif(usable_git() is None, reason="there is no git program")
+def test_repositories_of_all_kinds_are_looked_at(tmp_path: Path) -> None:
+    """Split and sparse indexes, and a submodule that stands where it should, are no uncommitted changes."""
+    git = ["git", "-c", "user.name=u", "-c", "user.email=u@x", "-c", "protocol.file.allow=always"]
+    for words in (
+        "init -q -b main sub",
+        "-C sub commit -q --allow-empty -m x",
+        "init -q -b main r",
+        f"-C r submodule add -q {tmp_path}/sub s",
+        "-C r commit -q -m x",
+        "-C r update-index --split-index",
+        "init -q -b main sparse",
+    ):
+        subprocess.run([*git, *words.split()], cwd=tmp_path, check=True, capture_output=True)
+    assert not has_uncommitted_changes(str(tmp_path / "r"))
+    (tmp_path / "sparse/src").mkdir()
+    (tmp_path / "sparse/docs").mkdir()
+    (tmp_path / "sparse/src/a").touch()
+    (tmp_path / "sparse/docs/b").touch()
+    for words in ("add -A", "commit -q -m x", "sparse-checkout set --cone --sparse-index src"):
+        subprocess.run([*git, "-C", "sparse", *words.split()], cwd=tmp_path, check=True, capture_output=True)
+    assert not has_uncommitted_changes(str(tmp_path / "sparse"))
+    (tmp_path / "sparse/src/a").write_text("changed")
+    assert has_uncommitted_changes(str(tmp_path / "sparse"))

@@ -9,9 +9,9 @@ from typing import Protocol
 from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
 from services.workspace.git_backend import Oid
-from services.workspace.git_program.runner import Git, split
-from services.workspace.git_program.tracked import Move, Tracked
-from services.workspace.git_program.worktree import moves_between
+from services.workspace.git_program.runner import Git
+from services.workspace.git_program.tracked import Tracked
+from services.workspace.git_program.worktree import moves_between, put_back
 from services.workspace.names import show
 from services.workspace.problems import WorkspaceProblem
 
@@ -47,12 +47,10 @@ class GitEvidence:
         else:
             index = self._tracked.memory.index(state)
             status = self._tracked.status(index, untracked=False, submodules=state.submodules)
-            moves = {move.path: move for move in moves_between(self._git, state.tree, tree)}
-            spoilt = (status.changed | status.gone) - moves.keys()
-            modes = self._modes(tree) if spoilt else {}
-            moves |= {path: Move(path, modes.get(path, 0)) for path in spoilt}
+            moves = moves_between(self._git, state.tree, tree)
+            moves += put_back(self._git, tree, (status.changed | status.gone) - {move.path for move in moves})
             index = self._tracked.memory.fresh(index)
-            self._tracked.move(index, tree, list(moves.values()), state)
+            self._tracked.move(index, tree, moves, state)
             self._tracked.sweep(index, files.Held(keep))
         self._renew_git(commit)
         return known
@@ -67,13 +65,6 @@ class GitEvidence:
         index = self._tracked.memory.index(state)
         status = self._tracked.status(index, untracked=False, submodules=state.submodules)
         return [show(path) for path in sorted(status.changed | status.gone)]
-
-    def _modes(self, tree: Oid) -> dict[bytes, int]:
-        found: dict[bytes, int] = {}
-        for line in split(self._git.run("ls-tree", "-r", "-z", "--full-tree", tree).out):
-            head, _, path = line.partition(b"\t")
-            found[path] = int(head[:6], 8)
-        return found
 
     def _renew_git(self, commit: Oid) -> None:
         state = self._tracked.memory.state

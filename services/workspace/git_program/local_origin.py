@@ -166,7 +166,10 @@ def commit_at(program: GitProgram, origin: Origin, name: str) -> Oid | None:
     """The commit that a name stands for in a local origin."""
     if any(ord(letter) < 0x20 for letter in name):
         return None
-    done = ask(program, origin, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    done = ask(program, origin, *words, f"{name}^{{commit}}")
+    if done.code != 0 and ":/" in name:  # a search for words takes all that follows for them
+        done = ask(program, origin, *words, name)
     return done.out.decode().strip() if done.code == 0 else None
 
 

@@ -30,7 +30,7 @@ def merge(git: Git, scratch: Path, ours: Oid, theirs: Oid) -> Merged:
     place = scratch / f"merge-{secrets.token_hex(6)}"
     place.mkdir(parents=True)
     try:
-        inside = git.at(place, scratch / f"{place.name}.index")
+        inside = git.inside(place, scratch / f"{place.name}.index")
         _attributes(inside, place, ours)
         tree, stages = _merged(inside, ours, theirs)
         bumped = _forwarded(git, stages)

@@ -27,10 +27,15 @@ class Git:
     directory: Path
     worktree: Path | None = None
     index: Path | None = None
+    cwd: Path | None = None
 
     def at(self, worktree: Path, index: Path) -> Git:
-        """The same repository with a worktree and an index."""
+        """The same repository with a worktree, which may be an agent's, and an index."""
         return replace(self, worktree=worktree, index=index)
+
+    def inside(self, place: Path, index: Path) -> Git:
+        """The same with a worktree of the platform's own. Git runs in it, as some commands read attributes there."""
+        return replace(self, worktree=place, index=index, cwd=place)
 
     def run(
         self,
@@ -58,7 +63,7 @@ class Git:
                 words,
                 env={**where, **(env or {})},
                 config=config,
-                cwd=self.directory,
+                cwd=self.cwd or self.directory,
                 stdin=stdin,
                 timeout_s=timeout_s,
                 codes=codes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Found:
     index: Path
     state: State
     ignored: list[bytes] = field(default_factory=list[bytes])
+    unstored: set[bytes] = field(default_factory=set[bytes])
 
 
 class GitWorktree:
@@ -83,7 +84,8 @@ class GitWorktree:
         extra += unstored
         attributes = state.attributes or any(path.endswith(ATTRIBUTES) for path in changed)
         submodules = [path for path in state.submodules if path not in gone and path not in intent.untracked]
-        found = Found(index, State(tree, index.name, attributes, submodules), status.ignored)
+        known = State(tree, index.name, attributes, submodules)
+        found = Found(index, known, status.ignored, status.changed & unstored.keys())
         return Snapshot(state.tree, tree, list(problems.values()), extra, found)
 
     def _meant(self, index: Path, intent: Intent, width: int) -> Path:
@@ -107,7 +109,7 @@ class GitWorktree:
             problems |= untaken
             gone |= changed - set(taken) - problems.keys()
             index = self._tracked.memory.fresh(index)
-            git = self._git.at(stage, index)
+            git = self._git.inside(stage, index)
             if state.attributes or any(path.endswith(ATTRIBUTES) for path in taken):
                 problems |= refused(git, stage, taken)
                 taken = [path for path in taken if path not in problems]
@@ -138,8 +140,10 @@ class GitWorktree:
             self._tracked.start_over(tree)
             return
         known = _found(found)
-        if found.tree != tree:
-            self._tracked.move(known.index, tree, moves_between(self._git, found.tree, tree), known.state)
+        if found.tree != tree or known.unstored:
+            moves = moves_between(self._git, found.tree, tree)
+            moves += put_back(self._git, tree, known.unstored - {move.path for move in moves})
+            self._tracked.move(known.index, tree, moves, known.state)
         else:
             self.settle(found)
         if clean:
@@ -177,6 +181,17 @@ def moves_between(git: Git, old: Oid, new: Oid) -> list[Move]:
         Move(path, 0 if head.endswith(b" D") else int(head.split(b" ")[1], 8))
         for head, path in zip(pieces[::2], pieces[1::2], strict=True)
     ]
+
+
+def put_back(git: Git, tree: Oid, paths: Collection[bytes]) -> list[Move]:
+    """What makes files that are not what the index says those of `tree`."""
+    if not paths:
+        return []
+    modes: dict[bytes, int] = {}
+    for line in split(git.run("ls-tree", "-r", "-z", "--full-tree", tree).out):
+        head, _, path = line.partition(b"\t")
+        modes[path] = int(head[:6], 8)
+    return [Move(path, modes.get(path, 0)) for path in paths]
 
 
 def _too_deep(path: bytes) -> WorkspaceProblem:
