@@ -47,6 +47,7 @@ _MAKERS: dict[type[inspect.Type], Callable[[Any], Any]] = {
     inspect.FloatType: lambda kind: _number(kind, 0.5),
     inspect.StrType: lambda kind: TEXTS.get(kind.pattern or "", "text"),
     inspect.LiteralType: lambda kind: kind.values[-1],
+    inspect.BytesType: lambda _: b"\xff\n",
     inspect.RawType: lambda _: msgspec.Raw(b'{"raw":1}'),
     inspect.ListType: lambda kind: [example(kind.item_type)],
     inspect.DictType: lambda kind: {"key": example(kind.value_type)},
