@@ -98,7 +98,7 @@ def _differs_by_dulwich(place: Path) -> bool:
             staged = {path: (entry.mode, entry.sha) for path, entry in entries.items()}
             links = {path for path, (mode, _) in staged.items() if S_ISGITLINK(mode)}
             return there != staged or any(path not in links for path in get_unstaged_changes(index, str(place)))
-    except (NotGitRepository, OSError, KeyError, ValueError, NotImplementedError, AssertionError, AttributeError):
+    except (NotGitRepository, OSError, KeyError, ValueError, RuntimeError, AssertionError, AttributeError):
         return False
 
 

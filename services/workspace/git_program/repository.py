@@ -156,8 +156,11 @@ class GitRepository:
         if not found.files:
             return found
         words = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color", "--end-of-options", old, new)
-        for line in split(self._git.run(words[0], "--numstat", "-z", *words[1:]).out):
-            come, gone, *_ = line.split(b"\t")
+        pieces = iter(split(self._git.run(words[0], "--numstat", "-z", *words[1:]).out))
+        for line in pieces:
+            come, gone, path = line.split(b"\t", 2)
+            if not path:  # a renamed file: its names follow
+                next(pieces), next(pieces)
             if come.isdigit() and gone.isdigit():
                 found.insertions += int(come)
                 found.deletions += int(gone)
