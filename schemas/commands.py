@@ -30,13 +30,17 @@ class Budget(Model, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RequestOptions(Model, frozen=True, kw_only=True, omit_defaults=True):
-    """How an execution is to be run, apart from its input."""
+    """How an execution is to be run, apart from its input.
+
+    `push`: whether the result branch is pushed to the repository it came from, where the work passed its gates;
+    `always`: whether it passed them or not.
+    """
 
     timeout_ms: Annotated[int, Meta(ge=1, le=2_592_000_000)] | None = None
     budget: Budget | None = None
     priority: Annotated[int, Meta(ge=0, le=9)] = 5
     webhook: str = ""
-    push: bool = False
+    push: bool | Literal["always"] = False
     labels: dict[str, str] = {}
 
 

@@ -6,9 +6,12 @@ Composites (confidence policy, revisions, escalation, aggregation) are plain det
 
 from __future__ import annotations
 
+from compiler.orchestration.gates import GATE_CODES, UNPUBLISHED, Books
 from compiler.orchestration.opening import (
     HOST_FUNCTION_NAMES,
     PROGRAM_GLOBALS,
+    Conclusion,
+    conclusion_of,
     host_functions,
     open_machine,
     program_inputs,
@@ -16,8 +19,13 @@ from compiler.orchestration.opening import (
 )
 
 __all__ = [
+    "GATE_CODES",
     "HOST_FUNCTION_NAMES",
     "PROGRAM_GLOBALS",
+    "UNPUBLISHED",
+    "Books",
+    "Conclusion",
+    "conclusion_of",
     "host_functions",
     "open_machine",
     "program_inputs",

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from compiler.orchestration.roles import Combine
 from compiler.orchestration.verdicts import INSTRUCTION, read_verdict
 from compiler.prism import EffectFailed
-from schemas.agents import Oracle
+from schemas.agents import Oracle, OracleResult
 from schemas.base import Model
 from schemas.effects import Answered, Ask, Task, TaskOutcome, Verification, Verify
+from schemas.events import Check
 
 if TYPE_CHECKING:
     from compiler.orchestration.roles import Role
@@ -28,6 +29,7 @@ class Finding(Model, frozen=True, kw_only=True):
     passed: bool
     critique: str = ""
     weight: float = 1.0
+    checks: tuple[Check, ...] = ()
 
 
 class Evidence(Model, frozen=True, kw_only=True):
@@ -38,6 +40,7 @@ class Evidence(Model, frozen=True, kw_only=True):
     passed: bool = False
     critique: str = ""
     source: str = ""
+    checks: tuple[Check, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """The evidence as part of a step's record."""
@@ -74,6 +77,7 @@ def gather(
         score=combine_scores(findings, combine),
         passed=all(finding.passed for finding in findings),
         critique="\n\n".join(finding.critique for finding in findings if finding.critique),
+        checks=tuple(check for finding in findings for check in finding.checks),
         source="verification" if any(o.type in {"command", "checklist"} for o in oracles) else "review",
     )
 
@@ -134,7 +138,33 @@ def _run_commands(
 ) -> Finding:
     found = verify(machine, oracles, combine, outcome, step, merged=merged)
     weight = sum(oracle.weight for oracle in oracles)
-    return Finding(score=found.score, passed=found.passed, critique=critique_of(found), weight=weight)
+    critique = critique_of(found)
+    return Finding(
+        score=found.score, passed=found.passed, critique=critique, weight=weight, checks=checks_in(found.oracles)
+    )
+
+
+def checks_in(results: Sequence[OracleResult]) -> tuple[Check, ...]:
+    """What command oracles found, as a refusal says it."""
+    return tuple(
+        Check(
+            type=one.type,
+            name=one.name,
+            passed=one.passed,
+            score=one.score,
+            exit_code=one.exit_code,
+            tests_passed=one.tests_passed,
+            tests_failed=one.tests_failed,
+            tests_skipped=one.tests_skipped,
+            note=one.note,
+        )
+        for one in results
+    )
+
+
+def _said(oracle: Oracle, who: str, *, passed: bool, score: float | None, critique: str) -> tuple[Check, ...]:
+    """What an agent or a person found."""
+    return (Check(type=oracle.type, name=who, passed=passed, score=score, note=critique),)
 
 
 def _run_checklist(machine: Machine, oracle: Oracle, outcome: TaskOutcome, step: str, *, merged: bool) -> Finding:
@@ -147,7 +177,8 @@ def _run_checklist(machine: Machine, oracle: Oracle, outcome: TaskOutcome, step:
         if not result.passed
     ]
     critique = "Not met:\n" + "\n".join(missed) if missed else ""
-    return Finding(score=found.score, passed=found.passed, critique=critique, weight=oracle.weight)
+    checks = checks_in(found.oracles)
+    return Finding(score=found.score, passed=found.passed, critique=critique, weight=oracle.weight, checks=checks)
 
 
 def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome, step: str) -> Finding:
@@ -166,17 +197,21 @@ def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome
     try:
         answer: TaskOutcome = machine.perform(request)
     except EffectFailed as error:
-        return Finding(score=None, passed=False, critique=f"{judge.name} gave no verdict: {error.message}")
+        critique = f"{judge.name} gave no verdict: {error.message}"
+        checks = _said(oracle, judge.id, passed=False, score=None, critique=critique)
+        return Finding(score=None, passed=False, critique=critique, checks=checks)
     reading = read_verdict(answer.result)
     if reading.word == "none":
-        return Finding(score=None, passed=False, critique=reading.critique, weight=oracle.weight)
+        checks = _said(oracle, judge.id, passed=False, score=None, critique=reading.critique)
+        return Finding(score=None, passed=False, critique=reading.critique, weight=oracle.weight, checks=checks)
     passed = reading.word == "approve"
     sure = next((number for number in (reading.score, answer.confidence) if number is not None), None)
     if sure is None:
         score = oracle.pass_confidence if passed else oracle.fail_confidence
     else:
         score = sure if passed else min(1.0 - sure, 0.5)
-    return Finding(score=score, passed=passed, critique=reading.critique, weight=oracle.weight)
+    checks = _said(oracle, judge.id, passed=passed, score=score, critique=reading.critique)
+    return Finding(score=score, passed=passed, critique=reading.critique, weight=oracle.weight, checks=checks)
 
 
 def _ask_person(machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome) -> Finding:
@@ -192,7 +227,9 @@ def _ask_person(machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutco
     )
     word = read_verdict(answer.value).word if answer.by != "deadline" else "none"
     if word == "none":
-        return Finding(score=None, passed=False, critique="Nobody answered.", weight=oracle.weight)
+        checks = _said(oracle, "nobody", passed=False, score=None, critique="Nobody answered.")
+        return Finding(score=None, passed=False, critique="Nobody answered.", weight=oracle.weight, checks=checks)
     score = oracle.pass_confidence if word == "approve" else oracle.fail_confidence
     critique = answer.reason or ("" if word == "approve" else "A person did not approve it.")
-    return Finding(score=score, passed=word == "approve", critique=critique, weight=oracle.weight)
+    checks = _said(oracle, answer.by or "a person", passed=word == "approve", score=score, critique=critique)
+    return Finding(score=score, passed=word == "approve", critique=critique, weight=oracle.weight, checks=checks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from compiler.orchestration.gates import Refused
 from compiler.orchestration.team import Options, Track, current_track, tracking
 from compiler.orchestration.values import Value
 from compiler.prism import EffectFailed
@@ -44,11 +45,15 @@ def failure_record(error: EffectFailed) -> Value:
 
 
 def guarded(options: Options, run: Thunk, failed: Callable[[EffectFailed], Value] = failure_record) -> Value:
-    """Runs a step; where `onError` allows a failure, the step's record says that it failed."""
+    """Runs a step; where `onError` allows a failure, the step's record says that it failed.
+
+    The step's own "no" is a decision and no failure: `onError` does not let it through.
+    """
     try:
         return run()
     except EffectFailed as error:
-        if options.on_error == "fail" or error.code in FATAL:
+        decided = isinstance(error, Refused) and error.step == options.id
+        if options.on_error == "fail" or error.code in FATAL or decided:
             raise
         return failed(error)
 
@@ -82,33 +87,39 @@ def within(machine: Machine, options: Options, run: Thunk) -> Any:
 
 def run_all(team: Team, machine: Machine, thunks: Sequence[Thunk], step: str) -> list[Value]:
     """Runs thunks at once, fails with the first that fails, integrates their commits in the order given."""
-    branches = [_branch(thunk) for thunk in thunks]
-    results = machine.branches(branches, strategy="all")
+    outer = current_track()
+    tracks = [Track(outer) for _ in thunks]
+    results = machine.branches(_branches(thunks, tracks), strategy="all")
     settled = [_settled(one) for one in results]
     _check(settled, Options(), "all")
-    return _collect(team, machine, settled, step)
+    return _collect(team, machine, settled, tracks, step)
 
 
 def parallel(team: Team, machine: Machine, thunks: Sequence[Thunk], options: Options) -> Value:
     """Runs thunks at once. Results are in the order of the thunks; those that failed or lost leave their records."""
+    outer = current_track()
+    tracks = [Track(outer) for _ in thunks]
 
     def run() -> list[Value]:
         strategy = options.strategy
         if strategy == "all" and options.on_error != "fail":
             strategy = "all_settled"
         results = machine.branches(
-            [_branch(thunk) for thunk in thunks],
+            _branches(thunks, tracks),
             strategy=strategy,
             max_concurrency=options.max,
             min_results=options.min_results,
         )
         settled = [_settled(one) for one in results]
         _check(settled, options, strategy)
-        return _collect(team, machine, settled, options.id)
+        return _collect(team, machine, settled, tracks, options.id)
 
-    return guarded(
-        options, lambda: within(machine, options, run), lambda error: [failure_record(error) for _ in thunks]
-    )
+    def failed(error: EffectFailed) -> Value:
+        for track in tracks:
+            team.books.dropped(track.tasks)
+        return [failure_record(error) for _ in thunks]
+
+    return guarded(options, lambda: within(machine, options, run), failed)
 
 
 def sequential(team: Team, machine: Machine, thunks: Sequence[Thunk], options: Options) -> Value:
@@ -126,11 +137,12 @@ def sequential(team: Team, machine: Machine, thunks: Sequence[Thunk], options: O
     )
 
 
-def _branch(thunk: Thunk) -> Callable[[], tuple[Value, list[WorkspaceContribution]]]:
-    outer = current_track()
+def _branches(thunks: Sequence[Thunk], tracks: list[Track]) -> list[Thunk]:
+    return [_branch(thunk, track) for thunk, track in zip(thunks, tracks, strict=True)]
 
+
+def _branch(thunk: Thunk, track: Track) -> Callable[[], tuple[Value, list[WorkspaceContribution]]]:
     def run() -> tuple[Value, list[WorkspaceContribution]]:
-        track = Track(outer)
         with tracking(track):
             value = thunk()
         return value, track.contributions
@@ -165,13 +177,17 @@ def _check(settled: Sequence[Any], options: Options, strategy: str) -> None:
         )
 
 
-def _collect(team: Team, machine: Machine, settled: Sequence[Any], step: str) -> list[Value]:
+def _collect(team: Team, machine: Machine, settled: Sequence[Any], tracks: Sequence[Track], step: str) -> list[Value]:
+    around = current_track()
     values: list[Value] = []
     entries: list[WorkspaceContribution] = []
-    for one in settled:
+    for one, track in zip(settled, tracks, strict=True):
         if isinstance(one, EffectFailed):
             values.append(failure_record(one))
+            team.books.dropped(track.tasks)
         else:
+            if around is not None:
+                around.tasks += track.tasks
             value, contributions = one
             values.append(value)
             entries += contributions

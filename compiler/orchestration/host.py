@@ -5,7 +5,7 @@ Each reads its arguments, refuses what it cannot honour, and performs effects; a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -14,11 +14,12 @@ from compiler.input_check import validate_input
 from compiler.orchestration import flat, flow, reviews
 from compiler.orchestration.aggregates import aggregate
 from compiler.orchestration.calling import Callees, call_name
-from compiler.orchestration.evidence import Evidence, critique_of, gather
+from compiler.orchestration.evidence import Evidence, checks_in, critique_of, gather
 from compiler.orchestration.evidence import verify as run_oracles
+from compiler.orchestration.gates import BOOKS_SINCE, refusal_words
 from compiler.orchestration.http_requests import read_request
 from compiler.orchestration.roles import Role, read_oracles
-from compiler.orchestration.tasks import accomplish, record
+from compiler.orchestration.tasks import accomplish, record, weigh
 from compiler.orchestration.team import Assignment, Options, Team, read_options, read_text
 from compiler.orchestration.values import (
     Value,
@@ -47,16 +48,19 @@ from schemas.effects import (
     TaskOutcome,
     Wait,
 )
+from schemas.events import Refusal
 
 if TYPE_CHECKING:
     from compiler.prism import Machine
+    from schemas.agents import Oracle
 
 _R = TypeVar("_R")
 _STEP = frozenset({"id", "timeoutMs", "onError"})
-_TASK = _STEP | {"session", "input", "context", "attempts"}
+_GATE = frozenset({"gate", "onReject", "mayPassLater"})
+_TASK = _STEP | _GATE | {"session", "input", "context", "attempts", "revises"}
 _PARALLEL = _STEP | {"strategy", "max", "minResults"}
-_REVIEW = _STEP | {"maxIterations", "session", "input", "context", "attempts"}
-_APPROVE = _STEP | {"gate", "who", "deadlineMs", "session", "input", "context", "attempts"}
+_REVIEW = _STEP | _GATE | {"maxIterations", "session", "input", "context", "attempts"}
+_APPROVE = _STEP | _GATE | {"who", "deadlineMs", "session", "input", "context", "attempts"}
 _ASK = frozenset({"id", "options", "default", "who", "deadlineMs", "timeoutMs"})
 
 
@@ -79,6 +83,7 @@ class HostLibrary:
         def run() -> Value:
             done = accomplish(self._team, machine, assignment)
             self._team.contribute(machine, [done.outcome], given.id)
+            weigh(self._team, assignment, done)
             return record(done)
 
         return flow.guarded(given, run)
@@ -101,9 +106,21 @@ class HostLibrary:
 
     def group(self, machine: Machine, body: Value, options: Value = None) -> Value:
         """Runs a function within a time, or so that it may fail; gives what it gives, or the record of its failure."""
-        given = self._team.options(options, "group", _STEP)
+        given = self._team.options(options, "group", _STEP | {"gate"})
         (thunk,) = _thunks([body], "group")
-        return flow.guarded(given, lambda: flow.within(machine, given, thunk))
+
+        def run() -> Value:
+            value = flow.within(machine, given, thunk)
+            if self._team.is_gate(given):
+                self._passed_within(given.id)
+            return value
+
+        return flow.guarded(given, run)
+
+    def _passed_within(self, name: str) -> None:
+        """Fails where a "no" stands against work of the pattern that step `name` has called."""
+        if standing := self._team.books.standing(f"{name}."):
+            raise EffectFailed(standing[0].code, "; ".join(map(refusal_words, standing)))
 
     def review(self, machine: Machine, reviewer: Value, subject: Value, options: Value = None) -> Value:
         """Asks a role for a verdict; on `revise` the reviewed work is done again."""
@@ -114,23 +131,33 @@ class HostLibrary:
 
         def failed(error: EffectFailed) -> Value:
             record = reviews.failed_review(error, role.id)
+            if self._team.is_gate(given):
+                words = ("none", error.message)
+                reviews.settle(self._team, "review", role.id, False, words, reviews.tasks_in(works), given)
             return {**record, "iterations": 0.0, "review_id": self._team.keep_revisions("", works)}
 
         return flow.guarded(given, lambda: reviews.review(self._team, machine, role, subject, works, given), failed)
 
     def approve(self, machine: Machine, approver: Value, subject: Value, options: Value = None) -> Value:
         """A gate that a role or a person (`"human"`) opens."""
-        given = self._team.options(options, "approve", _APPROVE)
+        of, rest = without(options, "of")
+        given = self._team.options(rest, "approve", _APPROVE)
+        works = listed(subject if of is None else of)
+
+        def failed(error: EffectFailed) -> Value:
+            if self._team.is_gate(given):
+                words = ("none", error.message)
+                reviews.settle(self._team, "approve", "nobody", False, words, reviews.tasks_in(works), given)
+            return reviews.failed_review(error, "")
+
         return flow.guarded(
-            given,
-            lambda: reviews.approve(self._team, machine, approver, subject, given),
-            lambda error: reviews.failed_review(error, ""),
+            given, lambda: reviews.approve(self._team, machine, approver, subject, works, given), failed
         )
 
     def verify(self, machine: Machine, oracles: Value, options: Value = None) -> Value:
         """Gathers evidence about the work of the tasks in `of`; a gate unless the options say otherwise."""
         of, rest = without(options, "of")
-        given = self._team.options(rest, "verify", _STEP | {"gate", "combine"})
+        given = self._team.options(rest, "verify", _STEP | _GATE | {"combine"})
         try:
             wanted, combine = read_oracles({"oracles": plain(oracles), "combine": given.combine})
         except (ValueError, TypeError, msgspec.ValidationError) as error:
@@ -143,7 +170,13 @@ class HostLibrary:
         def run() -> Value:
             return self._verify(machine, wanted, combine, tasks, given)
 
-        return flow.guarded(given, lambda: flow.within(machine, given, run))
+        def failed(error: EffectFailed) -> Value:
+            if self._team.is_gate(given):
+                evidence = Evidence(expected=True, critique=error.message)
+                self._judge(given, tasks, wanted, [evidence], merged=False)
+            return flow.failure_record(error)
+
+        return flow.guarded(given, lambda: flow.within(machine, given, run), failed)
 
     def _verify(self, machine: Machine, oracles: Any, combine: Any, tasks: list[str], options: Options) -> Value:
         works = self._team.works(tasks)
@@ -160,10 +193,12 @@ class HostLibrary:
             for role, work, wanted in asked
         ]
         scores = [one.score for one, _ in found]
-        score = None if not scores or None in scores else min(cast("list[float]", scores))
+        score = _least(scores)
         passed = bool(found) and all(one.passed for one, _ in found)
         critique = "\n\n".join(one.critique for one, _ in found if one.critique) if tasks else "There is no work."
-        if options.gate and not passed:
+        kept = [*tasks] if merged else [work.task_id for _, work, _ in asked]
+        self._judge(options, kept, oracles, [one for one, _ in found], merged=merged)
+        if options.gate is not False and not self._team.is_gate(options) and not passed:
             raise EffectFailed("verification_failed", f"step {options.id!r} did not pass: {critique}")
         fields = {
             "passed": passed,
@@ -175,6 +210,37 @@ class HostLibrary:
         }
         return with_confidence(prism_value(fields), score)
 
+    def _judge(
+        self, options: Options, tasks: list[str], oracles: Sequence[Oracle], found: list[Evidence], *, merged: bool
+    ) -> None:
+        """Enters what a verification found about tasks into the books. Fails where that is a "no" that stands."""
+        books, gate = self._team.books, self._team.is_gate(options)
+        score = _least([one.score for one in found])
+        if found and tasks:
+            books.proved(tasks, oracles, score, merged=merged)
+        if not gate:
+            return
+        step = options.id or "verify"
+        if found and all(one.passed for one in found):
+            books.passed("verify", step, tasks, oracles, merged=merged)
+            return
+        checks = [check for one in found for check in one.checks]
+        failing = dict.fromkeys(one.name or one.type for one in checks if not one.passed)
+        critique = "\n\n".join(one.critique for one in found if one.critique)
+        refusal = Refusal(
+            code="verification_failed",
+            step=step,
+            kind="verify",
+            by=", ".join(failing) or "nobody",
+            verdict="no evidence" if score is None else "failed",
+            critique=critique if tasks else "There is no work.",
+            score=score,
+            tasks=tasks,
+            checks=checks,
+        )
+        books.refused(refusal, oracles, continued=options.on_reject == "continue")
+        reviews.stop(refusal, options)
+
     def _evidence(
         self, machine: Machine, role: Role, oracles: Any, combine: Any, outcome: TaskOutcome, step: str, *, merged: bool
     ) -> tuple[Evidence, list[Any]]:
@@ -182,7 +248,14 @@ class HostLibrary:
         if any(oracle.type != "command" for oracle in oracles):
             return gather(self._team, machine, role, oracles, combine, outcome, step, merged=merged), []
         made = run_oracles(machine, oracles, combine, outcome, step, merged=merged)
-        return Evidence(expected=True, score=made.score, passed=made.passed, critique=critique_of(made)), made.oracles
+        evidence = Evidence(
+            expected=True,
+            score=made.score,
+            passed=made.passed,
+            critique=critique_of(made),
+            checks=checks_in(made.oracles),
+        )
+        return evidence, made.oracles
 
     def aggregate(self, machine: Machine, sources: Value, options: Value = None) -> Value:
         """One result out of several."""
@@ -225,7 +298,10 @@ class HostLibrary:
 
         def run() -> Value:
             host = HostLibrary(team, self._callees).functions()
-            return self._callees.run(machine, called, given, host)
+            value = self._callees.run(machine, called, given, host)
+            if team.semantics >= BOOKS_SINCE:
+                self._passed_within(team.prefix)
+            return value
 
         return flow.guarded(asked, lambda: flow.within(machine, asked, run))
 
@@ -372,6 +448,12 @@ HOST_FUNCTIONS: Mapping[str, str] = {
     "validated": "validated",
 }
 """Names of the host functions in a program, and the methods behind them."""
+
+
+def _least(scores: Sequence[float | None]) -> float | None:
+    """The lowest of several scores; none where one of them is missing, or all are."""
+    known = [score for score in scores if score is not None]
+    return min(known) if known and len(known) == len(scores) else None
 
 
 def _thunks(value: Value, function: str) -> list[Callable[[], Any]]:

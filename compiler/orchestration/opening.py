@@ -7,11 +7,14 @@ from functools import lru_cache
 from typing import Any, cast
 
 from compiler.orchestration.calling import Callees, shown_name
+from compiler.orchestration.gates import BOOKS_SINCE, Books
 from compiler.orchestration.host import HOST_FUNCTIONS, HostLibrary
-from compiler.orchestration.team import Team
+from compiler.orchestration.reviews import tasks_in
+from compiler.orchestration.team import Team, Works
 from compiler.orchestration.values import Value, bare, confidence_of, plain, prism_value
 from compiler.prism import Machine, Program, Step, compile_program
-from schemas.events import ConfidenceSource
+from schemas.base import Failure, Model
+from schemas.events import ConfidenceSource, Refusal
 from schemas.patterns import CalledPattern, CompiledPattern
 
 PROGRAM_GLOBALS: tuple[str, ...] = ("input", "workspace", "execution")
@@ -44,13 +47,21 @@ def host_functions(
     workspace: dict[str, Any] | None = None,
     inputs: dict[str, Value] | None = None,
     semantics: int,
+    books: Books | None = None,
 ) -> dict[str, Callable[..., Any]]:
     """Fresh host functions for one run of a pattern's program. `inputs` go to the patterns that it calls as well.
 
-    `semantics` is the number of the meaning that they have, `execution.started.semantics`.
+    `semantics` is the number of the meaning that they have, `execution.started.semantics`. What is decided about the
+    work is entered into `books`.
     """
     works = pattern.workspace.enabled and workspace is not None
-    team = Team(pattern.roles, workspace=works, context=workspace or {}, semantics=semantics)
+    team = Team(
+        pattern.roles,
+        workspace=works,
+        context=workspace or {},
+        semantics=semantics,
+        works=Works(books=books or Books()),
+    )
     callees = Callees(patterns=pattern.called, inputs=inputs or {}, compile=_called, semantics=semantics)
     return HostLibrary(team, callees).functions()
 
@@ -62,14 +73,15 @@ def open_machine(
     workspace: dict[str, Any] | None,
     context: dict[str, Any],
     semantics: int,
+    books: Books | None = None,
 ) -> Machine:
     """A machine for one run of a pattern, with the meaning of that number (`execution.started.semantics`).
 
-    Raises `PrismError` when the program does not compile.
+    What is decided about its work is entered into `books`. Raises `PrismError` when the program does not compile.
     """
     program = _program(pattern.name, pattern.program, tuple(sorted(pattern.modules.items())))
     inputs = program_inputs(input=input, workspace=workspace, context=context)
-    host = host_functions(pattern, workspace=workspace, inputs=inputs, semantics=semantics)
+    host = host_functions(pattern, workspace=workspace, inputs=inputs, semantics=semantics, books=books)
     return Machine(program, inputs=inputs, host=host)
 
 
@@ -87,6 +99,42 @@ def result_of(step: Step) -> tuple[Any, float | None, ConfidenceSource]:
     value = step.value
     confidence, source = _confidence(value)
     return plain(value), confidence, source
+
+
+class Conclusion(Model, frozen=True, kw_only=True):
+    """What a program that came to its end has come to.
+
+    `failure` says that its work did not pass; `approved` is None where no gate was held; `refusals` are those that
+    stand, whether the chart goes on all the same or not.
+    """
+
+    result: Any
+    confidence: float | None
+    source: ConfidenceSource
+    failure: Failure | None = None
+    approved: bool | None = None
+    refusals: list[Refusal] = []
+
+
+def conclusion_of(step: Step, books: Books, *, semantics: int, workspace: bool) -> Conclusion:
+    """The end of a finished program with this meaning. Raises `PrismError` where its value cannot be a result.
+
+    `workspace`: whether it worked in one. There everything that was merged is delivered, elsewhere what the result
+    holds.
+    """
+    result, confidence, source = result_of(step)
+    if semantics < BOOKS_SINCE:
+        return Conclusion(result=result, confidence=confidence, source=source)
+    delivered = None if workspace else frozenset(tasks_in([step.value]))
+    confidence, source = books.bounded(confidence, source, delivered)
+    return Conclusion(
+        result=result,
+        confidence=confidence,
+        source=source,
+        failure=books.failure(),
+        approved=books.approved,
+        refusals=books.objections(),
+    )
 
 
 def _confidence(value: Value) -> tuple[float | None, ConfidenceSource]:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from compiler.orchestration.evidence import Evidence, gather
 from compiler.orchestration.flow import run_all
-from compiler.orchestration.tasks import accomplish, record
+from compiler.orchestration.gates import Refused
+from compiler.orchestration.tasks import accomplish, record, weigh
 from compiler.orchestration.team import Assignment, Options
 from compiler.orchestration.values import Value, bare, plain, prism_value, readable, with_confidence
 from compiler.orchestration.verdicts import INSTRUCTION, Reading, read_verdict
 from compiler.prism import EffectFailed
 from schemas.base import Model
 from schemas.effects import Answered, Ask, TaskOutcome
+from schemas.events import Refusal
 
 if TYPE_CHECKING:
     from compiler.orchestration.roles import Role
     from compiler.orchestration.team import Team
     from compiler.prism import Machine
+    from schemas.agents import Oracle
 
 HUMAN = "human"
 
@@ -78,24 +81,95 @@ def review(team: Team, machine: Machine, reviewer: Role, subject: Value, of: lis
         revised = [_replace(value, replaced) for value in revised]
         session = opinion.outcome.session
     review_id = team.keep_revisions(opinion.outcome.task_id, revised)
+    _vouch(team, role=reviewer, opinion=opinion, works=revised)
+    if team.is_gate(options):
+        _pass_or_refuse(team, opinion, reviewer, "review", revised, options)
     return _record(opinion, {"iterations": float(rounds), "review_id": review_id})
 
 
-def approve(team: Team, machine: Machine, approver: Value, subject: Value, options: Options) -> Value:
-    """A gate. Without an approval it fails with `not_approved`, unless the options say that the program decides."""
+def approve(team: Team, machine: Machine, approver: Value, subject: Value, of: list[Value], options: Options) -> Value:
+    """A gate about the works in `of`. Without an approval it fails with `not_approved`, unless the program decides."""
     question = readable(subject) or "May this go on?"
     if bare(approver) == HUMAN:
-        made = _ask_person(machine, question, options)
+        made, by = _ask_person(machine, question, options)
+        if team.is_gate(options):
+            fields = cast("dict[str, Value]", bare(made))
+            words = (readable(fields["verdict"]), readable(fields["critique"]))
+            settle(team, "approve", by, bool(fields["approved"]), words, tasks_in(of), options)
     else:
         role = team.role(approver, "approve")
-        made = _record(_opinion(team, machine, role, question, options, "", [subject]), {})
+        opinion = _opinion(team, machine, role, question, options, "", [subject])
+        made = _record(opinion, {})
+        _vouch(team, role=role, opinion=opinion, works=of)
+        if team.is_gate(options):
+            _pass_or_refuse(team, opinion, role, "approve", of, options)
+    if team.is_gate(options):
+        return made
     fields = cast("dict[str, Value]", bare(made))
-    if options.gate and options.on_error == "fail" and not fields["approved"]:
+    if options.gate is not False and options.on_error == "fail" and not fields["approved"]:
         critique = readable(fields["critique"])
         said = f"{readable(fields['verdict'])}: {critique}" if critique else readable(fields["verdict"])
         who = "a person" if bare(approver) == HUMAN else readable(fields["role"])
         raise EffectFailed("not_approved", f"step {options.id!r} was not approved by {who} ({said})")
     return made
+
+
+def _vouch(team: Team, *, role: Role, opinion: Opinion, works: list[Value]) -> None:
+    """Enters what the reviewer's own checks say about the works."""
+    if opinion.evidence.expected and (tasks := tasks_in(works)):
+        team.books.proved(tasks, role.oracles, opinion.evidence.score, merged=False)
+
+
+def _pass_or_refuse(
+    team: Team, opinion: Opinion, role: Role, kind: Literal["review", "approve"], works: list[Value], options: Options
+) -> None:
+    words, evidence = (opinion.verdict, opinion.critique), opinion.evidence
+    settle(team, kind, role.id, opinion.approved, words, tasks_in(works), options, evidence, role.oracles)
+
+
+def settle(
+    team: Team,
+    kind: Literal["review", "approve"],
+    by: str,
+    approved: bool,
+    words: tuple[str, str],
+    tasks: list[str],
+    options: Options,
+    evidence: Evidence | None = None,
+    oracles: Sequence[Oracle] = (),
+) -> None:
+    """Enters a verdict into the books. `words` are verdict and critique.
+
+    Raises as `stop`.
+    """
+    step = options.id or kind
+    if approved:
+        team.books.passed(kind, step, tasks, oracles)
+        return
+    refusal = Refusal(
+        code="not_approved",
+        step=step,
+        kind=kind,
+        by=by,
+        verdict=words[0],
+        critique=words[1],
+        score=evidence.score if evidence is not None and evidence.expected else None,
+        tasks=tasks,
+        checks=[] if evidence is None else list(evidence.checks),
+    )
+    expected = evidence is not None and evidence.expected
+    team.books.refused(refusal, oracles if expected else (), continued=options.on_reject == "continue")
+    stop(refusal, options)
+
+
+def stop(refusal: Refusal, options: Options) -> None:
+    """Ends the program on a "no" of `approve` and `verify`, unless a later gate may pass the work or the chart says to
+    go on. Behind a rejected review the program goes on, and fails at its end where the "no" still stands.
+
+    Raises `Refused`.
+    """
+    if refusal.kind in {"approve", "verify"} and options.on_reject == "fail" and not options.may_pass_later:
+        raise Refused(refusal)
 
 
 def tasks_in(values: Sequence[Value]) -> list[str]:
@@ -138,6 +212,8 @@ def _revise(team: Team, machine: Machine, tasks: list[str], critique: str, optio
             assert assignment is not None
             context = {"critique": critique, "revision": True}
             done = accomplish(team, machine, assignment, session=assignment.done_by, context=context)
+            team.books.replaced([task_id], done.outcome.task_id)
+            weigh(team, assignment, done)
             team.contribute(machine, [done.outcome], assignment.options.id or options.id)
             return record(done)
 
@@ -175,7 +251,8 @@ def _record(opinion: Opinion, more: dict[str, Any]) -> Value:
     return with_confidence(value, opinion.confidence)
 
 
-def _ask_person(machine: Machine, question: str, options: Options) -> Value:
+def _ask_person(machine: Machine, question: str, options: Options) -> tuple[Value, str]:
+    """The record of a person's answer, and who gave it."""
     request = Ask(
         question=question,
         kind="approval",
@@ -186,7 +263,7 @@ def _ask_person(machine: Machine, question: str, options: Options) -> Value:
     answer: Answered = machine.perform(request)
     approved = answer.by != "deadline" and answer.value in (True, "approve", "approved", "yes")
     word = "approve" if approved else "none" if answer.by == "deadline" else "reject"
-    return {
+    made: Value = {
         "approved": approved,
         "verdict": word,
         "critique": answer.reason or ("nobody answered in time" if answer.by == "deadline" else ""),
@@ -195,6 +272,7 @@ def _ask_person(machine: Machine, question: str, options: Options) -> Value:
         "role": HUMAN,
         "session": "",
     }
+    return made, "nobody" if answer.by == "deadline" else answer.by or "a person"
 
 
 def failed_review(error: EffectFailed, role: str) -> dict[str, Value]:

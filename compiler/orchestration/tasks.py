@@ -9,17 +9,18 @@ import msgspec
 
 from compiler.orchestration import policy
 from compiler.orchestration.evidence import Evidence, gather
-from compiler.orchestration.team import Assignment
+from compiler.orchestration.team import Assignment, Options
 from compiler.orchestration.values import Value, prism_value, with_confidence
 from compiler.prism import EffectFailed
+from schemas.agents import Oracle
 from schemas.base import Model
 from schemas.effects import Answered, Ask, TaskOutcome
+from schemas.events import Refusal
 
 if TYPE_CHECKING:
     from compiler.orchestration.roles import Combine, Role
     from compiler.orchestration.team import Team
     from compiler.prism import Machine
-    from schemas.agents import Oracle
 
 
 class Attempt(Model, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class Attempt(Model, frozen=True, kw_only=True):
     warning: str = ""
     tried: int = 1
     escalated: bool = False
+    accepted_by: str = ""
+    oracles: tuple[Oracle, ...] = ()
 
     @property
     def score(self) -> float | None:
@@ -42,6 +45,11 @@ class Attempt(Model, frozen=True, kw_only=True):
         if self.score is None:
             return ""
         return self.evidence.source if self.evidence.expected else self.outcome.confidence_source or "self_report"
+
+    @property
+    def refused(self) -> bool:
+        """Whether evidence was asked for and does not say that the work is good."""
+        return self.evidence.expected and not self.evidence.passed and not self.accepted_by
 
 
 def record(attempt: Attempt) -> Value:
@@ -71,7 +79,8 @@ def accomplish(
     """Has the role do the task and applies its policy: accept, retry once with the critique, or escalate."""
     role = assignment.role
     first = _attempt(team, machine, assignment, session, context)
-    match policy.decide(role.policy, first.score, expected=first.evidence.expected):
+    refused = first.refused and team.is_gate(assignment.options)
+    match policy.decide(role.policy, first.score, expected=first.evidence.expected, refused=refused):
         case "accept":
             return first
         case "accept_low":
@@ -96,7 +105,41 @@ def _attempt(
     role = assignment.role
     oracles, combine = judged_by or (role.oracles, role.combine)
     evidence = gather(team, machine, role, oracles, combine, outcome, assignment.options.id)
-    return Attempt(outcome=outcome, evidence=evidence)
+    return Attempt(outcome=outcome, evidence=evidence, oracles=tuple(oracles))
+
+
+def weigh(team: Team, assignment: Assignment, done: Attempt) -> None:
+    """Enters what the evidence says about finished work into the books."""
+    options, task = assignment.options, done.outcome.task_id
+    team.books.answered(options.revises, task)
+    if not done.evidence.expected:
+        return
+    team.books.proved([task], done.oracles, done.evidence.score, merged=False)
+    if not team.is_gate(options):
+        return
+    step = options.id or done.outcome.role
+    if not done.refused:
+        team.books.passed("assign", step, [task], () if done.accepted_by else done.oracles)
+        return
+    refusal = Refusal(
+        code="verification_failed",
+        step=step,
+        kind="assign",
+        by=", ".join(dict.fromkeys(one.name or one.type for one in done.evidence.checks if not one.passed)),
+        verdict="no evidence" if done.evidence.score is None else "failed",
+        critique=done.evidence.critique,
+        score=done.evidence.score,
+        tasks=[task],
+        checks=list(done.evidence.checks),
+    )
+    team.books.refused(refusal, done.oracles, continued=options.on_reject == "continue")
+
+
+def _better(team: Team, options: Options, second: Attempt, first: Attempt) -> bool:
+    """Whether a second attempt is to be preferred. Where checks gate, work that passed them comes first."""
+    if team.is_gate(options) and second.refused != first.refused:
+        return first.refused
+    return policy.better(second.score, first.score)
 
 
 def _accepted(role: Role, attempt: Attempt) -> Attempt:
@@ -127,7 +170,7 @@ def _retry(
     except EffectFailed as error:
         warning = f"accepted with {_said(first)}; the retry failed: {error.message}"
         return msgspec.structs.replace(first, warning=warning, tried=2)
-    chosen = second if policy.better(second.score, first.score) else first
+    chosen = second if _better(team, assignment.options, second, first) else first
     return msgspec.structs.replace(chosen, tried=2)
 
 
@@ -150,9 +193,10 @@ def _escalate(team: Team, machine: Machine, assignment: Assignment, first: Attem
         except EffectFailed:
             continue
         reply = msgspec.structs.replace(reply, escalated=True)
-        if policy.satisfied(role.policy, reply.score, expected=reply.evidence.expected):
+        refused = reply.refused and team.is_gate(assignment.options)
+        if policy.satisfied(role.policy, reply.score, expected=reply.evidence.expected, refused=refused):
             return msgspec.structs.replace(_accepted(role, reply), tried=len(seen))
-        best = reply if policy.better(reply.score, best.score) else best
+        best = reply if _better(team, assignment.options, reply, best) else best
     return _at_the_top(machine, assignment, msgspec.structs.replace(best, tried=len(seen)))
 
 
@@ -176,7 +220,8 @@ def _at_the_top(machine: Machine, assignment: Assignment, best: Attempt) -> Atte
             )
         )
         if answer.by != "deadline" and answer.value in (True, "approve", "yes"):
-            return msgspec.structs.replace(best, warning=f"accepted by {answer.by or 'a person'} with {_said(best)}")
+            who = answer.by or "a person"
+            return msgspec.structs.replace(best, warning=f"accepted by {who} with {_said(best)}", accepted_by=who)
         raise EffectFailed("not_approved", f"{what}, and no person accepted it")
     if rules.on_max_depth == "fail":
         raise EffectFailed("verification_failed", what)

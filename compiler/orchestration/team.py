@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from compiler.orchestration.gates import BOOKS_SINCE, Books
 from compiler.orchestration.roles import Role, oracles_of_call, read_role, role_of_call
 from compiler.orchestration.selecting import Done, preferred
 from compiler.orchestration.values import Value, bare, plain
@@ -42,7 +43,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
     context: Any = None
     attempts: int | None = None
     max_iterations: int = 1
-    gate: bool = True
+    gate: bool | None = None
+    on_reject: Literal["fail", "continue"] = "fail"
+    may_pass_later: bool = False
+    revises: list[str] = []
     deadline_ms: int | None = None
     strategy: Literal["all", "race", "all_settled", "quorum"] = "all"
     max: int | None = None
@@ -74,6 +78,8 @@ class Track:
 
     def __init__(self, outer: Track | None = None) -> None:
         self.contributions: list[WorkspaceContribution] = []
+        self.tasks: list[str] = []
+        """What was done in the branch, and in the branches of it."""
         self._outer = outer
 
     def commits(self) -> list[str]:
@@ -92,6 +98,7 @@ class Works(msgspec.Struct):
     running: list[str] = []
     revisions: dict[str, list[Any]] = {}
     result: str = ""
+    books: Books = msgspec.field(default_factory=Books)
 
 
 class Team:
@@ -111,12 +118,14 @@ class Team:
         works: Works | None = None,
     ) -> None:
         self.semantics = semantics
+        """The number of the meaning that the functions have, `execution.started.semantics`."""
         self.workspace = workspace
         self.context = context
         self.prefix = prefix
         self._roles: dict[str, Value] = {f"{prefix}-{name}" if prefix else name: role for name, role in roles.items()}
         self._read: dict[int, tuple[Value, Role]] = {}
         self._works = works or Works()
+        self.books = self._works.books
 
     def called(self, roles: Mapping[str, Value], name: str) -> Team:
         """The team of a called pattern: roles of its own, named after the call, and the same work."""
@@ -169,7 +178,17 @@ class Team:
         given = read_options(value, function, allowed)
         if not self.prefix:
             return given
-        return msgspec.structs.replace(given, id=f"{self.prefix}.{given.id}" if given.id else self.prefix)
+        return msgspec.structs.replace(
+            given,
+            id=f"{self.prefix}.{given.id}" if given.id else self.prefix,
+            revises=[f"{self.prefix}.{step}" for step in given.revises],
+        )
+
+    def is_gate(self, options: Options) -> bool:
+        """Whether a "no" of this step decides about the execution. Only what says `gate: true` does, and not in
+        executions that began before it meant that.
+        """
+        return options.gate is True and self.semantics >= BOOKS_SINCE
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
@@ -202,8 +221,12 @@ class Team:
             attempts=options.attempts,
             builds_on=self._builds_on(builds_on),
         )
+        began = self.books.now()
         with self._running(request.session):
             outcome: TaskOutcome = machine.perform(request)
+        self.books.begun(outcome.task_id, began)
+        if (track := _TRACK.get()) is not None:
+            track.tasks.append(outcome.task_id)
         self._works.assignments[outcome.task_id] = msgspec.structs.replace(
             assignment,
             done_by=outcome.session,
@@ -303,6 +326,7 @@ class Team:
         try:
             integrated: Integration = machine.perform(Integrate(commits=entries, step=step))
             self._works.result = integrated.commit
+            self.books.merged(entry.task_id for entry in entries)
         except EffectFailed as error:
             where = f"step {step!r}: " if step else ""
             raise EffectFailed(error.code, f"{where}{error.message}", error.data) from error

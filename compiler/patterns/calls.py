@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from compiler.patterns.gating import Gates
 from compiler.patterns.literals import key, literal, quoted, without_parentheses
 from compiler.patterns.model import HUMAN, OrgChart, Step
 from compiler.patterns.nesting import renamed_oracles
 from compiler.patterns.oracles import TEMPLATED
-from compiler.patterns.orgchart import every_step
 from compiler.patterns.places import Place, Variable
 from compiler.patterns.reader import Node
 from compiler.patterns.references import Scope
@@ -61,9 +60,7 @@ class Calls:
         self._templates = templates
         self._roles = roles
         self._prefix = f"{prefix}." if prefix else ""
-        steps = every_step(chart.steps)
-        self._checks = "\n".join(step.check.raw for step in steps if step.check is not None)
-        self._top = {id(step): position for position, step in enumerate(chart.steps)}
+        self.gates = Gates(chart, self._prefix)
 
     def write(self, step: Step, place: Place) -> Written:
         """The call of a step that is one call."""
@@ -105,11 +102,15 @@ class Calls:
     # -- one method for each type -------------------------------------------------------------------------------------
 
     def _assign(self, step: Step, place: Place) -> str:
-        text = self._templates.text(step.text, place.scope).code if step.text is not None else quoted("")
-        given = None if step.input is None else self._templates.value(step.input, place.scope).code
-        session = place.bound.get(step.role)
-        session = None if session is None else f"{session}.session"
-        return f"assign({self._role(step)}, {text}, {self.options(step, input=given, session=session)})"
+        text = self._templates.text(step.text, place.scope) if step.text is not None else Rendered(quoted(""))
+        given = None if step.input is None else self._templates.value(step.input, place.scope)
+        more: dict[str, str | None] = {
+            "input": None if given is None else given.code,
+            "session": self._session(step, place),
+            **self._gate(step, []),
+            "revises": self.gates.revises(step, [text] if given is None else [text, given], place),
+        }
+        return f"assign({self._role(step)}, {text.code}, {self.options(step, **more)})"
 
     def _select(self, step: Step, place: Place) -> str:
         del place
@@ -121,16 +122,18 @@ class Calls:
         of = self._reviewed(subject, place)
         listed = "[" + ", ".join(one.code for one in of) + "]"
         rounds = None if step.max_iterations in {None, 1} else str(step.max_iterations)
-        options = self.options(step, of=listed, maxIterations=rounds, session=self._session(step, place))
+        session = self._session(step, place)
+        options = self.options(step, of=listed, maxIterations=rounds, session=session, **self._gate(step, of))
         return Written(f"review({self._role(step)}, {subject.code}, {options})", BY_TYPE["review"], of)
 
     def _approve(self, step: Step, place: Place) -> str:
         approver = quoted(HUMAN) if step.role == HUMAN else self._role(step)
         subject = self._subject(step, place)
-        gate = "false" if self._decided_by_check(step) else None
-        return (
-            f"approve({approver}, {subject.code}, {self.options(step, gate=gate, session=self._session(step, place))})"
-        )
+        of = self._reviewed(subject, place)
+        gate = self._gate(step, of)
+        listed = "[" + ", ".join(one.code for one in of) + "]" if "gate" in gate and gate["gate"] != "false" else None
+        options = self.options(step, of=listed, session=self._session(step, place), **gate)
+        return f"approve({approver}, {subject.code}, {options})"
 
     def _aggregate(self, step: Step, place: Place) -> Written:
         of: list[Variable] = []
@@ -180,17 +183,31 @@ class Calls:
             message = "the verify step has nothing to verify: no task comes before it"
             self._report.error("missing-sources", step.line, step.column, message, "Put it behind an assign step.")
         listed = "[" + ", ".join(one.code for one in of) + "]"
-        gate = "false" if self._decided_by_check(step) else None
+        gate = self._gate(step, of)
         combine = None if step.combine == "min" else quoted(step.combine)
         around = self._prefix.removesuffix(".")
         oracles = renamed_oracles(step.oracles, around) if around else step.oracles
         listed_oracles = written_oracles(oracles, step.oracle_nodes, self._templates, place.scope)
-        return f"verify({listed_oracles}, {self.options(step, of=listed, combine=combine, gate=gate)})"
+        return f"verify({listed_oracles}, {self.options(step, of=listed, combine=combine, **gate)})"
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def _role(self, step: Step) -> str:
         return self._roles.get(step.role, "null")
+
+    def _gate(self, step: Step, of: list[Variable]) -> dict[str, str | None]:
+        """The options by which a step is a gate. That `onReject` changes nothing is said."""
+        made = self.gates.options(step, of)
+        place = step.on_reject_node
+        if place is not None and made.get("gate") in {None, "false"}:
+            if step.type == "assign" and not self.gates.verified(step):
+                message = f"'onReject' has no effect: the work of role {step.role!r} is not verified"
+                hint = "Give the role a verify, or remove onReject."
+            else:
+                message = "'onReject' has no effect: a condition reads the verdict and decides"
+                hint = "Remove onReject, or the condition."
+            self._report.warning("no-effect", place.line, place.column, message, hint)
+        return made
 
     def _session(self, step: Step, place: Place) -> str | None:
         bound = place.bound.get(step.role)
@@ -217,11 +234,3 @@ class Calls:
         if not works and place.last_works is not None:
             works = [place.last_works]
         return works
-
-    def _decided_by_check(self, step: Step) -> bool:
-        """Whether a later condition reads the verdict: then the pattern decides what a refusal means."""
-        names = [step.id, f"{step.id}_result"]
-        position = self._top.get(id(step))
-        if position is not None:
-            names += [f"step_{position}", f"step_{position}_result"]
-        return any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self._checks) for name in names)

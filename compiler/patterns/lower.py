@@ -64,7 +64,7 @@ class Lowering(Writer):
         self._announce(chart.steps, place.scope, "step {id!r} runs later", top=True)
         self._block(chart.steps, place, top=True)
         self._output(place)
-        return "\n".join(self._lines) + "\n"
+        return "\n".join(map(self._calls.gates.settled, self._lines)) + "\n"
 
     # -- names --------------------------------------------------------------------------------------------------------
 
@@ -247,10 +247,12 @@ class Lowering(Writer):
             self._emit(place.indent + "  " if line else "", line)
         self._emit(place.indent, "}")
         timeout = step.timeout_ms if step.timeout_ms is not None else chart.timeout_ms
-        if timeout is None and step.on_error == "fail":
+        # a "no" that stands at its end is the end of the caller, too
+        gate = "true" if any("gate: true" in line for line in body) else None
+        if timeout is None and step.on_error == "fail" and gate is None:
             return f"{name}({given})"
         limit = None if timeout is None else str(timeout)
-        return f"group(() => {name}({given}), {self._calls.options(step, timeoutMs=limit)})"
+        return f"group(() => {name}({given}), {self._calls.options(step, timeoutMs=limit, gate=gate)})"
 
     # -- steps made of steps ------------------------------------------------------------------------------------------
 

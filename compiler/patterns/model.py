@@ -53,6 +53,8 @@ class Step(Model, frozen=True, kw_only=True):
     explicit: bool = False
     timeout_ms: int | None = None
     on_error: str = "fail"
+    on_reject: str = ""
+    on_reject_node: Node | None = None
     role: str = ""
     role_node: Node | None = None
     text: Node | None = None

@@ -16,16 +16,16 @@ RESERVED_IDS = frozenset({"input", "workspace", "context"})
 
 COMMON_KEYS = ("type", "id", "timeoutMs", "onError")
 STEP_KEYS: dict[str, tuple[str, ...]] = {
-    "assign": ("role", "task", "input", "timeout"),
+    "assign": ("role", "task", "input", "timeout", "onReject"),
     "parallel": ("steps", "maxConcurrency", "strategy", "minResults"),
     "sequential": ("steps",),
     "select": ("role", "criteria"),
-    "review": ("reviewer", "subject", "maxIterations"),
-    "approve": ("approver", "subject"),
+    "review": ("reviewer", "subject", "maxIterations", "onReject"),
+    "approve": ("approver", "subject", "onReject"),
     "aggregate": ("method", "sources", "weights"),
     "condition": ("check", "then", "else"),
     "wait": ("condition", "signal", "timeout"),
-    "verify": ("oracles", "subject", "combine"),
+    "verify": ("oracles", "subject", "combine", "onReject"),
     "pattern": ("pattern", "input"),
 }
 _STRATEGIES = ("all", "race", "all_settled", "quorum")
@@ -66,6 +66,9 @@ class StepReader:
             "timeout_ms": self._timeout(view),
             "on_error": view.choice("onError", ("fail", "continue", "best_effort"), "fail"),
         }
+        if "onReject" in STEP_KEYS[kind] and view.has("onReject"):
+            fields["on_reject"] = view.choice("onReject", ("fail", "continue"), "fail")
+            fields["on_reject_node"] = view.key("onReject")
         getattr(self, f"_{kind}")(view, fields)
         return Step(**fields)
 

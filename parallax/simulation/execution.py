@@ -10,8 +10,9 @@ from collections import deque
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from compiler.orchestration import open_machine, result_of
+from compiler.orchestration import GATE_CODES, UNPUBLISHED, Books, Conclusion, conclusion_of, open_machine
 from compiler.orchestration.questions import Questions
 from compiler.prism import EffectFailed, Machine, PrismError, Step
 from compiler.prism.machine import path_key
@@ -68,7 +69,9 @@ class Execution:
         self._machine: Machine | None = None
         self._ended = False
         self._slices = 0
-        self._result: tuple[Any, float | None, Any] | None = None
+        self._books = Books()
+        self._conclusion: Conclusion | None = None
+        self._unpublished = ""
         self._branch, self._commit = "", ""
 
     # -- the run -------------------------------------------------------------------------------------------------------
@@ -110,7 +113,12 @@ class Execution:
         context = {"executionId": self.execution_id, "pattern": pattern.name}
         try:
             self._machine = open_machine(
-                pattern, input=self.setting.input, workspace=workspace, context=context, semantics=SEMANTICS
+                pattern,
+                input=self.setting.input,
+                workspace=workspace,
+                context=context,
+                semantics=SEMANTICS,
+                books=self._books,
             )
         except PrismError as error:
             self._fail(requests.failure_of(error, self.setting.pattern))
@@ -300,35 +308,42 @@ class Execution:
             self._fail(requests.failure_of(step.error, self.setting.pattern))
             return
         try:
-            self._result = result_of(step)
+            made = conclusion_of(step, self._books, semantics=SEMANTICS, workspace=self.world.workspace)
         except PrismError as error:
             self._fail(requests.failure_of(error, self.setting.pattern))
+            return
+        self._conclusion = made
+        if made.failure is not None:
+            self._fail(made.failure)
             return
         if not self.world.workspace:
             self._complete(None)
             return
         pattern = self.setting.pattern
+        push = pattern.workspace.push and made.approved is not False
+        self._unpublished = UNPUBLISHED if pattern.workspace.push and not push else ""
         message = f"{pattern.name}: result of execution {self.execution_id}"
-        self.world.log(
-            WorkspaceFinalizeRequested(execution_id=self.execution_id, push=pattern.workspace.push, message=message)
-        )
+        self.world.log(WorkspaceFinalizeRequested(execution_id=self.execution_id, push=push, message=message))
         self.world.publish(self._branch, self._commit)
 
     def _complete(self, published: WorkspaceFinalized | None) -> None:
-        result, confidence, source = self._result or (None, None, "")
+        made = self._conclusion or Conclusion(result=None, confidence=None, source="")
         outcome = self.outcome
-        outcome.status, outcome.result, outcome.confidence = "completed", result, confidence
-        outcome.confidence_source = source
+        outcome.status, outcome.result, outcome.confidence = "completed", made.result, made.confidence
+        outcome.confidence_source, outcome.approved, outcome.refusals = made.source, made.approved, made.refusals
         self._end(
             ExecutionCompleted(
                 execution_id=self.execution_id,
-                result=result,
-                confidence=confidence,
-                confidence_source=source,
+                result=made.result,
+                confidence=made.confidence,
+                confidence_source=made.source,
                 branch=published.branch if published else "",
                 commit=published.commit if published else "",
                 effects=outcome.effects,
                 usage=self._spending.total,
+                approved=UNSET if made.approved is None else made.approved,
+                evidence=made.refusals or UNSET,
+                unpublished=self._unpublished or UNSET,
             )
         )
 
@@ -340,6 +355,11 @@ class Execution:
 
     def _failed(self, error: Failure) -> None:
         self.outcome.status, self.outcome.error = "failed", error
+        refusals = self._books.standing() if error.code in GATE_CODES else []
+        wants_push = self.world.workspace and self.setting.pattern.workspace.push
+        unpublished = UNPUBLISHED if refusals and wants_push else ""
+        self.outcome.refusals = refusals
+        self.outcome.approved = False if refusals else None
         self._end(
             ExecutionFailed(
                 execution_id=self.execution_id,
@@ -347,6 +367,8 @@ class Execution:
                 branch=self._branch,
                 commit=self._commit if self._branch else "",
                 effects=self.outcome.effects,
+                evidence=refusals or UNSET,
+                unpublished=unpublished or UNSET,
             )
         )
 

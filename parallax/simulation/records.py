@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from schemas.base import Failure
-from schemas.events import Event
+from schemas.events import Event, Refusal
 
 Status = Literal["completed", "failed", "stalled"]
 Again = Literal["", "retry", "revision", "escalation"]
@@ -78,8 +78,9 @@ class LoggedEvent:
 class Outcome:
     """How one run went.
 
-    `waits_for` says what a stalled run waits for. `quality` is the lowest quality of the work that the result holds,
-    None where that cannot be told. `cost` is in US dollars, `seconds` in simulated time.
+    `approved` is whether every gate was passed in the end, None where there was none; `refusals` are those that stand:
+    who said no to what, and why. `waits_for` says what a stalled run waits for. `quality` is the lowest quality of the
+    work that the result holds, None where that cannot be told. `cost` is in US dollars, `seconds` in simulated time.
     """
 
     run: int
@@ -87,6 +88,8 @@ class Outcome:
     result: Any = None
     confidence: float | None = None
     confidence_source: str = ""
+    approved: bool | None = None
+    refusals: list[Refusal] = field(default_factory=list[Refusal])
     quality: float | None = None
     error: Failure | None = None
     waits_for: list[str] = field(default_factory=list[str])

@@ -17,6 +17,7 @@ from schemas.events.base import ConfidenceSource, Event
 from schemas.events.effects import EffectRecorded, QuestionAnswered, QuestionAsked, SignalReceived, TimerFired, TimerSet
 from schemas.events.execution import (
     SEMANTICS,
+    Check,
     ExecutionAccepted,
     ExecutionCancelled,
     ExecutionClaimed,
@@ -26,6 +27,7 @@ from schemas.events.execution import (
     ExecutionRejected,
     ExecutionResumed,
     ExecutionStarted,
+    Refusal,
 )
 from schemas.events.http import HttpCompleted, HttpRequested
 from schemas.events.tasks import (
@@ -71,6 +73,7 @@ __all__ = [
     "AgentSpawned",
     "AgentStopped",
     "AnyEvent",
+    "Check",
     "ConfidenceSource",
     "EffectRecorded",
     "Event",
@@ -87,6 +90,7 @@ __all__ = [
     "HttpRequested",
     "QuestionAnswered",
     "QuestionAsked",
+    "Refusal",
     "SignalReceived",
     "TaskCancelRequested",
     "TaskCancelled",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import UNSET, UnsetType
 
-from schemas.base import Failure, Json, Problem, Score, Usage
+from schemas.base import Failure, Json, Model, Problem, Score, Usage
 from schemas.commands import PatternFile, Repository, RequestOptions
 from schemas.events.base import ConfidenceSource, Event
 from schemas.patterns import CalledPattern
@@ -117,8 +117,45 @@ class ExecutionResumed(Event, frozen=True, kw_only=True):
     by: str = ""
 
 
+class Check(Model, frozen=True, kw_only=True):
+    """What one oracle found, as evidence for a refusal. Counts are None where no tests were counted."""
+
+    type: str
+    name: str = ""
+    passed: bool = False
+    score: Score | None = None
+    exit_code: int | None = None
+    tests_passed: int | None = None
+    tests_failed: int | None = None
+    tests_skipped: int | None = None
+    note: str = ""
+
+
+class Refusal(Model, frozen=True, kw_only=True):
+    """A "no" of a gate: about the work of which `tasks`, at which step, by whom, and why.
+
+    `verdict` is the reviewer's word (`none`: there was none that could be read, or nobody answered), or `failed` or
+    `no evidence` of a verification; `score` what the evidence was worth, None where there was none.
+    """
+
+    code: Literal["not_approved", "verification_failed"]
+    step: str
+    kind: Literal["review", "approve", "verify", "assign"]
+    by: str
+    verdict: str
+    critique: str = ""
+    score: Score | None = None
+    tasks: list[str] = []
+    checks: list[Check] = []
+
+
 class ExecutionCompleted(Event, frozen=True, kw_only=True):
-    """The end of an execution that reached its end. `confidence` None: nobody gave any."""
+    """The end of an execution that reached its end. `confidence` None: nobody gave any.
+
+    `approved`: whether every gate was passed in the end; absent where there was none. Where it is false the chart said
+    `onReject: continue`, and `evidence` says who said no, and why. `unpublished` says why nothing was pushed although
+    it was asked for.
+    """
 
     TYPE: ClassVar[str] = "execution.completed"
     WRITER: ClassVar[str] = "pattern_engine"
@@ -132,10 +169,17 @@ class ExecutionCompleted(Event, frozen=True, kw_only=True):
     pr_url: str = ""
     effects: int = 0
     usage: Usage | None = None
+    approved: bool | UnsetType = UNSET
+    evidence: list[Refusal] | UnsetType = UNSET
+    unpublished: str | UnsetType = UNSET
 
 
 class ExecutionFailed(Event, frozen=True, kw_only=True):
-    """The end of an execution that could not reach its end. Work that was committed stays on its branches."""
+    """The end of an execution that could not reach its end. Work that was committed stays on its branches.
+
+    `evidence`, with the codes `not_approved` and `verification_failed`, says who said no to which work, and why.
+    `unpublished` is as in `execution.completed`.
+    """
 
     TYPE: ClassVar[str] = "execution.failed"
     WRITER: ClassVar[str] = "pattern_engine"
@@ -144,6 +188,8 @@ class ExecutionFailed(Event, frozen=True, kw_only=True):
     branch: str = ""
     commit: str = ""
     effects: int = 0
+    evidence: list[Refusal] | UnsetType = UNSET
+    unpublished: str | UnsetType = UNSET
 
 
 class ExecutionCancelled(Event, frozen=True, kw_only=True):

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET
 
-from compiler.orchestration import open_machine, result_of
+from compiler.orchestration import GATE_CODES, UNPUBLISHED, Books, Conclusion, conclusion_of, open_machine
 from compiler.orchestration.origin import place_of
 from compiler.orchestration.questions import Questions
 from compiler.prism import EffectFailed, Machine, PrismError, Step
@@ -92,6 +93,7 @@ class Conductor:
         self.ending: Event | None = None
         self._input = started.input
         self._semantics = started.meaning
+        self._books = Books()
         self._sources = sources
         self._recorded: Mapping[str, Event] = recorded or {}
         self._machine: Machine | None = None
@@ -102,7 +104,9 @@ class Conductor:
         self._questions = Questions(self.execution_id, self.pattern, self._recorded, self._unanswered, digest)
         self._ready: WorkspaceReady | None = None
         self._commit = ""
-        self._outcome: tuple[Any, float | None, Any] | None = None
+        self._conclusion: Conclusion | None = None
+        self._refused: Failure | None = None
+        self._unpublished = ""
         self._out: list[Event] = []
 
     def begin(self) -> list[Event]:
@@ -193,7 +197,12 @@ class Conductor:
         context = {"executionId": self.execution_id, "pattern": self.pattern.name}
         try:
             self._machine = open_machine(
-                self.pattern, input=self._input, workspace=workspace, context=context, semantics=self._semantics
+                self.pattern,
+                input=self._input,
+                workspace=workspace,
+                context=context,
+                semantics=self._semantics,
+                books=self._books,
             )
         except (PrismError, EffectFailed) as error:
             self._fail(_failure(error, self.pattern))
@@ -324,41 +333,71 @@ class Conductor:
         for path in list(self.asked):
             self._withdraw(path)
         if step.status == "failed":
-            self._fail(_failure(step.error, self.pattern))
+            self._refuse(_failure(step.error, self.pattern))
             return
+        works = self.pattern.workspace.enabled
         try:
-            self._outcome = result_of(step)
+            self._conclusion = conclusion_of(step, self._books, semantics=self._semantics, workspace=works)
         except PrismError as error:
             self._fail(_failure(error, self.pattern))
             return
-        if not self.pattern.workspace.enabled:
+        if self._conclusion.failure is not None:
+            self._refuse(self._conclusion.failure)
+        elif works:
+            self._publish(passed=self._conclusion.approved is not False)
+        else:
             self._complete(None)
-            return
+
+    def _refuse(self, failure: Failure) -> None:
+        """Fails. Work that did not pass is published before where that was asked for in so many words."""
+        refused = failure.code in GATE_CODES and bool(self._books.standing())
+        if refused and self.pattern.workspace.enabled and self._wants_push:
+            if self.accepted.options.push == "always":
+                self._refused = failure
+                self._publish(passed=False)
+                return
+            self._unpublished = UNPUBLISHED
+        self._fail(failure)
+
+    @property
+    def _wants_push(self) -> bool:
+        return bool(self.accepted.options.push) or self.pattern.workspace.push
+
+    def _publish(self, *, passed: bool) -> None:
+        """Has the result published as asked. Work that did not pass its gates is pushed with `always` alone."""
         self.phase = "finalizing"
-        push = self.accepted.options.push or self.pattern.workspace.push
+        push = self._wants_push and (passed or self.accepted.options.push == "always")
+        if self._wants_push and not push:
+            self._unpublished = UNPUBLISHED
         message = f"{self.pattern.name}: result of execution {self.execution_id}"
         self._out.append(WorkspaceFinalizeRequested(execution_id=self.execution_id, push=push, message=message))
 
     def _finalized(self, fact: WorkspaceFinalized) -> None:
         self._commit = fact.commit or self._commit
-        if fact.error is not None:
+        if self._refused is not None:
+            self._unpublished = "" if fact.error is None else f"The result was not pushed: {fact.error.message}"
+            self._fail(self._refused)
+        elif fact.error is not None:
             self._fail(fact.error)
         else:
             self._complete(fact)
 
     def _complete(self, published: WorkspaceFinalized | None) -> None:
-        result, confidence, source = self._outcome or (None, None, "")
+        made = self._conclusion or Conclusion(result=None, confidence=None, source="")
         self._end(
             ExecutionCompleted(
                 execution_id=self.execution_id,
-                result=result,
-                confidence=confidence,
-                confidence_source=source,
+                result=made.result,
+                confidence=made.confidence,
+                confidence_source=made.source,
                 branch=published.branch if published else "",
                 commit=published.commit if published else "",
                 pr_url=published.pr_url if published else "",
                 effects=self.effects,
                 usage=self._spending.total,
+                approved=UNSET if made.approved is None else made.approved,
+                evidence=made.refusals or UNSET,
+                unpublished=self._unpublished or UNSET,
             )
         )
 
@@ -371,12 +410,15 @@ class Conductor:
     def failed(self, error: Failure) -> ExecutionFailed:
         """The event that ends this execution with an error, as things stand."""
         branch = self._ready.branch if self._ready else ""
+        refusals = self._books.standing() if error.code in GATE_CODES else []
         return ExecutionFailed(
             execution_id=self.execution_id,
             error=error,
             branch=branch,
             commit=self._commit if branch else "",
             effects=self.effects,
+            evidence=refusals or UNSET,
+            unpublished=self._unpublished or UNSET,
         )
 
     def _end(self, event: Event) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from compiler.orchestration import open_machine, result_of
+from compiler.orchestration import Books, Conclusion, conclusion_of, open_machine
 from compiler.prism import EffectFailed, PrismError, Step
 from schemas.agents import OracleResult
 from schemas.effects import Answered, Integrate, Integration, Select, Selection, Task, TaskOutcome, Verification, Verify
@@ -28,6 +28,16 @@ class Life:
     confidence: float | None = None
     source: str = ""
     error: PrismError | None = None
+    books: Books = field(default_factory=Books)
+    conclusion: Conclusion | None = None
+
+    @property
+    def code(self) -> str:
+        """The code with which the execution fails; empty where it completes."""
+        if self.error is not None:
+            return self.error.code
+        failure = self.conclusion.failure if self.conclusion is not None else None
+        return "" if failure is None else failure.code
 
     @property
     def tasks(self) -> list[Task]:
@@ -125,8 +135,10 @@ def run(
     made = pattern(what, workspace=workspace) if isinstance(what, str) else what
     context = {"executionId": "e1", "pattern": made.name}
     place = WORKSPACE if workspace else None
-    machine = open_machine(made, input=input or {}, workspace=place, context=context, semantics=semantics)
     life, waiting = Life(), dict[str, Any]()
+    machine = open_machine(
+        made, input=input or {}, workspace=place, context=context, semantics=semantics, books=life.books
+    )
     step: Step = machine.start()
     while True:
         for pending in step.new:
@@ -145,6 +157,8 @@ def run(
         else:
             break
     if step.status == "finished":
-        life.value, life.confidence, life.source = result_of(step)
+        made_of = conclusion_of(step, life.books, semantics=semantics, workspace=workspace and made.workspace.enabled)
+        life.conclusion = made_of
+        life.value, life.confidence, life.source = made_of.result, made_of.confidence, made_of.source
     life.error = step.error
     return life
