@@ -55,7 +55,7 @@ _VALUES: dict[str, Schema] = {
     "keep": _PATHS,
     "passConfidence": _SCORE, "failConfidence": _SCORE, "weight": _NUMBER, "minConfidence": _SCORE,
     "onError": _one("fail", "continue", "best_effort"), "combine": _one("min", "weighted", "product"),
-    "onTimeout": _one("fail"), "weighting": _one("equal", "weighted"), "criteria": {"type": "array", "items": _MAP},
+    "onReject": _one("fail", "continue"), "onTimeout": _one("fail"), "weighting": _one("equal", "weighted"), "criteria": {"type": "array", "items": _MAP},
     "strategy": _one("all", "race", "all_settled", "quorum"), "method": _one(*METHODS),
     "agentType": _ref("agentType"), "verify": _ref("verify"), "workspace": _ref("workspace"),
     "confidence": _ref("confidence"), "threadConfig": _ref("threadConfig"), "structure": _ref("structure"),
