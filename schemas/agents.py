@@ -199,7 +199,11 @@ class Oracle(Model, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OracleResult(Model, frozen=True, kw_only=True):
-    """What one oracle found. `score` None is no evidence (it could not be run, or its output could not be read)."""
+    """What one oracle found. `score` None is no evidence (it could not be run, or its output could not be read).
+
+    `changed` are the tracked files that it changed and may not: then it is no evidence. An entry of the type `setup`
+    stands for the set-up of the clean checkout, where that failed.
+    """
 
     type: str
     name: str = ""
@@ -212,10 +216,36 @@ class OracleResult(Model, frozen=True, kw_only=True):
     tests_skipped: int | None = None
     output: str = ""
     note: str = ""
+    changed: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class EvidenceOrder(Model, frozen=True, kw_only=True):
+    """On what oracles are to be run: a clean checkout of `commit`, with what the pattern's `workspace` adds to it."""
+
+    commit: str
+    setup: str | list[str] = ""
+    setup_key: list[str] = []
+    copy: list[str] = []
+    keep: list[str] = []
+
+
+class EvidenceUsed(Model, frozen=True, kw_only=True, omit_defaults=True):
+    """On what oracles were run. `setup`: whether it was run for them, or what it had made was still valid.
+
+    `copied` came from the origin's directory, `kept` from the agent's own worktree.
+    """
+
+    commit: str
+    setup: Literal["", "run", "reused"] = ""
+    copied: list[str] = []
+    kept: list[str] = []
 
 
 class VerifyOffer(Model, frozen=True, kw_only=True):
-    """Command oracles offered to a runtime, to be run in a session's worktree as the agent would run them."""
+    """Command oracles offered to a runtime, to be run as the agent would run them.
+
+    With an `evidence` they are run on a clean checkout, without one in the session's worktree, `workspace`.
+    """
 
     verification_id: Token
     execution_id: Token
@@ -224,14 +254,17 @@ class VerifyOffer(Model, frozen=True, kw_only=True):
     workspace: str
     oracles: list[Oracle]
     env: dict[str, str] = {}
+    evidence: EvidenceOrder | None = None
 
 
 class VerifyReply(Model, frozen=True, kw_only=True):
-    """One result per offered oracle, in order."""
+    """One result per offered oracle, in order. With an `error`, whose kind `code` says, they are no evidence."""
 
     verification_id: str
     results: list[OracleResult] = []
     error: str = ""
+    code: str = ""
+    evidence: EvidenceUsed | None = None
 
 
 class OutputLine(Model, frozen=True, kw_only=True):

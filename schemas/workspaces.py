@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.base import ExecutionId, Model, Problem
+from schemas.agents import EvidenceOrder
+from schemas.base import ExecutionId, Failure, Model, Problem
 
 
 class WorkspaceQuery(Model, frozen=True, kw_only=True):
@@ -28,6 +29,42 @@ class WorkspaceQuery(Model, frozen=True, kw_only=True):
     offset: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     force: bool = False
+
+
+class EvidenceQuery(Model, frozen=True, kw_only=True):
+    """One step at the place of evidence of an execution: the body of `parallax.queries.evidence`.
+
+    `check_out`: the place is to hold `order.commit` and what was set up, copied and kept for it, nothing else.
+    `settle`: the set-up has been run. `look`: which tracked files differ from the commit. `number` grows from step to
+    step: a step that comes late, after a younger one, is refused. `session` is whose worktree `order.keep` is of.
+    """
+
+    execution_id: ExecutionId
+    step: Literal["check_out", "settle", "look"]
+    number: int
+    order: EvidenceOrder
+    session: str = ""
+
+
+class EvidenceCheckout(Model, frozen=True, kw_only=True):
+    """The place after a step. `set_up`: what a set-up made there is valid for the commit. `home` is the HOME that the
+    set-up and the checks share. `changed` are the tracked files that are no longer those of the commit.
+    """
+
+    path: str
+    home: str
+    set_up: bool = False
+    copied: list[str] = []
+    kept: list[str] = []
+    changed: list[str] = []
+
+
+class EvidenceAnswer(Model, frozen=True, kw_only=True):
+    """The place, or why the step could not be done. `number` is that of the youngest step, where one came late."""
+
+    place: EvidenceCheckout | None = None
+    error: Failure | None = None
+    number: int = 0
 
 
 class WorkspaceSession(Model, frozen=True, kw_only=True):

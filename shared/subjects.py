@@ -164,6 +164,9 @@ def engine_command(engine_id: str) -> str:
 QUERY_REPLAY = "parallax.queries.replay"
 """`ReplayQuery` → `ReplayReport`, answered by an engine."""
 
+QUERY_EVIDENCE = "parallax.queries.evidence"
+"""`EvidenceQuery` → `EvidenceAnswer`, answered by the workspace service: a clean checkout to run checks on."""
+
 QUERY_WORKSPACE = "parallax.queries.workspace"
 """`WorkspaceQuery` → `WorkspaceAnswer`, answered by the workspace service."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
 from compiler.patterns.callees import Callees, first_error
@@ -17,6 +17,7 @@ from compiler.patterns.prism_files import load_prism
 from compiler.patterns.reader import read_yaml
 from compiler.patterns.report import Report
 from compiler.prism import PrismError, compile_program
+from compiler.setups import proposed_setup
 from schemas.base import Model
 from schemas.patterns import CompiledPattern, PatternDiagnostic, PatternFormat
 
@@ -33,16 +34,36 @@ class PatternResult(Model, frozen=True, kw_only=True):
 
 
 def load_pattern(
-    text: str, *, filename: str, modules: Mapping[str, str] | None = None, lookup: Lookup | None = None
+    text: str,
+    *,
+    filename: str,
+    modules: Mapping[str, str] | None = None,
+    lookup: Lookup | None = None,
+    repository: Collection[str] = (),
 ) -> PatternResult:
     """Compiles a pattern file. `filename` decides the format and names the file in diagnostics; nothing is read.
 
     `modules` are the texts that a `.prism` pattern may import, by their paths; `lookup` finds the
-    patterns that a workflow may call. Never raises for what is in the file.
+    patterns that a workflow may call; `repository` are the names at the top of the repository that it is for, which
+    tell what set-up its checks need. Never raises for what is in the file.
     """
     report = Report(filename, text)
     pattern = _load(text, report, filename, modules or {}, _callees(lookup, ()))
+    if pattern is not None and repository:
+        _propose_setup(pattern, report, repository)
     return PatternResult(pattern=None if report.failed else pattern, diagnostics=report.sorted())
+
+
+def _propose_setup(pattern: CompiledPattern, report: Report, repository: Collection[str]) -> None:
+    """Checks run on a clean checkout, where nothing is installed that the pattern does not say."""
+    if not pattern.workspace.enabled or pattern.workspace.setup or pattern.workspace.keep:
+        return
+    for run, line, column in report.checks:
+        if (proposal := proposed_setup(run, repository)) is not None:
+            words = ", ".join(proposal.setup)
+            message = f"the check needs {proposal.makes}, which a clean checkout lacks ({proposal.lock} is there)"
+            hint = f"Add workspace: {{setup: [{words}], setupKey: [{proposal.lock}]}}."
+            report.warning("missing-setup", line, column, message, hint)
 
 
 def _callees(lookup: Lookup | None, around: tuple[str, ...]) -> Callees:

@@ -162,6 +162,8 @@ def _check_command(view: View, made: dict[str, Any]) -> None:
 
 def _check_status(report: Report, what: str, node: Node | None, run: str | list[str], *, counted: bool) -> None:
     """A command whose exit status says nothing passes whatever it finds, unless what it writes is counted."""
+    if node is not None and run:
+        report.checks.append((run, node.line, node.column))
     if node is None or counted or (hidden := hidden_status(run)) is None:
         return
     line, column = _place_in(node, hidden.text)

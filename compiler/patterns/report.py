@@ -47,6 +47,8 @@ class Report:
         self._file = file
         self._lines = text.split("\n")
         self._found: dict[tuple[int, int, str, str], PatternDiagnostic] = {}
+        self.checks: list[tuple[str | list[str], int, int]] = []
+        """The commands that are evidence, with their places."""
 
     def error(self, code: str, line: int, column: int, message: str, hint: str = "") -> None:
         """Something that makes the pattern unusable. Lines and columns count from 1, 0 is the whole file."""

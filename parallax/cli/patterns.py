@@ -112,14 +112,22 @@ def show(name: str, directory: Path | None, as_json: bool, data: Path | None) ->
 
 @patterns.command("lint")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--repo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="The repository that the patterns are for (default: the one around the current directory).",
+)
 @json_option
-def lint(files: tuple[Path, ...], as_json: bool) -> int:
+def lint(files: tuple[Path, ...], repo: Path | None, as_json: bool) -> int:
     """Say everything that is wrong with pattern files. Exit code 1 with errors, 2 when a file cannot be read."""
+    repository = _names_in(repo)
     paths = [inner for path in files for inner in _expanded(path)]
     found: list[PatternDiagnostic] = []
     lost = False
     for path in paths:
-        result = _load(path)
+        result = _load(path, repository)
         lost |= result is None
         found += [unreadable(path)] if result is None else result.diagnostics
     if as_json:
@@ -178,7 +186,21 @@ def _find(name: str, directory: Path | None, data: Path | None, *, strict: bool 
     raise BadInputError("\n".join(lines))
 
 
-def _load(path: Path) -> PatternResult | None:
+def _names_in(repo: Path | None) -> frozenset[str]:
+    """What a clone of the repository has at its top, as far as that is seen without git. Empty: there is none."""
+    here = Path.cwd() if repo is None else repo.absolute()
+    root = next((place for place in (here, *here.parents) if (place / ".git").exists()), None if repo is None else here)
+    if root is None:
+        return frozenset()
+    try:
+        ignored = (root / ".gitignore").read_text("utf-8", "replace") if (root / ".gitignore").is_file() else ""
+        words = {line.strip().strip("/") for line in ignored.splitlines()}
+        return frozenset(path.name for path in root.iterdir() if path.name not in words)
+    except OSError:
+        return frozenset()
+
+
+def _load(path: Path, repository: frozenset[str] = frozenset()) -> PatternResult | None:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -187,12 +209,8 @@ def _load(path: Path) -> PatternResult | None:
     if path.suffix == ".prism":
         library = PatternLibrary(path.parent)
         modules = {name: module for name, module in library.modules().items() if name != path.name}
-    return load_pattern(
-        text,
-        filename=str(path),
-        modules=modules,
-        lookup=PatternLibrary(path.parent, elsewhere=Patterns(path.parent).source).source,
-    )
+    lookup = PatternLibrary(path.parent, elsewhere=Patterns(path.parent).source).source
+    return load_pattern(text, filename=str(path), modules=modules, lookup=lookup, repository=repository)
 
 
 def _expanded(path: Path) -> list[Path]:

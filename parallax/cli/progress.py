@@ -315,7 +315,7 @@ class Progress:
         score = data.get("score")
         passed = bool(data.get("passed"))
         note = "passed" if passed else "no evidence" if score is None else "did not pass"
-        note += found_words(data.get("oracles", [])) + _why(data)
+        note += found_words(data.get("oracles", [])) + evidence_words(data) + _why(data)
         row = self._finish(event, key, "done" if passed else "failed", note, score)
         row.of = row.of or ("" if row.merged else str(data.get("task_id", "")))
         return self._line(event, "verify", f"{row.what}: {row.note}", row.state)
@@ -453,6 +453,7 @@ _COUNTED = ("passed", "failed", "skipped")
 
 def found_words(oracles: list[Mapping[str, Any]]) -> str:
     """What oracles found, in brackets: exit codes that are known, tests that were counted."""
+    oracles = [oracle for oracle in oracles if oracle.get("type") != "setup"]
     codes = [oracle["exit_code"] for oracle in oracles if oracle.get("exit_code") is not None]
     parts = [f"exit code {', '.join(map(str, codes))}"] if codes else []
     counts = {word: sum(oracle.get(f"tests_{word}") or 0 for oracle in oracles) for word in _COUNTED}
@@ -460,6 +461,23 @@ def found_words(oracles: list[Mapping[str, Any]]) -> str:
     if codes and all(oracle.get("tests_passed") is None for oracle in oracles):
         parts.append("no tests counted")
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def evidence_words(data: Mapping[str, Any]) -> str:
+    """On what a verification rests: the commit, and what was there beside its files. Empty where that is not known."""
+    evidence: Mapping[str, Any] = data.get("evidence") or {}
+    if not evidence.get("commit"):
+        return ""
+    words = f" on a clean checkout of {str(evidence['commit'])[:8]}"
+    setup = {"run": ", set up for it", "reused": ", set up before"}.get(str(evidence.get("setup", "")), "")
+    kept = ", ".join(map(str, evidence.get("kept", [])))
+    copied = ", ".join(map(str, evidence.get("copied", [])))
+    return (
+        words
+        + setup
+        + (f", with {visible(copied)} of the origin's directory" if copied else "")
+        + (f", with the agent's own {visible(kept)}" if kept else "")
+    )
 
 
 def _why(data: Data) -> str:

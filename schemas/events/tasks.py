@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from msgspec import UNSET, UnsetType
 
-from schemas.agents import AgentSpec, Oracle, OracleResult
+from schemas.agents import AgentSpec, EvidenceUsed, Oracle, OracleResult
 from schemas.base import Failure, Json, LossKind, Millis, Score, Usage
 from schemas.events.base import ConfidenceSource, Event
 
@@ -226,7 +226,7 @@ class VerificationRequested(Event, frozen=True, kw_only=True):
 
 
 class VerificationCompleted(Event, frozen=True, kw_only=True):
-    """What the oracles found. `score` None: there is no evidence, which is never a pass."""
+    """What the oracles found, and on what. `score` None: there is no evidence, which is never a pass."""
 
     TYPE: ClassVar[str] = "verification.completed"
     KEY: ClassVar[tuple[str, ...]] = ("verification_id",)
@@ -240,3 +240,4 @@ class VerificationCompleted(Event, frozen=True, kw_only=True):
     task_id: str = ""
     role: str = ""
     error: Failure | None = None
+    evidence: EvidenceUsed | UnsetType = UNSET

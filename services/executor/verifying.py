@@ -1,23 +1,31 @@
-"""Verification: command oracles are run by a runtime in a session's worktree, and what they find is one fact."""
+"""Verification: command oracles are run by a runtime, and what they find is one fact.
+
+They are run on a clean checkout of the commit that the fact is about: that of a task, or the result as it was when the
+program asked. Executions that began before there were clean checkouts are verified in the session's worktree, as then.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 
+import msgspec
 import structlog
 
-from schemas.agents import OracleResult, VerifyOffer, VerifyReply
+from schemas.agents import EvidenceOrder, OracleResult, VerifyOffer, VerifyReply
 from schemas.base import Failure, Model
 from schemas.events import (
     ENDINGS,
+    ExecutionStarted,
     TaskCompleted,
     VerificationCompleted,
     VerificationRequested,
+    WorkspaceIntegrated,
     WorkspacePrepared,
     WorkspacePrepareRequested,
     WorkspaceReady,
 )
+from schemas.patterns import WorkspaceSpec
 from services.executor.runtimes import RUNTIME
 from services.executor.sessions import Sessions
 from shared import subjects
@@ -30,9 +38,12 @@ _ASK_FOR_S = 10.0
 """A runtime that is at a verification already joins whoever asks again: asking again is how its death is noticed."""
 
 _TYPES = (
+    "execution.started",
     "workspace.ready",
+    "workspace.integrated",
     "workspace.prepared",
     "task.completed",
+    "verification.requested",
     "verification.completed",
     *sorted(ENDINGS),
 )
@@ -52,40 +63,48 @@ class Verifier:
         request = delivery.data
         if not isinstance(request, VerificationRequested):
             return
-        found = await _worktree(self._bus, request)
+        found = await _work(self._bus, request)
         if found is None:
             self._without_runtime.pop(request.verification_id, None)
             return
-        path, session = found.path, found.session
-        if request.merged and session and found.prepared is None:
-            await self._bus.append(_preparation(request, session), cause=delivery)
-            raise Retry(_PREPARED_S)
-        refused = found.prepared.error if found.prepared is not None else None
-        if not path or refused is not None:
-            reason = refused.message if refused else f"There is no worktree to verify for {request.role or 'it'}."
-            error = _failure(reason)
-            await self._bus.append(_completed(request, [], error), cause=delivery)
+        if found.order is None and not await self._can_use_the_worktree(request, found, delivery):
             return
         offer = VerifyOffer(
             verification_id=request.verification_id,
             execution_id=request.execution_id,
-            session=session,
+            session=found.session,
             role=request.role,
-            workspace=path,
+            workspace=found.path,
             oracles=[oracle for oracle in request.oracles if oracle.type == "command"],
+            evidence=found.order,
         )
         reply = await self._ask(offer)
         if reply.error == STOPPING:
             raise Retry(_AGAIN_S)
         self._without_runtime.pop(request.verification_id, None)
-        error = _failure(reply.error) if reply.error else None
-        await self._bus.append(_completed(request, reply.results, error), cause=delivery)
+        await self._bus.append(_completed(request, reply), cause=delivery)
+
+    async def _can_use_the_worktree(self, request: VerificationRequested, found: _Work, delivery: Delivery) -> bool:
+        """Whether the session's worktree is as it has to be; asks for that first. False: it is not, which is said."""
+        if request.merged and found.session and found.prepared is None:
+            await self._bus.append(_preparation(request, found.session), cause=delivery)
+            raise Retry(_PREPARED_S)
+        refused = found.prepared.error if found.prepared is not None else None
+        if found.path and refused is None:
+            return True
+        reason = refused.message if refused else f"There is no worktree to verify for {request.role or 'it'}."
+        reply = VerifyReply(verification_id=request.verification_id, error=reason)
+        await self._bus.append(_completed(request, reply), cause=delivery)
+        return False
 
     async def parked(self, delivery: Delivery, reason: str) -> None:
         """A verification that could not be handled again and again ends without evidence: a program waits for it."""
         if isinstance(delivery.data, VerificationRequested):
-            error = _failure(f"The verification could not be made: {reason[:_LONGEST_REASON]}")
-            await self._bus.append(_completed(delivery.data, [], error), cause=delivery)
+            reply = VerifyReply(
+                verification_id=delivery.data.verification_id,
+                error=f"The verification could not be made: {reason[:_LONGEST_REASON]}",
+            )
+            await self._bus.append(_completed(delivery.data, reply), cause=delivery)
 
     async def _ask(self, offer: VerifyOffer) -> VerifyReply:
         subject = subjects.runtime_verify(RUNTIME)
@@ -116,10 +135,6 @@ class Verifier:
         raise Retry(_AGAIN_S)
 
 
-def _failure(message: str) -> Failure:
-    return Failure(code="verification_failed", message=message)
-
-
 _AGAIN_S = 1.0
 
 _PREPARED_S = 0.1
@@ -129,12 +144,16 @@ STOPPING = "the runtime is stopping"
 """What a runtime says that did not come to the end of a verification."""
 
 
-class _Worktree(Model, frozen=True, kw_only=True):
-    """Where to verify. `prepared` is the answer to the wish of this very verification, once there is one."""
+class _Work(Model, frozen=True, kw_only=True):
+    """What to verify. `order`: a commit, on a clean checkout; without one the session's worktree at `path`.
+
+    `prepared` is the answer to the wish of this very verification that the worktree be brought up to the result.
+    """
 
     path: str
     session: str
     prepared: WorkspacePrepared | None = None
+    order: EvidenceOrder | None = None
 
 
 def _preparation(request: VerificationRequested, session: str) -> WorkspacePrepareRequested:
@@ -148,33 +167,85 @@ def _preparation(request: VerificationRequested, session: str) -> WorkspacePrepa
     )
 
 
-async def _worktree(bus: Bus, request: VerificationRequested) -> _Worktree | None:
-    """The worktree to verify in. None: it is verified already, or the execution is over."""
-    prepared: WorkspacePrepared | None = None
-    session, result, paths, owners = request.session, "", dict[str, str](), dict[str, str]()
+class _Reading:
+    """What the log says about the work that a verification is about."""
+
+    def __init__(self, request: VerificationRequested) -> None:
+        self._request = request
+        self._prepared: WorkspacePrepared | None = None
+        self._started: ExecutionStarted | None = None
+        self._result = self._base = self._integrated = ""
+        self._paths: dict[str, str] = {}
+        self._heads: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+        self._asked = False
+
+    def take(self, event: object) -> None:
+        """Takes the next event. What is integrated after the request is not what was asked about."""
+        match event:
+            case ExecutionStarted():
+                self._started = event
+            case WorkspaceReady(path=path, base_commit=base):
+                self._result, self._base = path, base
+            case WorkspaceIntegrated(commit=commit) if not self._asked:
+                self._integrated = commit
+            case WorkspacePrepared():
+                self._take_prepared(event)
+            case TaskCompleted(task_id=task_id, session=name, commit=commit):
+                self._owners[task_id] = name
+                self._heads[task_id] = commit or self._heads.get(task_id, "")
+            case VerificationRequested(verification_id=known):
+                self._asked = self._asked or known == self._request.verification_id
+            case _:
+                pass
+
+    def _take_prepared(self, event: WorkspacePrepared) -> None:
+        if event.task_id == self._request.verification_id:
+            self._prepared = event
+        if event.path:
+            self._paths[event.session] = event.path
+            self._heads[event.task_id] = event.commit
+
+    def work(self) -> _Work:
+        """What to verify."""
+        session = self._request.session or self._owners.get(self._request.task_id, "")
+        path = self._paths.get(session, "") if session else self._result
+        return _Work(path=path, session=session, prepared=self._prepared, order=self._order())
+
+    def _order(self) -> EvidenceOrder | None:
+        started, request = self._started, self._request
+        if started is None or started.meaning < 2 or started.workspace is None:
+            return None
+        of_task = request.commit or self._heads.get(request.task_id, "")
+        commit = self._integrated if request.merged or not of_task else of_task
+        spec = msgspec.convert(started.workspace, WorkspaceSpec)
+        return EvidenceOrder(
+            commit=commit or self._base,
+            setup=spec.setup or "",
+            setup_key=spec.setup_key or [],
+            copy=spec.copy or [],
+            keep=spec.keep or [],
+        )
+
+
+async def _work(bus: Bus, request: VerificationRequested) -> _Work | None:
+    """What to verify. None: it is verified already, or the execution is over."""
+    reading = _Reading(request)
     async for record in bus.read(request.execution_id, types=_TYPES):
         match record.data:
             case VerificationCompleted(verification_id=known) if known == request.verification_id:
                 return None
-            case WorkspaceReady(path=path):
-                result = path
-            case WorkspacePrepared() as event:
-                prepared = event if event.task_id == request.verification_id else prepared
-                if event.path:
-                    paths[event.session] = event.path
-            case TaskCompleted(task_id=task_id, session=name):
-                owners[task_id] = name
-            case _:
-                if record.type in ENDINGS:
-                    return None
-    session = session or owners.get(request.task_id, "")
-    path = paths.get(session, "") if session else result
-    return _Worktree(path=path, session=session, prepared=prepared)
+            case _ if record.type in ENDINGS:
+                return None
+            case event:
+                reading.take(event)
+    return reading.work()
 
 
-def _completed(
-    request: VerificationRequested, results: list[OracleResult], error: Failure | None
-) -> VerificationCompleted:
+def _completed(request: VerificationRequested, reply: VerifyReply) -> VerificationCompleted:
+    results, error = reply.results, None
+    if reply.error:
+        error = Failure(code=reply.code or "verification_failed", message=reply.error)
     return VerificationCompleted(
         execution_id=request.execution_id,
         verification_id=request.verification_id,
@@ -185,6 +256,7 @@ def _completed(
         task_id=request.task_id,
         role=request.role,
         error=error,
+        evidence=msgspec.UNSET if reply.evidence is None else reply.evidence,
     )
 
 

@@ -25,6 +25,9 @@ from services.runtime_local.speech import clean
 MAX_OUTPUT = 16 * 1024
 """So much of the end of an oracle's output is kept."""
 
+LONGEST_REPORT_LINE = 1024 * 1024
+"""A longer line is read for reports in parts of this many bytes."""
+
 _SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -121,23 +124,28 @@ class _Heard:
     def __init__(self) -> None:
         self.tail = ""
         self._readers = (ReportReader(), ReportReader())
+        self._begun = [b"", b""]
 
-    def out(self, line: bytes, _ends: bool) -> None:
-        """Takes a line of standard output."""
-        self._add(line, self._readers[0])
+    def out(self, piece: bytes, ends: bool) -> None:
+        """Takes a piece of standard output."""
+        self._add(0, piece, ends)
 
-    def err(self, line: bytes, _ends: bool) -> None:
-        """Takes a line of standard error."""
-        self._add(line, self._readers[1])
+    def err(self, piece: bytes, ends: bool) -> None:
+        """Takes a piece of standard error."""
+        self._add(1, piece, ends)
 
     def report(self) -> Report | None:
         """What test runners reported on both."""
         return read_report(*self._readers)
 
-    def _add(self, line: bytes, reader: ReportReader) -> None:
+    def _add(self, stream: int, piece: bytes, ends: bool) -> None:
+        self.tail = (self.tail + clean(piece) + "\n" * ends)[-MAX_OUTPUT:]
+        self._begun[stream] += piece
+        if not ends and len(self._begun[stream]) < LONGEST_REPORT_LINE:
+            return
+        line, self._begun[stream] = self._begun[stream], b""
         for part in line.split(b"\r"):
-            reader.line(clean(part))
-        self.tail = (self.tail + clean(line) + "\n")[-MAX_OUTPUT:]
+            self._readers[stream].line(clean(part))
 
 
 def report_of(output: str) -> Report | None:

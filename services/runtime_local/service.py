@@ -3,8 +3,9 @@
 Hears: `agent.spawn_requested` (work, from the log); the endings, pauses and resumptions of executions (following, from
 the log); `parallax.agents.<id>.task` and `.control` of its sessions; `parallax.runtimes.local.verify`.
 
-Says: `agent.spawned`, `agent.spawn_failed`, `agent.stopped`, `task.finished`; answers to offers, to the inbox that an
-offer names; `parallax.agents.<id>.output`; `parallax.agents.register|deregister|heartbeat` for its `command` sessions.
+Says: `agent.spawned`, `agent.spawn_failed`, `agent.stopped`, `task.finished`; `parallax.queries.evidence`, to the
+workspace service; answers to offers, to the inbox that an offer names; `parallax.agents.<id>.output`;
+`parallax.agents.register|deregister|heartbeat` for its `command` sessions.
 
 Owns: the processes of its agents, and a directory that says which they are, so that the next runtime can end what a
 killed one left behind.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections import OrderedDict
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,9 @@ import structlog
 from schemas.agents import Deregistration, RegistrationReply, TaskControl, TaskOffer, VerifyOffer, VerifyReply
 from schemas.base import Failure
 from schemas.events import ENDINGS, AgentSpawned, AgentSpawnFailed, AgentSpawnRequested, AgentStopped
+from schemas.workspaces import EvidenceAnswer, EvidenceQuery
 from services.runtime_local.environment import NotFound, environment
+from services.runtime_local.evidence import WorkspaceAway
 from services.runtime_local.places import Places
 from services.runtime_local.program import end_recorded
 from services.runtime_local.records import NotWrittenError, Records, SessionRecord
@@ -33,7 +37,7 @@ from services.runtime_local.secrets import SecretMissing, Secrets
 from services.runtime_local.sessions import Host, Session, fault, finished
 from services.runtime_local.verifying import Verifications
 from shared import subjects
-from shared.bus import Bus, BusError, Delivery, Recorded, Reject, Retry, Served
+from shared.bus import Bus, BusError, Delivery, NoResponder, Recorded, Reject, RequestFailed, Retry, Served
 from shared.config import Settings
 from shared.enrolment import Enrolment
 from shared.service import Service
@@ -43,6 +47,10 @@ _log = structlog.get_logger(__name__)
 KIND = "local"
 RESTARTED = "the runtime was restarted"
 _ALIVE_EVERY_S = 2.0
+_EVIDENCE_STEP_S = 60.0
+"""A step at the place of evidence that takes longer is asked for again, and joined."""
+
+_WORKSPACE_AWAY_S = 300.0
 _REMEMBERED = 10_000
 _SPAWN_ATTEMPTS = 5
 _STATES = ("execution.paused", "execution.resumed", *sorted(ENDINGS - {"execution.rejected"}))
@@ -76,7 +84,9 @@ class LocalRuntime(Service):
         self._enrolments: dict[Session, Enrolment] = {}
         self._subscriptions: dict[Session, list[Served]] = {}
         self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._verifications = Verifications(self._frozen.__contains__, self._verification_environment)
+        self._verifications = Verifications(
+            self._frozen.__contains__, self._verification_environment, self._at_the_evidence, root / "evidence"
+        )
         self._following = False
         self._over: OrderedDict[str, None] = OrderedDict()
 
@@ -363,11 +373,28 @@ class LocalRuntime(Service):
         await self._follow_executions()
         return await self._verifications.verify(offer)
 
-    def _verification_environment(self, offer: VerifyOffer, place: Path) -> dict[str, str]:
+    def _verification_environment(self, offer: VerifyOffer, workspace: str, home: Path, tmp: Path) -> dict[str, str]:
         own = {
             "PARALLAX_EXECUTION_ID": offer.execution_id,
             "PARALLAX_ROLE": offer.role,
             "PARALLAX_SESSION": offer.session,
-            "PARALLAX_WORKSPACE": offer.workspace,
+            "PARALLAX_WORKSPACE": workspace,
         }
-        return environment(self._host.environ, home=place, tmp=place, own=own, given=offer.env)
+        return environment(self._host.environ, home=home, tmp=tmp, own=own, given=offer.env)
+
+    async def _at_the_evidence(self, query: EvidenceQuery) -> EvidenceAnswer:
+        """Has the workspace service do a step. A step may be done twice, so it is asked again while none answers."""
+        until = time.monotonic() + _WORKSPACE_AWAY_S
+        while query.execution_id not in self._over:
+            try:
+                return await self.bus.request(
+                    subjects.QUERY_EVIDENCE, query, EvidenceAnswer, timeout_s=_EVIDENCE_STEP_S
+                )
+            except RequestFailed as failure:
+                return EvidenceAnswer(error=Failure(code="evidence_failed", message=str(failure)))
+            except (NoResponder, TimeoutError):
+                if time.monotonic() > until:
+                    message = f"The workspace service did not answer for {_WORKSPACE_AWAY_S:g} s."
+                    raise WorkspaceAway(message) from None
+                await asyncio.sleep(0.2)
+        raise WorkspaceAway("The execution is over.")

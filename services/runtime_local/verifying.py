@@ -9,19 +9,23 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from schemas.agents import OracleResult, VerifyOffer, VerifyReply
+from schemas.agents import VerifyOffer, VerifyReply
+from services.runtime_local.evidence import Ask, EvidenceRun
 from services.runtime_local.oracles import Running, run_oracle
 
 _REMEMBERED = 512
 
-Environment = Callable[[VerifyOffer, Path], dict[str, str]]
+Environment = Callable[[VerifyOffer, str, Path, Path], dict[str, str]]
+"""The environment of a check: of an offer, the directory that it runs in, its HOME and its TMPDIR."""
 
 
 class Verifications:
     """The verifications of one runtime. One that was stopped is not remembered: it is run again when asked for."""
 
-    def __init__(self, frozen: Callable[[str], bool], environment: Environment) -> None:
+    def __init__(self, frozen: Callable[[str], bool], environment: Environment, ask: Ask, locks: Path) -> None:
         self._frozen = frozen
+        self._ask = ask
+        self._locks = locks
         self._environment = environment
         self._running: dict[str, tuple[Running, asyncio.Task[VerifyReply]]] = {}
         self._done: OrderedDict[str, VerifyReply] = OrderedDict()
@@ -68,18 +72,9 @@ class Verifications:
 
     async def _run(self, offer: VerifyOffer, running: Running) -> VerifyReply:
         place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="parallax-verify-"))
-        results: list[OracleResult] = []
-        workspace = Path(offer.workspace)
         try:
-            if not offer.workspace or not workspace.is_dir():
-                note = f"The worktree {offer.workspace or '(none)'} is not on this machine."
-                return VerifyReply(verification_id=offer.verification_id, error=note)
-            env = self._environment(offer, place)
-            for oracle in offer.oracles:
-                result = await run_oracle(oracle, workspace=workspace, env=env, running=running)
-                results.append(result)
-            reply = VerifyReply(verification_id=offer.verification_id, results=results, error=running.stopped)
-            if not running.stopped:
+            reply = await self._reply(offer, running, place)
+            if not running.stopped and reply.code != "workspace_away":
                 self._done[offer.verification_id] = reply
                 while len(self._done) > _REMEMBERED:
                     self._done.popitem(last=False)
@@ -87,3 +82,15 @@ class Verifications:
         finally:
             self._running.pop(offer.verification_id, None)
             await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+    async def _reply(self, offer: VerifyOffer, running: Running, place: Path) -> VerifyReply:
+        if offer.evidence is not None:
+            run = EvidenceRun(self._ask, self._environment, offer, offer.evidence, running)
+            return await run.results(self._locks, place)
+        workspace = Path(offer.workspace)
+        if not offer.workspace or not workspace.is_dir():
+            note = f"The worktree {offer.workspace or '(none)'} is not on this machine."
+            return VerifyReply(verification_id=offer.verification_id, error=note)
+        env = self._environment(offer, offer.workspace, place, place)
+        results = [await run_oracle(oracle, workspace=workspace, env=env, running=running) for oracle in offer.oracles]
+        return VerifyReply(verification_id=offer.verification_id, results=results, error=running.stopped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.events import WorkspaceCleaned, WorkspaceFinalized
 from schemas.workspaces import WorkspaceCleanup
 from services.workspace import agent_git
+from services.workspace.evidence import Evidence
 from services.workspace.journal import Line, Session
 from services.workspace.keeping import keeper_of
 from services.workspace.problems import WorkspaceProblem
@@ -23,6 +24,7 @@ def clean_up(workspace: Workspace, at: int, *, ended: bool, force: bool) -> tupl
             "execution_running",
             f"The execution {workspace.execution_id} has not ended. Cancel it first, or force the clean-up.",
         )
+    Evidence(workspace).remove()
     for session in list(workspace.state.sessions.values()):
         _keep_session(workspace, session, at)
     kept = _keep_result(workspace)

@@ -1,7 +1,7 @@
 """The workspace service.
 
 Hears: `workspace.requested`, `workspace.prepare_requested`, `task.finished`, `workspace.integration_requested` and
-`workspace.finalize_requested` (work, from the log); `parallax.queries.workspace`.
+`workspace.finalize_requested` (work, from the log); `parallax.queries.workspace|evidence`.
 
 Says: `workspace.ready|failed`, `workspace.prepared`, `workspace.committed`, `workspace.integrated|conflicted`,
 `workspace.finalized`, `workspace.cleaned`.
@@ -32,9 +32,17 @@ from schemas.events import (
     WorkspacePrepareRequested,
     WorkspaceRequested,
 )
-from schemas.workspaces import WorkspaceAnswer, WorkspaceCleanup, WorkspaceQuery, WorkspaceView
+from schemas.workspaces import (
+    EvidenceAnswer,
+    EvidenceQuery,
+    WorkspaceAnswer,
+    WorkspaceCleanup,
+    WorkspaceQuery,
+    WorkspaceView,
+)
 from services.workspace.cleaning import clean_up
 from services.workspace.desk import Desk
+from services.workspace.evidence import Evidence
 from services.workspace.integration import integrate
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
 from services.workspace.publishing import finalize, summed_up
@@ -85,6 +93,7 @@ class WorkspaceService(Service):
         """Begins to take work and to answer questions."""
         self._desk.root.mkdir(parents=True, exist_ok=True)
         await self.bus.serve(subjects.QUERY_WORKSPACE, WorkspaceQuery, self._query, queue="workspace")
+        await self.bus.serve(subjects.QUERY_EVIDENCE, EvidenceQuery, self._evidence, queue="workspace")
         self._worker = await self.bus.work(
             durable="workspace",
             stream="events",
@@ -191,6 +200,17 @@ class WorkspaceService(Service):
         except OSError as error:
             return WorkspaceAnswer(errors=[Problem(where="workspace", what=f"The disk does not answer: {error}")])
 
+    async def _evidence(self, query: EvidenceQuery) -> EvidenceAnswer:
+        try:
+            return await self._desk.use(query.execution_id, partial(_at_the_evidence, query))
+        except WorkspaceProblem as problem:
+            return EvidenceAnswer(error=problem.failure())
+        except OSError as error:
+            message = f"The place of evidence cannot be written: {error}"
+            return EvidenceAnswer(
+                error=Failure(code="disk_full" if error.errno == errno.ENOSPC else "workspace_io", message=message)
+            )
+
     async def _list(self, query: WorkspaceQuery) -> WorkspaceAnswer:
         known = self._desk.known()
         limit = min(query.limit or _LIST_LIMIT, _LIST_LIMIT)
@@ -266,6 +286,13 @@ def _look(query: WorkspaceQuery, workspace: Workspace) -> WorkspaceAnswer:
         if query.query == "diff":
             return WorkspaceAnswer(diff=diff(workspace, query))
         return WorkspaceAnswer(workspace=view(workspace, sessions=True))
+
+
+def _at_the_evidence(query: EvidenceQuery, workspace: Workspace) -> EvidenceAnswer:
+    with workspace.locked() as there:
+        if not there or workspace.state.ready is None:
+            raise _unknown(workspace.execution_id)
+        return Evidence(workspace).step(query)
 
 
 def _summary(workspace: Workspace) -> WorkspaceView | None:

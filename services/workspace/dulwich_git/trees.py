@@ -59,7 +59,8 @@ def changes_between(store: Store, old: ObjectID, new: ObjectID, prefix: bytes = 
 def changed(store: Store, tree: ObjectID, changes: Mapping[bytes, Entry | None]) -> ObjectID:
     """The directory with some paths changed. Directories that become empty vanish, as git has none of them."""
     root: _Node = {}
-    for path, entry in changes.items():
+    removals_first = sorted(changes.items(), key=lambda change: (change[1] is not None, change[0]))
+    for path, entry in removals_first:  # a file may take the place of a directory, and the other way round
         *parents, name = path.split(b"/")
         node = root
         for parent in parents:

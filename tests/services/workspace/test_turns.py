@@ -339,3 +339,14 @@ def test_submodules_are_kept_as_they_are(tmp_path: Path) -> None:
         kept = made[commit_at(made, done.commit).tree]
         assert isinstance(kept, Tree)
         assert kept[b"s"] == (0o160000, b"1" * 40)
+
+
+def test_a_file_takes_the_place_of_a_directory(tmp_path: Path) -> None:
+    """And the other way round; neither is lost."""
+    bench = Bench(tmp_path)
+    bench.ready()
+    bench.work("worker-1", {"dir/b": "2\n"}, task="t1")
+    done = bench.work("worker-1", {"dir/b": None, "dir": "a file\n"}, task="t2")
+    assert bench.files(done.branch) == {"dir": b"a file\n"}
+    done = bench.work("worker-1", {"dir": None, "dir/c": "3\n"}, task="t3")
+    assert bench.files(done.branch) == {"dir/c": b"3\n"}

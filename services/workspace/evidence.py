@@ -1,0 +1,352 @@
+"""The place of evidence of an execution: a clean checkout of the commit that a check vouches for.
+
+    <workspaces>/executions/<id>/evidence/tree/       the commit, and beside its files only what was asked for
+                                          home/       HOME of the set-up and of the checks
+                                          state.json  what the set-up made, so that it can be told from leftovers
+
+There is one for each execution, always at the same path, so that what a set-up made there (a virtual environment,
+installed packages) stays valid from check to check. It may be thrown away at any time; the next step makes it anew.
+Nothing in it comes from an agent's worktree but what the pattern names under `keep`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from schemas.agents import EvidenceOrder
+from schemas.base import Failure
+from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
+from services.workspace.git_backend import EvidencePlace, Oid, object_id
+from services.workspace.origins import parse_origin
+from services.workspace.problems import WorkspaceProblem
+from services.workspace.workspace import Workspace, bounded
+
+Stamp = tuple[int, int, int, int, int]
+"""Type and mode, size, time of modification, time of change, and number of a file; of a directory the first alone."""
+
+_BOOKKEEPING = frozenset(
+    {".global-cache", ".package-cache", ".package-cache-mutate", "file-access.bin", "gc.properties"}
+)
+"""Files in which package managers note that a cache was used. They may change without making what is cached invalid."""
+
+
+class _State(msgspec.Struct, omit_defaults=True):
+    """What is known of the place. `key` names the set-up that `made` and `stamps` are of; empty: there is none."""
+
+    number: int = 0
+    key: str = ""
+    made: list[str] = []
+    stamps: dict[str, Stamp] = {}
+    copied: list[str] = []
+    kept: list[str] = []
+
+
+class Evidence:
+    """The place of evidence of one execution. Used under the execution's lock."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._root = workspace.root / "evidence"
+        self._tree = self._root / "tree"
+        self._home = self._root / "home"
+        self._file = self._root / "state.json"
+        self._state = _State()
+
+    def step(self, query: EvidenceQuery) -> EvidenceAnswer:
+        """Does one step, unless a younger one has been done.
+
+        Raises:
+            WorkspaceProblem: the commit is unknown, or something of `copy` or `keep` is not there.
+        """
+        self._load()
+        if query.number < self._state.number:
+            late = Failure(code="evidence_late", message="A younger step has been done at the place of evidence.")
+            return EvidenceAnswer(error=late, number=self._state.number)
+        return EvidenceAnswer(place=self._step(query))
+
+    def _step(self, query: EvidenceQuery) -> EvidenceCheckout:
+        commit = self._commit(query.order.commit)
+        place = self._place()
+        match query.step:
+            case "check_out":
+                self._check_out(place, commit, query)
+            case "settle":
+                if changed := place.changes(commit):
+                    return self._answer(changed)
+                self._settle(commit, query)
+            case "look":
+                return self._answer(place.changes(commit))
+        return self._answer([])
+
+    def remove(self) -> None:
+        """Removes the place and all that is in it."""
+        remove_tree(self._root)
+
+    def _place(self) -> EvidencePlace:
+        scratch = self._root / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        return self._workspace.git.evidence(self._tree, memory=self._root / "memory", scratch=scratch)
+
+    def _commit(self, commit: str) -> Oid:
+        known = object_id(commit)
+        if known is None or not self._workspace.git.ours(known, self._workspace.base):
+            raise WorkspaceProblem("unknown_commit", f"The commit {commit[:80]!r} is none of this execution.")
+        return known
+
+    def _answer(self, changed: list[str]) -> EvidenceCheckout:
+        state = self._state
+        return EvidenceCheckout(
+            path=str(self._tree),
+            home=str(self._home),
+            set_up=bool(state.key),
+            copied=state.copied,
+            kept=state.kept,
+            changed=bounded(changed),
+        )
+
+    # -- a clean checkout -------------------------------------------------------------------------------------------
+
+    def _check_out(self, place: EvidencePlace, commit: Oid, query: EvidenceQuery) -> None:
+        state, order = self._state, query.order
+        state.number = query.number
+        self._save()
+        valid = bool(state.key) and self._is_as_made()
+        valid = place.check_out(commit, keep=state.made if valid else []) and valid
+        if valid and state.key != self._key(commit, order):
+            valid = False
+            place.check_out(commit)
+        if not valid:
+            state.key, state.made, state.stamps = "", [], {}
+            remove_tree(self._home)
+        state.copied, state.kept = [], []
+        self._home.mkdir(exist_ok=True)
+        tracked = _Tracked(self._workspace.git.changed_paths(self._workspace.git.empty_tree(), commit))
+        if order.copy:
+            source = self._origin()
+            for path in order.copy:
+                self._bring(source, path, tracked, what="copy", whose="the origin")
+                state.copied.append(path)
+        if order.keep:
+            source = self._worktree(query.session)
+            for path in order.keep:
+                if os.path.lexists(source / path):
+                    self._bring(source, path, tracked, what="keep", whose="the agent's worktree")
+                    state.kept.append(path)
+        self._save()
+
+    def _origin(self) -> Path:
+        location = self._workspace.state.location
+        origin = parse_origin(location) if location else None
+        if origin is None or origin.kind != "path":
+            raise WorkspaceProblem(
+                "copy_needs_local_origin",
+                "`workspace.copy` takes files from the directory of a local repository, and this one is not local. "
+                "Let `workspace.setup` fetch them.",
+            )
+        return Path(origin.location)
+
+    def _worktree(self, session: str) -> Path:
+        known = self._workspace.state.sessions.get(session)
+        if known is None:
+            raise WorkspaceProblem(
+                "keep_needs_worktree",
+                "`workspace.keep` takes files from an agent's worktree, and no agent did this work.",
+            )
+        return self._workspace.worktree(known).path
+
+    def _bring(self, source: Path, path: str, tracked: _Tracked, *, what: str, whose: str) -> None:
+        if tracked.holds(path) or tracked.above(path):
+            raise WorkspaceProblem(
+                f"{what}_tracked", f"`workspace.{what}` names {path!r}, which is in the repository: leave it out."
+            )
+        try:
+            _copy(source, path, self._tree)
+        except FileNotFoundError:
+            raise WorkspaceProblem(
+                f"{what}_missing", f"`workspace.{what}` names {path!r}, which is not in the directory of {whose}."
+            ) from None
+        except _OutsideError as error:
+            raise WorkspaceProblem(
+                f"{what}_refused", f"`workspace.{what}` names {path!r}, of which {error} leads out of {whose}."
+            ) from None
+
+    # -- a set-up ---------------------------------------------------------------------------------------------------
+
+    def _key(self, commit: Oid, order: EvidenceOrder) -> str:
+        """What a set-up depends on: its command, and the files of `setup_key` as they are checked out."""
+        digest = hashlib.sha256(msgspec.json.encode([order.setup, order.setup_key, order.copy, order.keep]))
+        if not order.setup_key:
+            digest.update(self._workspace.git.tree_of(commit).encode())
+        for path in order.setup_key:
+            for name, one in _walk(self._tree / path, path):
+                digest.update(f"\0{name}\0{one[0]}\0{_content(self._tree / name)}".encode())
+        return digest.hexdigest()
+
+    def _settle(self, commit: Oid, query: EvidenceQuery) -> None:
+        """Takes what is in the place beside the commit's files as made by the set-up."""
+        state = self._state
+        tracked = _Tracked(self._workspace.git.changed_paths(self._workspace.git.empty_tree(), commit))
+        brought = {*state.copied, *state.kept}
+        state.made = [path for path in _beside(self._tree, tracked) if path not in brought]
+        state.stamps = dict(self._stamps(state.made))
+        state.key, state.number = self._key(commit, query.order), query.number
+        self._save()
+
+    def _stamps(self, made: Sequence[str]) -> Iterator[tuple[str, Stamp]]:
+        yield from _walk(self._home, "home")
+        for path in made:
+            yield from _walk(self._tree / path, f"tree/{path}")
+
+    def _is_as_made(self) -> bool:
+        """Removes what checks have left among what the set-up made. False: something of that has changed or is gone."""
+        left = dict(self._state.stamps)
+        extra: list[str] = []
+        for path, stamp in self._stamps(self._state.made):
+            known = left.pop(path, None)
+            if known is None:
+                extra.append(path)
+            elif known != stamp and path.rpartition("/")[2] not in _BOOKKEEPING:
+                return False
+        if left:
+            return False
+        for path in extra:
+            remove_tree(self._root / path)
+        return True
+
+    # -- what is known ----------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        try:
+            self._state = msgspec.json.decode(self._file.read_bytes(), type=_State)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            self._state = _State()
+
+    def _save(self) -> None:
+        temporary = self._file.with_suffix(".new")
+        temporary.write_bytes(msgspec.json.encode(self._state))
+        temporary.replace(self._file)
+
+
+class _Tracked:
+    """The paths of a commit."""
+
+    def __init__(self, paths: Iterable[bytes]) -> None:
+        self._paths = {os.fsdecode(path) for path in paths}
+        self._directories = {path[:at] for path in self._paths for at, letter in enumerate(path) if letter == "/"}
+
+    def holds(self, path: str) -> bool:
+        """Whether the commit has something there, a file or a directory."""
+        return path in self._paths or path in self._directories
+
+    def is_directory(self, path: str) -> bool:
+        """Whether the commit has files below it."""
+        return path in self._directories
+
+    def above(self, path: str) -> bool:
+        """Whether the commit has a file where `path` needs a directory."""
+        parts = path.split("/")
+        return any("/".join(parts[:number]) in self._paths for number in range(1, len(parts)))
+
+
+def _beside(tree: Path, tracked: _Tracked, below: str = "") -> list[str]:
+    """The topmost paths that are not the commit's."""
+    found: list[str] = []
+    with os.scandir(tree / below if below else tree) as entries:
+        for entry in sorted(entries, key=lambda one: one.name):
+            path = f"{below}/{entry.name}" if below else entry.name
+            if path == ".git":
+                continue
+            if not tracked.holds(path):
+                found.append(path)
+            elif tracked.is_directory(path) and entry.is_dir(follow_symlinks=False):
+                found += _beside(tree, tracked, path)
+    return found
+
+
+def _walk(path: Path, name: str) -> Iterator[tuple[str, Stamp]]:
+    """Everything at and below a path, with what tells whether it has changed. Links are not followed."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        yield name, (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        return
+    yield name, (found.st_mode, 0, 0, 0, 0)
+    waiting = [(str(path), name)]
+    while waiting:
+        directory, above = waiting.pop()
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                inner, status = f"{above}/{entry.name}", entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    yield inner, (status.st_mode, 0, 0, 0, 0)
+                    waiting.append((entry.path, inner))
+                else:
+                    times = (status.st_mtime_ns, status.st_ctime_ns)
+                    yield inner, (status.st_mode, status.st_size, *times, status.st_ino)
+
+
+class _OutsideError(Exception):
+    """A link that leads out of where it is."""
+
+
+def _copy(source: Path, path: str, target: Path) -> None:
+    """Copies a path with all below it. A link stays one, and must not lead out of `source`."""
+    real = source.resolve(strict=True)
+    if not (source / path).parent.resolve(strict=True).is_relative_to(real):
+        raise _OutsideError(path)
+    _check_links(real, source / path)
+    made = target / path
+    made.parent.mkdir(parents=True, exist_ok=True)
+    status = (source / path).lstat()
+    if stat.S_ISDIR(status.st_mode):
+        shutil.copytree(source / path, made, symlinks=True, ignore=_irregular)
+    elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+        shutil.copy2(source / path, made, follow_symlinks=False)
+
+
+def _irregular(directory: str, names: list[str]) -> list[str]:
+    """Pipes, sockets and devices, which have no content to copy, and git directories, which are hostile."""
+    kinds = {name: (Path(directory) / name).lstat().st_mode for name in names}
+    return [
+        name
+        for name, mode in kinds.items()
+        if name == ".git" or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+    ]
+
+
+def _check_links(root: Path, path: Path) -> None:
+    for name, stamp in _walk(path, str(path)):
+        if stat.S_ISLNK(stamp[0]):
+            link = Path(name)
+            aim = Path(link.readlink())
+            if aim.is_absolute() or not (link.parent / aim).resolve().is_relative_to(root):
+                raise _OutsideError(str(link.relative_to(path.parent)))
+
+
+def _content(path: Path) -> str:
+    """The digest of a file, or where a link leads. Empty for a directory."""
+    if path.is_symlink():
+        return str(path.readlink())
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a path with all below it, read-only directories too, which package managers make. Follows no link."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        for directory, _, _ in os.walk(path):
+            Path(directory).chmod(0o700)
+        shutil.rmtree(path)

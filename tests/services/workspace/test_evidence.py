@@ -1,0 +1,287 @@
+"""The place of evidence: a clean checkout of a commit, and what is beside its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from schemas.agents import EvidenceOrder
+from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
+from services.workspace.evidence import Evidence, remove_tree
+from services.workspace.problems import WorkspaceProblem
+from tests.services.workspace.bench import Bench, git, repository, write
+
+Step = Literal["check_out", "settle", "look"]
+
+
+class Place:
+    """The place of evidence of a bench, asked as a runtime asks."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.number = 0
+
+    def ask(self, step: Step, commit: str, session: str = "", **order: Any) -> EvidenceAnswer:
+        """One step."""
+        self.number += 1
+        query = EvidenceQuery(
+            execution_id=self.bench.id,
+            step=step,
+            number=self.number,
+            order=EvidenceOrder(commit=commit, **order),
+            session=session,
+        )
+        with self.bench.workspace.locked():
+            return Evidence(self.bench.workspace).step(query)
+
+    def do(self, step: Step, commit: str, session: str = "", **order: Any) -> EvidenceCheckout:
+        """One step, which must be done."""
+        answer = self.ask(step, commit, session, **order)
+        assert answer.place is not None, answer
+        return answer.place
+
+
+def bench_with(tmp_path: Path, **files: str) -> tuple[Bench, Place]:
+    """A workspace of a repository with these files; `_` in a name is a dot, `__` a slash."""
+    named = {name.replace("__", "/").replace("_", "."): content for name, content in files.items()}
+    repository(tmp_path / "origin", {"a": "1\n", **named})
+    bench = Bench(tmp_path / "w")
+    bench.ready(tmp_path / "origin")
+    return bench, Place(bench)
+
+
+def files_in(root: str) -> dict[str, str]:
+    """The files below a directory, without git's own."""
+    found = sorted(path for path in Path(root).rglob("*") if ".git" not in path.relative_to(root).parts)
+    return {str(path.relative_to(root)): path.read_text() for path in found if path.is_file()}
+
+
+def test_only_what_the_commit_holds_is_there(tmp_path: Path) -> None:
+    """What git ignores in the agent's worktree is not, nor what an earlier check has left."""
+    bench, place = bench_with(tmp_path, _gitignore="lib/\n")
+    done = bench.work("worker-1", {"lib/u.py": "ignored\n", "b": "2\n"})
+    found = place.do("check_out", done.commit)
+    assert files_in(found.path) == {".gitignore": "lib/\n", "a": "1\n", "b": "2\n"}
+    write(Path(found.path), {"leftover": "x", "lib/cache": "x", "a": "changed\n"})
+    (Path(found.home) / "leftover").write_text("x")
+    again = place.do("check_out", done.commit)
+    assert (again.path, again.home) == (found.path, found.home)
+    assert files_in(found.path) == {".gitignore": "lib/\n", "a": "1\n", "b": "2\n"}
+    assert files_in(found.home) == {}
+
+
+def test_it_follows_from_commit_to_commit(tmp_path: Path) -> None:
+    """Forwards and backwards, whatever was removed in between."""
+    bench, place = bench_with(tmp_path)
+    first = bench.work("worker-1", {"dir/b": "2\n"}, task="t1")
+    second = bench.work("worker-1", {"dir/b": None, "dir": "a file now\n"}, task="t2")
+    for commit, expected in ((first, {"a": "1\n", "dir/b": "2\n"}), (second, {"a": "1\n", "dir": "a file now\n"})) * 2:
+        assert files_in(place.do("check_out", commit.commit).path) == expected
+    bench.again()
+    place.bench = bench
+    assert files_in(place.do("check_out", first.commit).path) == {"a": "1\n", "dir/b": "2\n"}
+
+
+def test_git_works_there_and_knows_the_commit(tmp_path: Path) -> None:
+    """A check may ask git; the place has a repository of its own, clean, at the commit."""
+    bench, place = bench_with(tmp_path)
+    done = bench.work("worker-1", {"b": "2\n"})
+    found = Path(place.do("check_out", done.commit).path)
+    assert git(found, "rev-parse", "HEAD").strip() == done.commit
+    assert git(found, "status", "--porcelain") == ""
+
+
+def test_tracked_files_that_a_check_changes_are_found(tmp_path: Path) -> None:
+    """Changed, removed, or made executable; new files are none, and a clean place has none."""
+    bench, place = bench_with(tmp_path, b="2\n", c="3\n")
+    commit = bench.workspace.base
+    found = Path(place.do("check_out", commit).path)
+    assert place.do("look", commit).changed == []
+    write(found, {"a": "other\n", "b": None, "new": "x"})
+    (found / "c").chmod(0o755)
+    assert sorted(place.do("look", commit).changed) == ["a", "b", "c"]
+    place.do("check_out", commit)
+    assert place.do("look", commit).changed == []
+
+
+SETUP: dict[str, Any] = {"setup": ["npm", "ci"], "setup_key": ["lock"]}
+
+
+def set_up(place: Place, commit: str, **order: Any) -> EvidenceCheckout:
+    """Checks out, and does what a set-up would do where it is needed."""
+    found = place.do("check_out", commit, **order)
+    if found.set_up:
+        return found
+    write(Path(found.path), {"node_modules/x/index.js": "made", "node_modules/bin": "b", "src/gen.txt": "made"})
+    (Path(found.home) / "cache").write_text("made")
+    settled = place.do("settle", commit, **order)
+    assert settled.changed == []
+    return found
+
+
+def test_what_a_set_up_made_stays_until_its_key_changes(tmp_path: Path) -> None:
+    """It is kept from commit to commit; a change of a `setupKey` file means from scratch, a change back too."""
+    bench, place = bench_with(tmp_path, lock="1\n", src__a="a\n")
+    base = bench.workspace.base
+    assert not set_up(place, base, **SETUP).set_up
+    other = bench.work("worker-1", {"b": "2\n"}, task="t1")
+    kept = set_up(place, other.commit, **SETUP)
+    assert kept.set_up
+    made = {"node_modules/x/index.js": "made", "node_modules/bin": "b", "src/gen.txt": "made"}
+    assert made.items() <= files_in(kept.path).items()
+    assert files_in(kept.home) == {"cache": "made"}
+    changed = bench.work("worker-1", {"lock": "2\n"}, task="t2")
+    fresh = place.do("check_out", changed.commit, **SETUP)
+    assert not fresh.set_up
+    assert files_in(fresh.path) == {"a": "1\n", "b": "2\n", "lock": "2\n", "src/a": "a\n"}
+    assert files_in(fresh.home) == {}
+    assert not place.do("check_out", base, **SETUP).set_up
+    assert not place.do("check_out", base, setup="other", setup_key=["lock"]).set_up
+
+
+def test_without_a_key_a_set_up_is_of_one_tree(tmp_path: Path) -> None:
+    """Anything may be what it depends on."""
+    bench, place = bench_with(tmp_path)
+    base = bench.workspace.base
+    assert not set_up(place, base, setup="x").set_up
+    assert set_up(place, base, setup="x").set_up
+    other = bench.work("worker-1", {"b": "2\n"})
+    assert not place.do("check_out", other.commit, setup="x").set_up
+
+
+def test_what_a_check_leaves_among_what_was_set_up_is_removed(tmp_path: Path) -> None:
+    """New files go; where a file of the set-up is changed, replaced or gone, the set-up has to be made again."""
+    bench, place = bench_with(tmp_path, lock="1\n")
+    base = bench.workspace.base
+    found = set_up(place, base, **SETUP)
+    tree, home = Path(found.path), Path(found.home)
+    write(tree, {"node_modules/.cache/x": "left", "node_modules/x/new.js": "left"})
+    (home / "left").write_text("left")
+    again = set_up(place, base, **SETUP)
+    assert again.set_up
+    assert "left" not in {*files_in(found.path).values(), *files_in(found.home).values()}
+    bin_ = tree / "node_modules" / "bin"
+    times = bin_.stat()
+    bin_.write_text("B")
+    os.utime(bin_, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not place.do("check_out", base, **SETUP).set_up
+    assert not (tree / "node_modules").exists()
+    set_up(place, base, **SETUP)
+    (home / "cache").unlink()
+    assert not place.do("check_out", base, **SETUP).set_up
+
+
+def test_a_set_up_that_changes_tracked_files_is_named_and_not_kept(tmp_path: Path) -> None:
+    """The next check-out begins from scratch."""
+    bench, place = bench_with(tmp_path, lock="1\n")
+    base = bench.workspace.base
+    found = place.do("check_out", base, **SETUP)
+    write(Path(found.path), {"lock": "2\n", "node_modules/x": "made"})
+    assert place.do("settle", base, **SETUP).changed == ["lock"]
+    after = place.do("check_out", base, **SETUP)
+    assert not after.set_up
+    assert files_in(after.path) == {"a": "1\n", "lock": "1\n"}
+
+
+def test_paths_of_a_local_origin_are_copied(tmp_path: Path) -> None:
+    """Anew for each check; they are not the origin's own files, which stay as they are."""
+    bench, place = bench_with(tmp_path)
+    origin, base = tmp_path / "origin", bench.workspace.base
+    write(origin, {".env": "secret", "fixtures/big": "b"})
+    (origin / "fixtures" / "link").symlink_to("big")
+    for _ in range(2):
+        found = place.do("check_out", base, copy=[".env", "fixtures"])
+        assert found.copied == [".env", "fixtures"]
+        assert {".env": "secret", "fixtures/big": "b", "fixtures/link": "b"}.items() <= files_in(found.path).items()
+        (Path(found.path) / ".env").write_text("changed")
+        assert place.do("look", base).changed == []
+    assert (origin / ".env").read_text() == "secret"
+    assert files_in(place.do("check_out", base).path) == {"a": "1\n"}
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("absent", "copy_missing"), ("out", "copy_refused"), ("deep", "copy_refused"), ("through/x", "copy_refused"),
+     ("a", "copy_tracked"), ("a/b", "copy_tracked")],
+)  # fmt: skip
+def test_what_cannot_be_copied_is_named(tmp_path: Path, path: str, code: str) -> None:
+    """A path that is not there, a link that leads out, at any depth, and what the repository holds itself."""
+    bench, place = bench_with(tmp_path)
+    origin = tmp_path / "origin"
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "x").write_text("secret")
+    (origin / "out").symlink_to(tmp_path / "outside" / "x")
+    (origin / "through").symlink_to("../outside")
+    (origin / "deep" / "er").mkdir(parents=True)
+    (origin / "deep" / "er" / "link").symlink_to("../../../outside/x")
+    with pytest.raises(WorkspaceProblem, match=path.split("/", maxsplit=1)[0]) as raised:
+        place.ask("check_out", bench.workspace.base, copy=[path])
+    assert raised.value.code == code
+
+
+def test_ignored_paths_of_the_agents_worktree_are_kept_where_the_pattern_says_so(tmp_path: Path) -> None:
+    """Of the session that did the work, and no others; a link that leads out is refused."""
+    bench, place = bench_with(tmp_path, _gitignore="lib/\nnode_modules/\n")
+    done = bench.work("worker-1", {"lib/u": "u", "node_modules/x": "x"})
+    found = place.do("check_out", done.commit, "worker-1", keep=["node_modules", "absent"])
+    assert found.kept == ["node_modules"]
+    assert files_in(found.path) == {".gitignore": "lib/\nnode_modules/\n", "a": "1\n", "node_modules/x": "x"}
+    assert place.do("check_out", done.commit, "worker-1").kept == []
+    with pytest.raises(WorkspaceProblem, match="no agent did this work"):
+        place.ask("check_out", done.commit, "nobody-1", keep=["node_modules"])
+    worktree = Path(bench.prepare("worker-1", "t2").path)
+    (worktree / "node_modules").mkdir(exist_ok=True)
+    (worktree / "node_modules" / "link").symlink_to("/etc/passwd")
+    with pytest.raises(WorkspaceProblem, match="leads out"):
+        place.ask("check_out", done.commit, "worker-1", keep=["node_modules"])
+
+
+def test_a_late_step_changes_nothing(tmp_path: Path) -> None:
+    """It is told the number of the youngest one."""
+    bench, place = bench_with(tmp_path)
+    base = bench.workspace.base
+    place.number = 10
+    found = place.do("check_out", base)
+    write(Path(found.path), {"at work": "x"})
+    place.number = 5
+    late = place.ask("check_out", base)
+    assert late.place is None
+    assert late.number == 11
+    assert "at work" in files_in(found.path)
+
+
+def test_only_commits_of_the_execution_are_checked_out(tmp_path: Path) -> None:
+    """Whatever a query names."""
+    _, place = bench_with(tmp_path)
+    for commit in ("", "HEAD", "0" * 40, "--help"):
+        with pytest.raises(WorkspaceProblem, match="none of this execution"):
+            place.ask("check_out", commit)
+
+
+def test_a_place_that_was_lost_or_half_removed_is_made_anew(tmp_path: Path) -> None:
+    """Nothing depends on it."""
+    bench, place = bench_with(tmp_path, lock="1\n")
+    base = bench.workspace.base
+    found = set_up(place, base, **SETUP)
+    for lost in (Path(found.path), Path(found.path).parent):
+        remove_tree(lost)
+        bench.again()
+        place.bench = bench
+        assert not place.do("check_out", base, **SETUP).set_up
+        assert files_in(found.path) == {"a": "1\n", "lock": "1\n"}
+        set_up(place, base, **SETUP)
+
+
+def test_read_only_directories_are_removed_too(tmp_path: Path) -> None:
+    """Go's module cache is made of them. A link is removed, not followed."""
+    (tmp_path / "cache" / "mod").mkdir(parents=True)
+    (tmp_path / "cache" / "mod" / "f").write_text("x")
+    (tmp_path / "stays").mkdir()
+    (tmp_path / "cache" / "link").symlink_to(tmp_path / "stays")
+    for directory in ("cache/mod", "cache"):
+        (tmp_path / directory).chmod(0o555)
+    remove_tree(tmp_path / "cache")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stays"]
