@@ -1,7 +1,8 @@
 """The workspace service.
 
 Hears: `workspace.requested`, `workspace.prepare_requested`, `task.finished`, `workspace.integration_requested` and
-`workspace.finalize_requested` (work, from the log); `parallax.queries.workspace|evidence`.
+`workspace.finalize_requested` (work, from the log); `parallax.queries.workspace`;
+`parallax.queries.evidence`.
 
 Says: `workspace.ready|failed`, `workspace.prepared`, `workspace.committed`, `workspace.integrated|conflicted`,
 `workspace.finalized`, `workspace.cleaned`.

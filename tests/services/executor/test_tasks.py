@@ -147,7 +147,7 @@ async def test_a_verification_that_cannot_be_handled_ends_without_evidence(
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr(verifying, "_worktree", broken)
+    monkeypatch.setattr(verifying, "_work", broken)
     monkeypatch.setattr(random, "uniform", lambda *_: 0.01)  # the worker's back-off
     async with house(nats_url, etcd_url, tmp_path) as rooms:
         await rooms.open("executor")
