@@ -61,7 +61,9 @@ class House:
         self.processes.append(process)
         os.close(writing)
         with os.fdopen(reading) as lines:
-            word = await asyncio.wait_for(asyncio.to_thread(lines.readline), 20)
+            async with asyncio.timeout(20):
+                while (word := await asyncio.to_thread(lines.readline)) and json.loads(word)["state"] == "starting":
+                    pass
         assert json.loads(word)["state"] == "ready"
         return process
 
