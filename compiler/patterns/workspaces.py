@@ -32,12 +32,12 @@ def read_workspace(node: Node, report: Report, keys: Iterable[str] = WORKSPACE_K
     setup = _setup(view)
     paths = {key: _paths(view, key) for key in EVIDENCE_KEYS[1:] if view.has(key)}
     given = [key for key in EVIDENCE_KEYS if view.has(key)]
-    if "setupKey" in given and not view.has("setup") and not view.misspelt("setup"):
-        _no_effect(view, "setupKey", "there is no setup", "Add setup, or remove the key.")
     if not spec.enabled:
         for key in given:
             _no_effect(view, key, "the workspace is not enabled", "Remove it, or write enabled: true.")
         return spec, view
+    if "setupKey" in given and not view.has("setup") and not view.misspelt("setup"):
+        _no_effect(view, "setupKey", "there is no setup", "Add setup, or remove the key.")
     return msgspec.structs.replace(
         spec,
         setup=setup or msgspec.UNSET,

@@ -118,6 +118,8 @@ class WorkspaceService(Service):
         answer = await self._answer(request, delivery)
         if answer is not None:
             await self.bus.append(answer, cause=delivery)
+        if isinstance(answer, WorkspaceFinalized):
+            await self._desk.use(request.execution_id, _without_evidence)
 
     async def parked(self, delivery: Delivery, reason: str) -> None:
         """A request that could not be handled again and again is refused: somebody waits for the answer."""
@@ -287,6 +289,16 @@ def _look(query: WorkspaceQuery, workspace: Workspace) -> WorkspaceAnswer:
         if query.query == "diff":
             return WorkspaceAnswer(diff=diff(workspace, query))
         return WorkspaceAnswer(workspace=view(workspace, sessions=True))
+
+
+def _without_evidence(workspace: Workspace) -> None:
+    """Nothing is checked after the end: the place of evidence, which may hold many installed packages, is removed."""
+    try:
+        with workspace.locked() as there:
+            if there:
+                Evidence(workspace).remove()
+    except (OSError, WorkspaceProblem) as error:  # a clean-up removes it later
+        _log.warning("evidence_not_removed", execution_id=workspace.execution_id, error=str(error))
 
 
 def _at_the_evidence(query: EvidenceQuery, workspace: Workspace) -> EvidenceAnswer:

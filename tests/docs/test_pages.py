@@ -100,7 +100,8 @@ async def test_the_tutorial_runs_as_it_is_written(tmp_path: Path) -> None:
 async def test_the_how_to_pages_run_as_they_are_written(tmp_path: Path) -> None:
     """Each page's commands do what the page says, one after another on one stack."""
     settings = environ(tmp_path / "home")
-    pages = ["any-nats-client.md", "http.md", "your-own-repository.md", "watch-interrupt-replay.md", "agents.md"]
+    pages = ["any-nats-client.md", "http.md", "your-own-repository.md", "checks.md", "watch-interrupt-replay.md"]
+    pages += ["agents.md"]
     patterns = tmp_path / "patterns"
     patterns.mkdir()
     async with embedded(data=tmp_path / "data", env={"PARALLAX_PATTERNS_DIR": str(patterns)}) as stack:
@@ -111,6 +112,8 @@ async def test_the_how_to_pages_run_as_they_are_written(tmp_path: Path) -> None:
     assert "result:" in said["any-nats-client.md"]
     assert "replay: True" in said["http.md"]
     assert "parallax/tidy-pushed/result" in said["your-own-repository.md"]
+    assert "passed (exit code 0, 0, no tests counted) on a clean checkout of" in said["checks.md"]
+    assert "set up for it" in said["checks.md"]
     for words in ("Salve, world", "thinking about it", "5 words", "counter-1 was asked to stop", "Hello, Ada 0.9"):
         assert words in said["agents.md"]
     assert "'name' is missing" in said["agents.md"]

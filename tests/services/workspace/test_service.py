@@ -9,6 +9,7 @@ import pytest
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from schemas.agents import EvidenceOrder
 from schemas.commands import Repository
 from schemas.events import (
     ExecutionCancelled,
@@ -21,7 +22,9 @@ from schemas.events import (
     WorkspaceReady,
     WorkspaceRequested,
 )
-from schemas.workspaces import WorkspaceQuery
+from schemas.workspaces import EvidenceAnswer, EvidenceQuery, WorkspaceQuery
+from shared import subjects
+from shared.testing import eventually
 from tests.services.workspace.bench import repository, write
 from tests.services.workspace.caller import Caller, bus_at, service_at
 
@@ -186,3 +189,25 @@ async def test_a_long_diff_comes_in_pages(caller: Caller) -> None:
     assert len(pages) > 1
     body = "".join(pages).split("@@\n", 1)[1]
     assert body == "".join(f"+{line}\n" for line in text.splitlines())
+
+
+async def test_a_clean_checkout_is_made_on_request_and_gone_after_the_end(caller: Caller, tmp_path: Path) -> None:
+    """What cannot be checked out is answered with the reason, also where there is no workspace."""
+    repository(tmp_path / "origin", {"a.txt": "1\n"}).close()
+    ready = await caller.open(str(tmp_path / "origin"))
+    assert isinstance(ready, WorkspaceReady)
+
+    async def check_out(commit: str, execution_id: str = caller.id) -> EvidenceAnswer:
+        query = EvidenceQuery(execution_id=execution_id, step="check_out", number=1, order=EvidenceOrder(commit=commit))
+        return await caller.bus.request(subjects.QUERY_EVIDENCE, query, EvidenceAnswer, timeout_s=20)
+
+    place = (await check_out(ready.base_commit)).place
+    assert place is not None
+    assert (Path(place.path) / "a.txt").read_text() == "1\n"
+    unknown, homeless = (await check_out("0" * 40)).error, (await check_out(ready.base_commit, "nobody")).error
+    assert unknown is not None
+    assert unknown.code == "unknown_commit"
+    assert homeless is not None
+    assert "has no workspace here" in homeless.message
+    await caller.finalize()
+    await eventually(lambda: not Path(place.path).exists(), timeout_s=20)
