@@ -162,17 +162,30 @@ class EvidenceRun:
 async def _alone(locks: Path, execution_id: str, running: Running) -> AsyncGenerator[None]:
     """Holds the place of evidence for one verification on this machine; the end of this process lets go of it."""
     locks.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(locks / execution_id, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file, descriptor = locks / execution_id, None
     try:
-        while not running.stopped:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+        while descriptor is None and not running.stopped:
+            descriptor = _locked(file)
+            if descriptor is None:
                 await asyncio.sleep(0.05)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            file.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def _locked(file: Path) -> int | None:
+    """The descriptor of a locked file. None: somebody else has it, or has removed it just now."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), file.stat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
 
 
 def matches(path: str, glob: str) -> bool:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -193,8 +193,7 @@ class Evidence:
         """Takes what is in the place beside the commit's files as made by the set-up."""
         state = self._state
         tracked = _Tracked(self._workspace.git.changed_paths(self._workspace.git.empty_tree(), commit))
-        brought = {*state.copied, *state.kept}
-        state.made = [path for path in _beside(self._tree, tracked) if path not in brought]
+        state.made = _beside(self._tree, tracked, frozenset((*state.copied, *state.kept)))
         state.stamps = dict(self._stamps(state.made))
         state.key, state.number = self._key(commit, query.order), query.number
         self._save()
@@ -255,18 +254,19 @@ class _Tracked:
         return any("/".join(parts[:number]) in self._paths for number in range(1, len(parts)))
 
 
-def _beside(tree: Path, tracked: _Tracked, below: str = "") -> list[str]:
-    """The topmost paths that are not the commit's."""
+def _beside(tree: Path, tracked: _Tracked, brought: Collection[str], below: str = "") -> list[str]:
+    """The topmost paths that are neither the commit's nor brought from elsewhere."""
     found: list[str] = []
     with os.scandir(tree / below if below else tree) as entries:
         for entry in sorted(entries, key=lambda one: one.name):
             path = f"{below}/{entry.name}" if below else entry.name
-            if path == ".git":
+            if path == ".git" or path in brought:
                 continue
-            if not tracked.holds(path):
+            leads_on = tracked.is_directory(path) or any(one.startswith(f"{path}/") for one in brought)
+            if leads_on and entry.is_dir(follow_symlinks=False):
+                found += _beside(tree, tracked, brought, path)
+            elif not tracked.holds(path):
                 found.append(path)
-            elif tracked.is_directory(path) and entry.is_dir(follow_symlinks=False):
-                found += _beside(tree, tracked, path)
     return found
 
 
@@ -305,6 +305,7 @@ def _copy(source: Path, path: str, target: Path) -> None:
         raise _OutsideError(path)
     _check_links(real, source / path)
     made = target / path
+    remove_tree(made)
     made.parent.mkdir(parents=True, exist_ok=True)
     status = (source / path).lstat()
     if stat.S_ISDIR(status.st_mode):

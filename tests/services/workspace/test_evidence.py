@@ -285,3 +285,43 @@ def test_read_only_directories_are_removed_too(tmp_path: Path) -> None:
         (tmp_path / directory).chmod(0o555)
     remove_tree(tmp_path / "cache")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stays"]
+
+
+def test_whatever_a_check_leaves_behind_is_removed(tmp_path: Path) -> None:
+    """A repository of its own, directories that cannot be written, links, pipes, and changed tracked ones."""
+    bench, place = bench_with(tmp_path, dir__b="2\n")
+    base = bench.workspace.base
+    found = Path(place.do("check_out", base).path)
+    nested = found / "nested"
+    nested.mkdir()
+    git(nested, "init", "-q")
+    write(nested, {"x": "left"})
+    (found / "locked" / "in").mkdir(parents=True)
+    (found / "locked" / "in" / "x").write_text("left")
+    for directory in ("locked/in", "locked"):
+        (found / directory).chmod(0o555)
+    (tmp_path / "outside").write_text("stays")
+    (found / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(found / "pipe")
+    (found / "dir" / "b").unlink()
+    (found / "dir").rmdir()
+    (found / "dir").symlink_to(tmp_path)
+    place.do("check_out", base)
+    assert files_in(str(found)) == {"a": "1\n", "dir/b": "2\n"}
+    assert sorted(path.name for path in found.iterdir()) == [".git", "a", "dir"]
+    assert (tmp_path / "outside").read_text() == "stays"
+
+
+def test_what_is_brought_beside_what_a_set_up_made_stays_apart(tmp_path: Path) -> None:
+    """The one is brought anew each time, the other is kept."""
+    bench, place = bench_with(tmp_path, lock="1\n")
+    base = bench.workspace.base
+    write(tmp_path / "origin", {"vendor/own/x": "from the origin"})
+    order: dict[str, Any] = {**SETUP, "copy": ["vendor/own"]}
+    first = place.do("check_out", base, **order)
+    write(Path(first.path), {"vendor/made/y": "made", "vendor/own/x": "changed by the set-up"})
+    place.do("settle", base, **order)
+    second = place.do("check_out", base, **order)
+    assert second.set_up
+    expected = {"a": "1\n", "lock": "1\n", "vendor/own/x": "from the origin", "vendor/made/y": "made"}
+    assert files_in(second.path) == expected
