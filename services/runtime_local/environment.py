@@ -61,8 +61,8 @@ def find_program(name: str, *, path: str, workspace: Path | None) -> str:
             )
         if workspace is None:
             raise NotFound(f"The program {name!r} is to come from the worktree, but this execution has none.")
-        found = (workspace / name).resolve()
-        if not found.is_relative_to(workspace.resolve()):
+        found = workspace / name  # may be a link: `.venv/bin/python` is one, and has to be run by this name
+        if not found.parent.resolve().is_relative_to(workspace.resolve()):
             raise NotFound(f"The program {name!r} is outside the worktree.")
         return _runnable(found, name)
     for entry in _entries(path):

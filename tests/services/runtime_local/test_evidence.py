@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from schemas.agents import EvidenceOrder, Oracle, VerifyOffer, VerifyReply
 from schemas.base import Failure
 from schemas.events import ExecutionCancelled, ExecutionPaused, ExecutionResumed
 from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
+from services.runtime_local.environment import NotFound, find_program
 from services.runtime_local.evidence import matches
 from shared import subjects
 from shared.ids import new_id
@@ -264,3 +266,15 @@ def test_a_set_up_is_proposed_where_a_lock_file_says_so(run: str | list[str], fi
     assert (proposal.lock if proposal else "") == lock
     if proposal:
         assert proposal.makes in proposal.sentence()
+
+
+def test_a_program_of_a_virtual_environment_is_run_by_its_own_name(tmp_path: Path) -> None:
+    """It is a link to a program elsewhere, and knows its environment by how it is called. A directory that leads out
+    is refused as ever."""
+    (tmp_path / "tree" / ".venv" / "bin").mkdir(parents=True)
+    link = tmp_path / "tree" / ".venv" / "bin" / "python"
+    link.symlink_to(sys.executable)
+    (tmp_path / "tree" / "out").symlink_to(Path(sys.executable).parent)
+    assert find_program("./.venv/bin/python", path="", workspace=tmp_path / "tree") == str(link)
+    with pytest.raises(NotFound, match="outside the worktree"):
+        find_program(f"./out/{Path(sys.executable).name}", path="", workspace=tmp_path / "tree")
