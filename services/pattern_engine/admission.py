@@ -28,6 +28,7 @@ MAX_REQUEST_BYTES = 512 * 1024
 
 _ID = re.compile(EXECUTION_ID_PATTERN, re.ASCII)
 _AT_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<where>.*)`)?$", re.DOTALL)
+_LONGEST_REASON = 500
 _MOST_PROBLEMS = 50
 _ID_HINT = "Use letters, digits, - and _, at most 64 characters, or leave it out to have one made."
 
@@ -136,6 +137,23 @@ def _pattern(request: ExecutionRequest, lookup: Lookup, read: Reader | None) -> 
         what = f"The file {request.source.file} is the pattern {found.name!r}, and {request.pattern!r} is asked for."
         return [Problem(where="pattern", what=what, hint=f"Ask for {found.name!r}.")]
     return found
+
+
+def given_up(payload: bytes, number: int, reason: str) -> Refused:
+    """The rejection of a request that no engine could handle, under its own id where it has one. Nothing of it but its
+    id and its pattern's name is looked at: the rest is what they could not handle."""
+    body = _object(payload[:MAX_REQUEST_BYTES])
+    fields: dict[str, Any] = {} if isinstance(body, Problem) else body
+    given, pattern = fields.pop("execution_id", None), fields.get("pattern")
+    hint = "`parallax dead-letters list` shows it. Mend the cause, then have it handled again."
+    problem = Problem(where="", what=f"The engine cannot handle it: {reason[:_LONGEST_REASON]}", hint=hint)
+    own = isinstance(given, str) and _ID.fullmatch(given) is not None
+    return Refused(
+        execution_id=str(given) if own else fresh_id(payload, number),
+        errors=[problem],
+        request_digest=digest(fields) if fields else "",
+        pattern=pattern[:256] if isinstance(pattern, str) else "",
+    )
 
 
 def opening(admitted: Admitted, engine: str) -> tuple[ExecutionAccepted, ExecutionStarted]:

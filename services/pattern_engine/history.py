@@ -68,6 +68,8 @@ class History:
         self.epoch = 0
         self.fence = 0
         self.last_seq = 0
+        self.claims_in_a_row = 0
+        """How often it was claimed, one engine after the other, with nothing said in between."""
         self.paused = False
         self.paused_at_ms: int | None = None
         self.paused_ms = 0
@@ -86,6 +88,7 @@ class History:
             return
         if record.type.startswith("execution."):
             self.fence = record.seq
+        self.claims_in_a_row = self.claims_in_a_row + 1 if isinstance(event, ExecutionClaimed) else 0
         if event.event_id in self.by_id:
             return
         self.by_id[event.event_id] = event

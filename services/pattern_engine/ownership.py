@@ -19,6 +19,7 @@ from services.pattern_engine.history import History, first_difference, owed, reb
 from services.pattern_engine.requests import Desk
 from services.pattern_engine.run import Run
 from shared.bus import EventTooLarge, Fence, StaleFence
+from shared.bus.lives import Lives, when_survived
 
 _log = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ _LONGEST_REASON = 2_000
 
 class Estate(Desk, Protocol):
     """What taking over needs of the engine."""
+
+    lives: Lives
 
     def ended(self, execution_id: str) -> None:
         """The log says that the execution is over."""
@@ -51,7 +54,10 @@ async def adopt(estate: Estate, execution_id: str, known: OpenExecution, reason:
             _leave(estate, run)
             return
         run.fence, run.epoch = history.fence, history.epoch
-        await _revive(estate, run, history)
+        if history.claims_in_a_row > 1:
+            await _revive_marked(estate, run, history)
+        else:
+            await _revive(estate, run, history)
     except StaleFence:
         _leave(estate, run)
     except BaseException:
@@ -76,6 +82,27 @@ async def _claim(estate: Estate, run: Run, known: OpenExecution, reason: str) ->
     (run.fence,) = await estate.bus.append_all([claim], fence=Fence(run.id, known.fence))
     run.epoch = claim.epoch
     _log.info("execution_claimed", execution_id=run.id, epoch=claim.epoch, former=known.engine, reason=reason)
+
+
+async def _revive_marked(estate: Estate, run: Run, history: History) -> None:
+    """Revives an execution that former owners claimed and said nothing of: it may be what ended or blocked them."""
+    why_not, release = await estate.lives.begin(run.id)
+    if why_not:
+        _log.error("execution_given_up", execution_id=run.id, reason=why_not)
+        what = f"It cannot be gone on with: {why_not} Ask for it again once the cause is mended."
+        await _end(estate, run, Failure(code="internal_error", message=what))
+        return
+
+    async def survive() -> None:
+        release()
+        await estate.lives.end(run.id)
+
+    try:
+        await _revive(estate, run, history)
+        estate.spawn_short(when_survived(survive), name=f"survive-{run.id}")
+    except BaseException:
+        release()
+        raise
 
 
 async def _revive(estate: Estate, run: Run, history: History) -> None:

@@ -10,7 +10,7 @@ import structlog
 from schemas.base import Problem
 from schemas.commands import CommandReply
 from schemas.events import ExecutionAccepted, ExecutionRejected
-from services.pattern_engine.admission import Admitted, Lookup, Reader, Refused, admit, fresh_id, opening
+from services.pattern_engine.admission import Admitted, Lookup, Reader, Refused, admit, fresh_id, given_up, opening
 from services.pattern_engine.conductor import Conductor, Sources
 from services.pattern_engine.run import Home, Run
 from shared.bus import Bus, Delivery, EventTooLarge, Fence, Retry, StaleFence
@@ -44,6 +44,12 @@ async def take_request(desk: Desk, delivery: Delivery) -> None:
         _open(desk, verdict, delivery) if isinstance(verdict, Admitted) else _refuse(desk, verdict, delivery)
     )
     await reply(desk.bus, delivery, answer)
+
+
+async def give_up_request(desk: Desk, delivery: Delivery, reason: str) -> None:
+    """Rejects a request that could not be handled again and again: nobody is to wait for it for ever."""
+    refused = given_up(delivery.payload, delivery.number, reason)
+    await reply(desk.bus, delivery, await _refuse(desk, refused, delivery))
 
 
 async def _open(desk: Desk, admitted: Admitted, delivery: Delivery) -> CommandReply:

@@ -32,7 +32,7 @@ from services.pattern_engine.decisions import FACTS
 from services.pattern_engine.open_executions import HEARTBEAT_S, OpenSet, Roster, heir
 from services.pattern_engine.ownership import adopt
 from services.pattern_engine.replay import replay
-from services.pattern_engine.requests import reply, take_request
+from services.pattern_engine.requests import give_up_request, reply, take_request
 from services.pattern_engine.run import Run
 from shared import subjects
 from shared.bus import Bus, Delivery, NoResponder, Recorded, RequestFailed, Retry, StaleFence
@@ -62,6 +62,7 @@ class PatternEngine(Service):
         self.sources = Sources(now_ms=self.now_ms, random=random.random)
         self._library = Patterns(settings.patterns_dir)
         self._open = OpenSet()
+        self.lives = bus.lives("engine-recoveries")
         self._roster = Roster(self.engine_id, time.monotonic())
         self._adopting: set[str] = set()
         self._just_ended: set[str] = set()
@@ -145,7 +146,10 @@ class PatternEngine(Service):
         await take_request(self, delivery)
 
     async def parked(self, delivery: Delivery, reason: str) -> None:
-        """What could not be handled again and again is answered all the same."""
+        """What could not be handled again and again is answered all the same, a request in the log too."""
+        if delivery.subject == subjects.REQUEST:
+            await give_up_request(self, delivery, reason)
+            return
         what = f"The engine cannot handle it: {reason[:500]}"
         hint = "`parallax dead-letters list` shows it. Mend the cause, then have it handled again."
         await reply(self.bus, delivery, rejected("", "", what, hint))

@@ -26,6 +26,7 @@ from shared.bus.errors import BusError, Disconnected, NoResponder, RequestFailed
 from shared.bus.follower import Follower
 from shared.bus.key_value import KeyValue
 from shared.bus.large import INLINE, LargeValues
+from shared.bus.lives import Lives
 from shared.bus.messages import Delivery, Message, Recorded, Undecodable, decode, moment_of
 from shared.bus.raw import RawMessage
 from shared.bus.reader import first_message, read_execution
@@ -366,6 +367,10 @@ class Bus:
         bucket = KeyValue(self.connection, name)
         await bucket.ensure(ttl_s)
         return bucket
+
+    def lives(self, name: str) -> Lives:
+        """The marks of a kind of work that is no message: what is begun again after a process died of it."""
+        return Lives(self.connection, name)
 
     # -- dead letters -----------------------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 While a handler runs its message is kept alive by in-progress acks. An ack that the server loses with its life leads
 to a redelivery, so every handler tolerates one.
 
-What cannot be handled never blocks and never loops: a body that cannot be read, and what a handler fails at again and
-again, goes to the dead letters, with the reason. When it is safely there whoever waits is told, and only then the
-original is put aside.
+What cannot be handled never blocks and never loops: a body that cannot be read, what a handler fails at again and
+again, and what ends the process that handles it (`shared.bus.lives`), goes to the dead letters, with the reason. When
+it is safely there whoever waits is told, and only then the original is put aside.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from shared.bus import dead_letters
 from shared.bus.connection import Connection
 from shared.bus.errors import BusClosed, BusError, Reject, Retry
 from shared.bus.intake import Intake
+from shared.bus.lives import Lives, when_survived
 from shared.bus.messages import Delivery, Undecodable, UnknownEvent, ack_fields, decode_body, place_of, recorded
 from shared.bus.raw import RawMessage
 
@@ -34,6 +35,7 @@ Parked = Callable[[Delivery, str], Awaitable[object]]
 
 _LONGEST_BACK_OFF_S = 30.0
 _REQUEUED_AT_ONCE = 8
+_MOST_REMEMBERED = 20_000
 
 
 class Worker:
@@ -68,6 +70,9 @@ class Worker:
         self._whole = whole
         self._running: dict[str, tuple[asyncio.Task[None], float]] = {}
         self._failures: dict[tuple[str, int], int] = {}
+        self._given_back: dict[tuple[str, int], int] = {}
+        """Messages that this worker has asked to be delivered again, and at which attempt."""
+        self._lives = Lives(connection, durable)
         self._stopping = False
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
@@ -146,7 +151,10 @@ class Worker:
     async def _handle(self, message: RawMessage) -> None:
         try:
             delivery = self._delivery(await self._whole(message))
-            await self._settle(message.reply, delivery, await self._try(delivery))
+            if delivery.attempt > 1 and self._given_back.pop((delivery.stream, delivery.seq), 0) < delivery.attempt - 1:
+                await self._handle_marked(message.reply, delivery)
+            else:
+                await self._settle(message.reply, delivery, await self._try(delivery))
         except (BusError, TimeoutError) as error:
             # the message could not be settled: it stays where it is and is delivered again
             if not isinstance(error, BusClosed):
@@ -156,6 +164,29 @@ class Worker:
             if not self._stopping:
                 await self._main.ask()
                 await self._requeued.ask()
+
+    async def _handle_marked(self, reply: str, delivery: Delivery) -> None:
+        """Handles a message that came back although nobody asked for it: whoever had it before may have died of it."""
+        what = f"{delivery.stream}.{delivery.seq}"
+        why_not, release = await self._lives.begin(what)
+        if why_not:
+            await self._park(reply, delivery, why_not)
+            return
+
+        async def survive() -> None:
+            release()
+            await self._lives.survived(what)
+
+        surviving = asyncio.get_running_loop().create_task(when_survived(survive), name=f"survive-{self._durable}")
+        try:
+            outcome = await self._try(delivery)
+        finally:
+            release()
+            surviving.cancel()
+            await asyncio.wait({surviving})
+        await self._settle(reply, delivery, outcome)
+        if not isinstance(outcome, BusClosed):
+            await self._lives.end(what)
 
     async def _try(self, delivery: Delivery) -> Exception | None:
         """Runs the handler. Returns None when the message is handled, else the verdict or the fault."""
@@ -187,6 +218,7 @@ class Worker:
             case BusClosed():
                 return
             case Retry(after_s=after_s):
+                self._remember_giving_back(key, delivery.attempt)
                 await self._say(reply, b'-NAK {"delay": %d}' % int(max(after_s, 0.0) * 1_000_000_000))
             case Reject(reason=reason):
                 await self._park(reply, delivery, reason)
@@ -198,8 +230,14 @@ class Worker:
                     )
                     return
                 self._failures[key] = failures
+                self._remember_giving_back(key, delivery.attempt)
                 delay = min(0.1 * 2 ** (failures - 1), _LONGEST_BACK_OFF_S) * random.uniform(0.8, 1.2)
                 await self._say(reply, b'-NAK {"delay": %d}' % int(delay * 1_000_000_000))
+
+    def _remember_giving_back(self, key: tuple[str, int], attempt: int) -> None:
+        if len(self._given_back) >= _MOST_REMEMBERED:
+            self._given_back.pop(next(iter(self._given_back)))
+        self._given_back[key] = attempt
 
     async def _park(self, reply: str, delivery: Delivery, reason: str) -> None:
         await dead_letters.bury(self._connection, self._service, self._durable, delivery, reason, place_of(reply))

@@ -7,6 +7,7 @@ the COUNTth time that it comes to POINT:
     before_append   a decision was made and not yet appended
     after_append    a decision is in the log, and nothing that follows from it was done
     before_ack      a request was handled and not acknowledged
+    deadly          a request or a recovery of an execution called "…-deadly…" was begun
     never
 """
 
@@ -18,6 +19,9 @@ import signal
 import sys
 from typing import Any
 
+from services.pattern_engine import ownership
+from services.pattern_engine.conductor import Sources
+from services.pattern_engine.history import History, Rebuilt
 from services.pattern_engine.service import PatternEngine
 from shared.bus import Bus, Delivery
 from shared.config import load
@@ -51,6 +55,18 @@ class DoomedBus(Bus):
         return seqs
 
 
+def _deadly(fuse: Fuse) -> None:
+    """Has the fuse around the recovery of some executions."""
+    whole = ownership.rebuild
+
+    async def rebuild(history: History, sources: Sources) -> Rebuilt:
+        if history.accepted is not None and "-deadly" in history.accepted.execution_id:
+            fuse.at("deadly")
+        return await whole(history, sources)
+
+    ownership.rebuild = rebuild
+
+
 class DoomedEngine(PatternEngine):
     """An engine with the fuse around its requests."""
 
@@ -58,6 +74,8 @@ class DoomedEngine(PatternEngine):
 
     async def _request(self, delivery: Delivery) -> None:
         self.fuse.at("after_read")
+        if b"-deadly" in delivery.payload:
+            self.fuse.at("deadly")
         await super()._request(delivery)
         self.fuse.at("before_ack")
 
@@ -69,6 +87,7 @@ async def main(url: str, patterns: str, point: str, count: str) -> None:
     assert isinstance(bus, DoomedBus)
     engine = DoomedEngine(settings, bus)
     bus.fuse = engine.fuse = Fuse(point, int(count))
+    _deadly(engine.fuse)
     await engine.start()
     sys.stdout.write(f"{engine.engine_id}\n")
     sys.stdout.flush()

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from schemas.events import ENDINGS, ExecutionClaimed, ExecutionCompleted
+from schemas.events import ENDINGS, ExecutionClaimed, ExecutionCompleted, ExecutionFailed, ExecutionRejected
 from shared import subjects
 from shared.bus import Recorded
+from shared.bus.lives import MOST_DEATHS
 from shared.testing import eventually
 from tests.services.pattern_engine.conftest import House
 
@@ -122,3 +123,54 @@ async def test_two_engines_share_a_crowd_and_one_of_them_dies(house: House) -> N
         await asyncio.wait_for(victim.process.wait(), 30)
         for name in names:
             await check_once(house, name)
+
+
+async def until_at_rest(house: House, execution_id: str, most: int) -> int:
+    """Starts one engine after the other, each of which may die of it, until the execution has ended. Returns how many
+    died."""
+    for lives in range(most):
+        async with doomed(house, "deadly") as victim:
+            dying = asyncio.create_task(victim.process.wait())
+            ending = asyncio.create_task(house.ended(execution_id, within_s=60))
+            await asyncio.wait({dying, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                dying.cancel()
+                return lives
+            ending.cancel()
+    raise AssertionError(f"{most} engines died of {execution_id}")
+
+
+async def test_a_request_that_kills_every_engine_is_rejected_after_a_few_lives(house: House) -> None:
+    """Under its own id and with its reason; it is a dead letter, and other requests are handled."""
+    execution_id, other = house.id("deadly-request"), house.id("other")
+    await put(house, execution_id)
+    await put(house, other)
+    assert await until_at_rest(house, execution_id, 10) == MOST_DEATHS + 1
+    ending = await house.ended(execution_id)
+    assert isinstance(ending, ExecutionRejected)
+    assert f"{MOST_DEATHS} times in a row" in ending.errors[0].what
+    letters = [letter async for letter in house.bus.dead_letters() if execution_id in letter.body]
+    assert [letter.worker for letter in letters] == ["engine-requests"]
+    await house.engine()
+    assert isinstance(await house.ended(other, within_s=30), ExecutionCompleted)
+
+
+async def test_an_execution_whose_recovery_kills_every_engine_fails_after_a_few_lives(house: House) -> None:
+    """With its reason; the executions beside it go on, and its log can be replayed."""
+    execution_id, other = house.id("one-deadly"), house.id("other")
+    house.puppet.hold = True
+    engine = await house.engine()
+    await put(house, execution_id)
+    await put(house, other)
+    await eventually(lambda: len(house.puppet.held) == 4, timeout_s=15)
+    await house.crash(engine)
+    assert 1 <= await until_at_rest(house, execution_id, 10) <= MOST_DEATHS + 2
+    ending = await house.ended(execution_id)
+    assert isinstance(ending, ExecutionFailed)
+    assert ending.error.code == "internal_error"
+    assert f"{MOST_DEATHS} times in a row" in ending.error.message
+    await house.puppet.let_go()
+    await house.engine()
+    assert isinstance(await house.ended(other, within_s=30), ExecutionCompleted)
+    report = await house.replay(execution_id)
+    assert report.identical, report
