@@ -15,13 +15,14 @@ FIELD_KEYS = (
     "type", "description", "required", "default", "minLength", "maxLength", "pattern", "format", "enum", "minimum",
     "maximum", "multipleOf", "items", "minItems", "maxItems", "uniqueItems", "properties", "additionalProperties",
 )  # fmt: skip
-_FOR: dict[str, tuple[str, ...]] = {
+KEYS_OF_TYPES: dict[str, tuple[str, ...]] = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "multipleOf"),
     "integer": ("minimum", "maximum", "multipleOf"),
     "array": ("items", "minItems", "maxItems", "uniqueItems"),
     "object": ("properties", "additionalProperties"),
 }
+"""The keywords that only values of one type have."""
 _MAX_DEPTH = 20
 
 
@@ -62,8 +63,8 @@ def _field(name: str, node: Node, report: Report, depth: int) -> dict[str, Any]:
     _words(view, made, report)
     _nested(name, view, made, report, depth)
     _require(view, made, names)
-    for key in dict.fromkeys(word for words in _FOR.values() for word in words):
-        if view.has(key) and made["type"] != "any" and key not in _FOR.get(made["type"], ()):
+    for key in dict.fromkeys(word for words in KEYS_OF_TYPES.values() for word in words):
+        if view.has(key) and made["type"] != "any" and key not in KEYS_OF_TYPES.get(made["type"], ()):
             spot = view.key(key)
             report.error(
                 "bad-value", spot.line, spot.column, f"{key!r} has no effect on a field of type {made['type']}"

@@ -75,8 +75,8 @@ def read_flat_pattern(root: Node, report: Report) -> FlatPattern:
 
 def _heading(view: View, root: Node, report: Report) -> dict[str, Any]:
     name = view.text("name", required=True, hint="The name that requests call the pattern by.")
-    if name and not _NAME.match(name):
-        place = view.get("name") or root
+    place = view.get("name") or root
+    if (name or (place.kind == "text" and not place.trap)) and not _NAME.match(name):
         hint = "Letters, digits, single spaces, '.', '_' and '-', at most 128."
         report.error("bad-name", place.line, place.column, f"{name!r} cannot be a pattern's name", hint)
     return {"name": name, "version": _version(view, report), "description": view.text("description")}

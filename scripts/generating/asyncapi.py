@@ -27,13 +27,24 @@ _TEXTS = {
     "ce-source": "Who sent it.",
     "ce-id": "The id. An event's is deterministic, and a second copy of it may be dropped.",
     "ce-time": "When it was sent, RFC 3339 in UTC.",
+    "ce-datacontenttype": "What the body is; always application/json.",
+    "content-type": "The same, where other bindings of CloudEvents have it.",
     "ce-subject": "The id of the execution that it is about.",
     "ce-dataversion": "The version of the payload, where it is not 1.",
     "ce-correlationid": "The id of the execution that it belongs to.",
     "ce-causationid": "The id of the message that it was sent because of.",
     "traceparent": "The W3C trace context. Everything of one execution is one trace.",
 }
-_ALWAYS = ["ce-specversion", "ce-type", "ce-source", "ce-id", "ce-time", "traceparent"]
+_ALWAYS = [
+    "ce-specversion",
+    "ce-type",
+    "ce-source",
+    "ce-id",
+    "ce-time",
+    "ce-datacontenttype",
+    "content-type",
+    "traceparent",
+]
 _TRACEPARENT = "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 
 

@@ -19,6 +19,11 @@ _SAFE = "".join(chr(code) for code in range(33, 127) if chr(code) != "%") + " "
 APPEND_TOKEN = "Parallax-Append"  # noqa: S105 - the name of a header, no secret
 """Tells one call of `append` from another, so that a writer knows its own event again after a lost answer."""
 
+CONTENT_TYPE = "content-type"
+JSON = "application/json"
+"""What every body is. SDKs of CloudEvents look for it in this header, and the NATS binding in `ce-datacontenttype`;
+without it they hand the data over as text."""
+
 _MOST_TRACES = 20_000
 
 REPLY_TO = "Parallax-Reply-To"
@@ -107,6 +112,8 @@ class Stamp:
             "ce-specversion": "1.0",
             "ce-type": kind,
             "ce-source": self.source,
+            CONTENT_TYPE: JSON,
+            "ce-datacontenttype": JSON,
             "ce-id": value(identity) if identity else self.next_id(),
             "ce-time": self.time(),
             "traceparent": f"00-{trace}-{random.getrandbits(64) | 1:016x}-01",

@@ -53,6 +53,7 @@ async def test_a_plain_client_sees_cloudevents_headers(bus: Bus, nats_url: str, 
         message = await subscription.next_msg(2)
         assert message.headers is not None
         assert message.headers["ce-specversion"] == "1.0"
+        assert message.headers["content-type"] == message.headers["ce-datacontenttype"] == "application/json"
         assert message.headers["ce-type"] == "execution.accepted"
         assert message.headers["ce-subject"] == key
         assert message.headers["traceparent"].startswith("00-")
