@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.workspace import files
 from services.workspace.git_backend import Merged, Oid
+from services.workspace.git_program.attributes import with_attributes
 from services.workspace.git_program.runner import Git, split
-from services.workspace.git_program.tracked import ATTRIBUTES
 from services.workspace.modes import SUBMODULE
 from services.workspace.names import show
 
@@ -27,31 +24,12 @@ class _Stage:
 
 def merge(git: Git, scratch: Path, ours: Oid, theirs: Oid) -> Merged:
     """Merges the commit `theirs` into `ours`."""
-    place = scratch / f"merge-{secrets.token_hex(6)}"
-    place.mkdir(parents=True)
-    try:
-        inside = git.inside(place, scratch / f"{place.name}.index")
-        _attributes(inside, place, ours)
+    with with_attributes(git, scratch, ours) as inside:
         tree, stages = _merged(inside, ours, theirs)
         bumped = _forwarded(git, stages)
         if bumped:
             tree, stages = _merged(inside, *(_with(git, inside.index, side, bumped) for side in (ours, theirs)))
         return Merged(tree, list(dict.fromkeys(show(stage.path) for stage in stages)))
-    finally:
-        files.remove_tree(place)
-        (scratch / f"{place.name}.index").unlink(missing_ok=True)
-
-
-def _attributes(git: Git, place: Path, commit: Oid) -> None:
-    """Puts the attribute files of a commit into an otherwise empty worktree: a merge reads them from there alone."""
-    listed = git.run("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit).out
-    if ATTRIBUTES not in listed:
-        return
-    for path in split(listed):
-        if path.rpartition(b"/")[2] == ATTRIBUTES:
-            target = place / os.fsdecode(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(git.run("cat-file", "blob", f"{commit}:{os.fsdecode(path)}").out)
 
 
 def _merged(git: Git, ours: Oid, theirs: Oid) -> tuple[Oid, list[_Stage]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from services.workspace.bare import point
 from services.workspace.commit_text import PLATFORM
 from services.workspace.git_backend import Difference, Merged, Oid
+from services.workspace.git_program.attributes import with_attributes
 from services.workspace.git_program.checking import check_listing
 from services.workspace.git_program.evidence import GitEvidence
 from services.workspace.git_program.merging import merge
@@ -27,6 +28,7 @@ class GitRepository:
     def __init__(self, git: Git, checked: set[Oid]) -> None:
         self.path = git.directory
         self._git = git
+        self._scratch = git.directory.parent / "scratch"
         self._checked = checked
         self._commits: dict[Oid, tuple[Oid, tuple[Oid, ...]]] = {}
         self._loaded: set[tuple[Oid, Oid]] = set()
@@ -139,7 +141,7 @@ class GitRepository:
     def merge(self, ours: Oid, theirs: Oid, since: Oid) -> Merged:
         """Merges the commit `theirs` into `ours`."""
         del since  # git finds what both were once
-        return merge(self._git, self.path.parent / "scratch", ours, theirs)
+        return merge(self._git, self._scratch, ours, theirs)
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -155,19 +157,23 @@ class GitRepository:
         found = Difference([show(path) for path in self.changed_paths(old, new)])
         if not found.files:
             return found
+        with with_attributes(self._git, self._scratch, new) as git:
+            self._compare(git, old, new, found, patch=patch)
+        return found
+
+    def _compare(self, git: Git, old: Oid, new: Oid, found: Difference, *, patch: bool) -> None:
         words = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color", "--end-of-options", old, new)
-        pieces = iter(split(self._git.run(words[0], "--numstat", "-z", *words[1:]).out))
+        pieces = iter(split(git.run(words[0], "--numstat", "-z", *words[1:]).out))
         for line in pieces:
             come, gone, path = line.split(b"\t", 2)
             if not path:  # a renamed file: its names follow
-                next(pieces), next(pieces)
+                _ = next(pieces), next(pieces)
             if come.isdigit() and gone.isdigit():
                 found.insertions += int(come)
                 found.deletions += int(gone)
         if patch:
             more = ("-p", "--binary", "--full-index", "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/")
-            found.patch = self._git.run(words[0], *more, *words[1:]).out
-        return found
+            found.patch = git.run(words[0], *more, *words[1:]).out
 
     def visible_refs(self) -> dict[str, Oid]:
         """What an agent sees of the origin."""

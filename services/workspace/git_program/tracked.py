@@ -15,13 +15,13 @@ from pathlib import Path
 
 from services.workspace import files
 from services.workspace.git_backend import Oid
+from services.workspace.git_program.attributes import is_attributes
 from services.workspace.git_program.index import Memory, State
 from services.workspace.git_program.runner import Git, split
 from services.workspace.modes import SUBMODULE
 from services.workspace.names import is_git_directory, show
 from services.workspace.problems import WorkspaceProblem
 
-ATTRIBUTES = b".gitattributes"
 _LONG_PATH = 4000
 """Git cannot reach a path that is longer, and what it says of it is cut before the reason."""
 
@@ -167,7 +167,7 @@ class Tracked:
         changed = {move.path for move in moves}
         bumped = {move.path for move in moves if move.mode == SUBMODULE}
         submodules = sorted((set(state.submodules) - changed) | bumped)
-        attributes = state.attributes or any(_is_attributes(move.path) for move in wanted)
+        attributes = state.attributes or any(is_attributes(move.path) for move in wanted)
         self.memory.save(index, tree, attributes=attributes, submodules=submodules)
 
     def _write(self, made: Path, moves: Sequence[Move]) -> None:
@@ -206,7 +206,7 @@ class Tracked:
                 places.close()
 
     def _remember(self, index: Path, tree: Oid, listed: dict[bytes, int]) -> None:
-        attributes = any(_is_attributes(path) for path in listed)
+        attributes = any(is_attributes(path) for path in listed)
         submodules = [path for path, mode in listed.items() if mode == SUBMODULE]
         self.memory.save(index, tree, attributes=attributes, submodules=submodules)
 
@@ -214,10 +214,6 @@ class Tracked:
         """Removes the directory and what is known of it."""
         self.memory.remove()
         files.remove_tree(self.path)
-
-
-def _is_attributes(path: bytes) -> bool:
-    return path == ATTRIBUTES or path.endswith(b"/" + ATTRIBUTES)
 
 
 def _take(found: Status, line: bytes) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
 from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
+from services.workspace.git_program.attributes import is_attributes
 from services.workspace.git_program.filters import refused
 from services.workspace.git_program.index import State
 from services.workspace.git_program.runner import Git, split
-from services.workspace.git_program.tracked import ATTRIBUTES, Move, Tracked
+from services.workspace.git_program.tracked import Move, Tracked
 from services.workspace.names import show
 from services.workspace.problems import WorkspaceProblem
 
@@ -82,7 +83,7 @@ class GitWorktree:
         tree, index, unstored = self._stored(state, index, changed, gone)
         problems |= unstored
         extra += unstored
-        attributes = state.attributes or any(path.endswith(ATTRIBUTES) for path in changed)
+        attributes = state.attributes or any(is_attributes(path) for path in changed)
         submodules = [path for path in state.submodules if path not in gone and path not in intent.untracked]
         known = State(tree, index.name, attributes, submodules)
         found = Found(index, known, status.ignored, status.changed & unstored.keys())
@@ -110,7 +111,7 @@ class GitWorktree:
             gone |= changed - set(taken) - problems.keys()
             index = self._tracked.memory.fresh(index)
             git = self._git.inside(stage, index)
-            if state.attributes or any(path.endswith(ATTRIBUTES) for path in taken):
+            if state.attributes or any(is_attributes(path) for path in taken):
                 problems |= refused(git, stage, taken)
                 taken = [path for path in taken if path not in problems]
             for paths, how in ((gone, ("--force-remove",)), (taken, ("--add", "--replace"))):
