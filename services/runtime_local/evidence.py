@@ -34,6 +34,7 @@ SETUP_TIMEOUT_MS = 900_000
 """A set-up that takes longer than a quarter of an hour is ended, and has failed."""
 
 _MOST_NAMED = 20
+_LONGEST_WORDS = 200
 
 
 class WorkspaceAway(Exception):
@@ -100,7 +101,9 @@ class EvidenceRun:
         if self._running.stopped:
             return place
         if result.exit_code != 0 or result.note:
-            why = result.note or f"it ended with exit code {result.exit_code}"
+            words = result.output.strip().rpartition("\n")[2][-_LONGEST_WORDS:]
+            said = f" and said: {words}" if words else ""
+            why = result.note or f"it ended with exit code {result.exit_code}{said}"
             told = msgspec.structs.replace(result, type="setup", score=None, passed=False)
             raise _NoEvidence("setup_failed", f"The set-up failed, so nothing was checked: {result.name}: {why}", told)
         settled = await self._step("settle")

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from schemas.agents import EvidenceOrder
 from schemas.base import Failure
@@ -27,6 +28,8 @@ from services.workspace.git_backend import EvidencePlace, Oid, object_id
 from services.workspace.origins import parse_origin
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.workspace import Workspace, bounded
+
+_log = structlog.get_logger(__name__)
 
 Stamp = tuple[int, int, int, int, int]
 """Type and mode, size, time of modification, time of change, and number of a file; of a directory the first alone."""
@@ -186,7 +189,8 @@ class Evidence:
             digest.update(self._workspace.git.tree_of(commit).encode())
         for path in order.setup_key:
             for name, one in _walk(self._tree / path, path):
-                digest.update(f"\0{name}\0{one[0]}\0{_content(self._tree / name)}".encode())
+                kind = stat.S_IFMT(one[0]) | one[0] & 0o100  # what git knows of a mode
+                digest.update(f"\0{name}\0{kind}\0{_content(self._tree / name)}".encode())
         return digest.hexdigest()
 
     def _settle(self, commit: Oid, query: EvidenceQuery) -> None:
@@ -212,12 +216,16 @@ class Evidence:
             if known is None:
                 extra.append(path)
             elif known != stamp and path.rpartition("/")[2] not in _BOOKKEEPING:
-                return False
+                return self._touched(path)
         if left:
-            return False
+            return self._touched(next(iter(left)))
         for path in extra:
             remove_tree(self._root / path)
         return True
+
+    def _touched(self, path: str) -> bool:
+        _log.info("set_up_touched", execution_id=self._workspace.execution_id, path=path)
+        return False
 
     # -- what is known ----------------------------------------------------------------------------------------------
 

@@ -325,3 +325,13 @@ def test_what_is_brought_beside_what_a_set_up_made_stays_apart(tmp_path: Path) -
     assert second.set_up
     expected = {"a": "1\n", "lock": "1\n", "vendor/own/x": "from the origin", "vendor/made/y": "made"}
     assert files_in(second.path) == expected
+
+
+def test_a_set_up_may_change_what_git_does_not_see(tmp_path: Path) -> None:
+    """Such as who may write a file that its key is made of."""
+    bench, place = bench_with(tmp_path, lock="1\n")
+    base = bench.workspace.base
+    found = place.do("check_out", base, **SETUP)
+    (Path(found.path) / "lock").chmod(0o600)
+    assert place.do("settle", base, **SETUP).changed == []
+    assert place.do("check_out", base, **SETUP).set_up
