@@ -54,7 +54,7 @@ class Running:
 def command_of(oracle: Oracle) -> list[str]:
     """The oracle's program and arguments. A text with shell syntax is the pattern's own, and run by `sh`."""
     if isinstance(oracle.run, list):
-        return oracle.run
+        return list(oracle.run)
     if _SHELL.search(oracle.run):
         return ["sh", "-c", oracle.run]
     return shlex.split(oracle.run)
