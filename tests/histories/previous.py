@@ -24,7 +24,7 @@ from parallax.stack.binaries import server_account
 from schemas.events import QuestionAsked
 from shared import subjects
 from shared.bus import Bus
-from tests.chaos.test_kill_anything import make_repository
+from tests.chaos.killing import make_repository
 from tests.histories.record import say, start
 from tests.histories.scenarios import BAD, GATE, NO_WORKSPACE, ROLE_GATE, VERIFY, WORK, chart, role
 

@@ -19,8 +19,8 @@ from parallax.stack import embedded
 from schemas.events import QuestionAsked
 from shared import subjects
 from shared.bus import Bus
-from tests.chaos.test_kill_anything import PATTERN as WRITERS
-from tests.chaos.test_kill_anything import make_repository
+from tests.chaos.killing import PATTERN as WRITERS
+from tests.chaos.killing import make_repository
 from tests.histories.corpus import PLACE, line_of
 from tests.histories.scenarios import ACTOR, DECISIONS, PATTERNS, Scenario
 
