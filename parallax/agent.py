@@ -279,8 +279,11 @@ class Agent:
         await self._do(running)
 
     async def _called(self, offer: TaskOffer) -> None:
-        """An offer at the address that all processes of this id have: for the one that is registered."""
-        if not self.refused:
+        """An offer at the address that all processes of this id have: for the one that is registered.
+
+        One to a session of an execution, which may be called like this agent, is not for an agent that came by itself.
+        """
+        if not self.refused and not offer.life:
             await self._offered(offer)
 
     async def _refuse(self, offer: TaskOffer, reason: str) -> None:

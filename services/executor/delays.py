@@ -74,10 +74,11 @@ class Delays:
             key = (state.attempt, reason)
             if delay.waited_s >= SAY_AFTER_S and key not in delay.waits.said:
                 delay.waits.said.add(key)
-                delay.waits.say(_waiting(state, reason, message))
+                delay.waits.say(waiting_for(state, reason, message))
 
 
-def _waiting(state: TaskState, reason: WaitReason, message: str) -> TaskWaiting:
+def waiting_for(state: TaskState, reason: WaitReason, message: str) -> TaskWaiting:
+    """The word of a task about what it waits for."""
     request = state.request
     return TaskWaiting(
         execution_id=request.execution_id,

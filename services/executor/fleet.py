@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from schemas.agents import AgentRegistration, AgentSpec
+from schemas.agents import AgentRegistration, AgentSpec, TaskOffer
 
 Gone = Callable[[str, str], None]
 Came = Callable[[str], None]
@@ -61,6 +61,15 @@ class Fleet:
         elif not agent.execution_id and (before.host, before.pid) != (agent.host, agent.pid):
             self._replaced(agent.agent_id)
         self._serve()
+
+    def inbox(self, offer: TaskOffer) -> str:
+        """Where the agent of an offer takes offers, as it registered; empty where that is not known.
+
+        Whoever calls itself like a session of an execution is not that session.
+        """
+        agent = self.agents.get(offer.agent_id)
+        meant = offer.execution_id if offer.life else ""
+        return agent.inbox if agent is not None and agent.execution_id == meant else ""
 
     def remove(self, agent_id: str) -> None:
         """An agent is no longer registered."""

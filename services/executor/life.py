@@ -17,7 +17,7 @@ from schemas.base import Failure, Json
 from schemas.events import Event, TaskWaiting
 from services.executor import machine
 from services.executor.claims import Claims
-from services.executor.delays import Delays, Waits
+from services.executor.delays import SAY_AFTER_S, Delays, Waits, waiting_for
 from services.executor.fleet import Fleet
 from services.executor.machine import Faulted, Outcome, TaskState
 from services.executor.messages import reply_subject
@@ -39,6 +39,8 @@ _WORKSPACE_AWAY = {
     "preparing": "the workspace service has not prepared the worktree yet",
     "committing": "the workspace service has not committed what the agent changed yet",
 }
+
+_LONGEST_REASON = 500
 
 _LOOK_AGAIN_S = 15.0
 """A fact that is waited for longer is looked for in the log: nothing stalls because a message was missed."""
@@ -85,6 +87,7 @@ class Life(Interruptible):
         self._waits = Waits(lambda: self.state, self._say_waiting)
         self._slot = False
         self._agent: AgentRegistration | None = None
+        self._refused_since: float | None = None
         self._starting: asyncio.Task[int] | None = None
         self._start_soon: tuple[asyncio.TimerHandle, Event] | None = None
 
@@ -270,6 +273,7 @@ class Life(Interruptible):
             self._turn = None
             desk.turns.end(turn)
             self._say_started()
+        self._refused_since = None
         if isinstance(outcome, Faulted) and (outcome.loss == "runtime_lost" or not turn.accepted):
             desk.sessions.distrust(turn.offer)
         if outcome is not None and not self.withdrawn:
@@ -294,6 +298,7 @@ class Life(Interruptible):
         """The agent has no room after all: another one, or the same a little later. That is no attempt."""
         desk = self._desk
         _log.debug("turn_refused", task_id=self._request.task_id, reason=reason)
+        self._say_refused(reason)
         if self._agent is None:
             await self.unless_withdrawn(desk.clock.sleep(0.3))
             return
@@ -302,6 +307,16 @@ class Life(Interruptible):
         agent = await self._find_agent()
         if agent is not None:
             self.state = machine.handed_over(self.state, agent.agent_id)
+
+    def _say_refused(self, reason: str) -> None:
+        """Says in the log what a task waits for that is refused again and again."""
+        now, key = self._now(), (self.state.attempt, "agents_busy")
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= SAY_AFTER_S and key not in self._waits.said:
+            self._waits.said.add(key)
+            who = f"{self.state.agent_id} does not take it: {reason or 'it gives no reason'}"
+            self._waits.say(waiting_for(self.state, "agents_busy", who[:_LONGEST_REASON]))
 
     def _doubt(self, turn: Turn) -> None:
         """The agent may be gone: since it was found ready, or since the attempt was begun by an executor before."""

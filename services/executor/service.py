@@ -204,8 +204,7 @@ class Executor(Service):
 
     async def _tell(self, word: TaskOffer | TaskControl, agent_id: str) -> None:
         if isinstance(word, TaskOffer):
-            agent = self.fleet.agents.get(agent_id)
-            await self.bus.publish(agent.inbox if agent and agent.inbox else subjects.agent_task(agent_id), word)
+            await self.bus.publish(self.fleet.inbox(word) or subjects.agent_task(agent_id), word)
         else:
             await self.bus.publish(subjects.agent_control(agent_id), word)
 

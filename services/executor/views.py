@@ -132,12 +132,14 @@ class Views:
         self._views: OrderedDict[str, ExecutionView] = OrderedDict()
         self._loading: dict[str, list[Recorded]] = {}
         self._loaded: dict[str, asyncio.Future[ExecutionView]] = {}
-        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._ended: OrderedDict[tuple[str, str], str] = OrderedDict()
+        """Why executions (`(id, "")`) and tasks (`(execution, id)`) are wanted no more. Clients choose the ids of
+        executions, and may call one `e-1`, which is also the first task of the execution `e`."""
         self.paused: dict[str, float] = {}
 
     def unwanted(self, execution_id: str, task_id: str) -> str:
         """Why nobody wants a task any more, as far as it was heard; empty when somebody does."""
-        return self._ended.get(execution_id) or self._ended.get(task_id) or ""
+        return self._ended.get((execution_id, "")) or self._ended.get((execution_id, task_id)) or ""
 
     def known(self, execution_id: str) -> ExecutionView | None:
         """The view of an execution, if it is there."""
@@ -148,10 +150,10 @@ class Views:
         match record.data:
             case ExecutionCancelled() | ExecutionFailed():
                 reason = getattr(record.data, "reason", "") or f"the execution is {record.type.partition('.')[2]}"
-                self._remember(record.execution_id, reason)
+                self._remember(record.execution_id, "", reason)
                 self.paused.pop(record.execution_id, None)
             case TaskCancelRequested() as event:
-                self._remember(event.task_id, event.reason or "no longer needed")
+                self._remember(record.execution_id, event.task_id, event.reason or "no longer needed")
             case ExecutionPaused():
                 self.paused.setdefault(record.execution_id, now)
             case ExecutionResumed():
@@ -194,15 +196,15 @@ class Views:
     def _keep(self, view: ExecutionView, now: float) -> None:
         self._views[view.id] = view
         if view.over:
-            self._remember(view.id, view.over)
+            self._remember(view.id, "", view.over)
         elif view.paused:
             self.paused.setdefault(view.id, now)
         for task_id, reason in view.unwanted.items():
-            self._remember(task_id, reason)
+            self._remember(view.id, task_id, reason)
         while len(self._views) > _KEPT:
             self._views.popitem(last=False)
 
-    def _remember(self, key: str, reason: str) -> None:
-        self._ended[key] = reason
+    def _remember(self, execution_id: str, task_id: str, reason: str) -> None:
+        self._ended[execution_id, task_id] = reason
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from schemas.agents import AgentRegistration, AgentSpec
+from schemas.agents import AgentRegistration, AgentSpec, TaskOffer
 from services.executor.fleet import Fleet, fits
 from services.executor.sessions import spawned_kind
 
@@ -125,3 +127,22 @@ async def test_two_runtimes_that_register_the_same_session_replace_nobody() -> N
 def test_a_runtime_starts_what_the_role_gives_a_command_for(kinds: list[str], command: list[str], kind: str) -> None:
     """A `custom` role without one is filled by who registered; a `command` role is told so by the runtime."""
     assert spawned_kind(AgentSpec(kinds=kinds, command=command)) == kind
+
+
+@pytest.mark.parametrize(
+    ("registered_for", "life", "inbox"),
+    [("", 0, "own"), ("e", 1, "own"), ("", 1, ""), ("other", 1, ""), ("e", 0, "")],
+)
+def test_who_is_called_like_a_session_is_not_that_session(registered_for: str, life: int, inbox: str) -> None:
+    """An offer to a session of an execution goes to nobody else's inbox, and the other way round."""
+    one = Fleet(lambda _agent, _reason: None, lambda _agent: None, lambda _agent: None)
+    offer = TaskOffer(
+        task_id="e-1", attempt=1, execution_id="e", agent_id="e-r-1", role="r", session="r-1", task="do", life=life
+    )
+    assert one.inbox(offer) == ""
+
+    async def put() -> str:
+        one.put(AgentRegistration(agent_id="e-r-1", execution_id=registered_for, inbox="own"))
+        return one.inbox(offer)
+
+    assert asyncio.run(put()) == inbox

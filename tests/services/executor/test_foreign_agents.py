@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from schemas.agents import AgentRegistration, AgentSpec, RegistrationReply, TaskControl, TaskOffer
-from schemas.events import QuestionAnswered, QuestionAsked, TaskCompleted, TaskFailed, TaskRequested, TaskRetrying
+from schemas.events import (
+    QuestionAnswered,
+    QuestionAsked,
+    TaskCompleted,
+    TaskFailed,
+    TaskRequested,
+    TaskRetrying,
+    TaskWaiting,
+)
 from shared import subjects
 from shared.ids import new_id
 from shared.testing import eventually
@@ -83,7 +92,9 @@ async def test_a_malformed_answer_is_a_failed_attempt(
             assert stranger.id in error.message
         assert (failed.attempts, retrying.interrupted) == (2, False)
         assert {offer.attempt for offer in stranger.offers} == {1, 2}
-        assert len(stranger.offers) == 2
+        offered = len(stranger.offers)
+        await asyncio.sleep(1.5)
+        assert len(stranger.offers) == offered
 
 
 async def test_a_malformed_word_stops_an_agent_that_is_at_work(nats_url: str, etcd_url: str, tmp_path: Any) -> None:
@@ -142,3 +153,18 @@ async def test_two_questions_of_one_name_are_two(nats_url: str, etcd_url: str, t
             word = (await eventually(lambda one=stranger: one.controls))[0]
             assert (word.action, word.question_id, word.value) == ("answer", "q1", request.task_id)
             assert len(stranger.controls) == 1
+
+
+async def test_an_agent_that_refuses_again_and_again_is_said(nats_url: str, etcd_url: str, tmp_path: Any) -> None:
+    """It is no attempt, and may be all right; but nobody waits in the dark."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        stranger = await Stranger(rooms, new_id()).open()
+        stranger.answers = ['{"type": "refused", %IDS%, "reason": "at lunch"}']
+        request = await asked_to(rooms, stranger)
+        waiting = await rooms.wait_for(request, TaskWaiting)
+        assert waiting.reason == "agents_busy"
+        assert waiting.message == f"{stranger.id} does not take it: at lunch"
+        stranger.answers = ['{"type": "result", %IDS%, "result": "back"}']
+        completed = await rooms.wait_for(request, TaskCompleted)
+        assert (completed.result, completed.attempt) == ("back", 1)
