@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from schemas.agents import EvidenceOrder
 from schemas.base import ExecutionId, Failure, Model, Problem
+from schemas.events import WorkspaceKept
 
 
 class WorkspaceQuery(Model, frozen=True, kw_only=True):
@@ -87,6 +88,7 @@ class WorkspaceView(Model, frozen=True, kw_only=True):
     """One workspace. `commit` is the head of the result branch; times are RFC 3339.
 
     `git_backend` is what does git here: the git program or dulwich, with its version.
+    `kept_refs` are all refs that keep what no branch holds, `kept` what some of them are.
     """
 
     workspace_id: str
@@ -104,6 +106,7 @@ class WorkspaceView(Model, frozen=True, kw_only=True):
     sessions: list[WorkspaceSession] = []
     kept_refs: list[str] = []
     git_backend: str = ""
+    kept: list[WorkspaceKept] = []
 
 
 class WorkspaceDiff(Model, frozen=True, kw_only=True):

@@ -82,6 +82,7 @@ def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableTy
             if evidence := evidence_table(progress):
                 found.append(("evidence", evidence))
     found += [("conflict", conflict_words(conflict)) for conflict in progress.conflicts]
+    found += [(name, visible(said)) for name, said in progress.beside.rows(progress.execution_id)]
     found += [("asked", _answered(question)) for question in progress.questions]
     found += _where(data, progress)
     tasks = sum(1 for row in progress.rows.values() if row.agent_id)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from parallax.cli.beside import Beside
 from parallax.client_events import Data, Event, failure_of
 
 State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
@@ -118,6 +119,7 @@ class Progress:
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     files: list[str] = field(default_factory=list[str])
     conflicts: list[Conflict] = field(default_factory=list["Conflict"])
+    beside: Beside = field(default_factory=Beside)
     pushed: bool = False
     """Whether the result is in the repository that it came from."""
     events: int = 0
@@ -291,6 +293,10 @@ class Progress:
                 self.files = sorted({*self.files, *files})
                 row = self._finish(event, f"integrate {data['effect']}", "done", _files(files))
                 return self._line(event, "workspace", f"integrated {row.note}", "done")
+            case "workspace.committed" | "workspace.prepared":
+                return [
+                    line for said in self.beside.take(data) for line in self._line(event, "workspace", said, "done")
+                ]
             case "workspace.finalized":
                 self.pushed = bool(data.get("pushed"))
                 return []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from parallax.cli.beside import Beside
 from parallax.cli.card import outcome_words
 from parallax.cli.progress import duration, found_words, gist, summary, verdict_of
 from parallax.client_events import Event, failure_of
@@ -98,14 +99,14 @@ def _prepared(data: _Data) -> str:
     session = data.get("session", "")
     if data.get("error"):
         return f"the worktree of {session} could not be prepared: {_error(data)}"
-    return f"the worktree of {session} stands at {str(data.get('commit', ''))[:10]}"
+    return "; ".join((f"the worktree of {session} stands at {str(data.get('commit', ''))[:10]}", *Beside().take(data)))
 
 
 def _committed(data: _Data) -> str:
     session = data.get("session", "")
     if data.get("error"):
         return f"the work of {session} could not be committed: {_error(data)}"
-    return f"the work of {session} is committed: {_files(data.get('files', []))}"
+    return "; ".join((f"the work of {session} is committed: {_files(data.get('files', []))}", *Beside().take(data)))
 
 
 def _verified(data: _Data) -> str:

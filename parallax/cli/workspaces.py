@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 from rich.text import Text
 
+from parallax.cli.beside import kept_words
 from parallax.cli.clients import say, talk
 from parallax.cli.columns import Column, print_list
 from parallax.cli.common import data_option, emit_json, json_option, program
+from parallax.cli.progress import visible
 from parallax.cli.render import console, print_diff
 from parallax.client import Client
 from parallax.client_errors import Refused, UnknownExecution
@@ -126,7 +129,7 @@ def _print(entry: WorkspaceView) -> None:
         ("base", f"{entry.base_commit[:12]} {entry.base_branch}".rstrip()),
         ("result", f"{entry.commit[:12]} {entry.branch}"),
         ("directory", entry.path),
-        *(("kept", ref) for ref in entry.kept_refs),
+        *(("kept", line) for line in _kept(entry)),
     ]
     for name, value in rows:
         out.print(Text.assemble((f"{name:<10}", "dim"), f"  {value}"), soft_wrap=True)
@@ -134,6 +137,20 @@ def _print(entry: WorkspaceView) -> None:
         return
     out.print()
     print_list(out, _SESSIONS, [_session(session, entry.path) for session in entry.sessions])
+
+
+def _kept(entry: WorkspaceView) -> list[str]:
+    """The refs that keep what is nowhere else, each with what it is where that is known."""
+    known = {one.ref: one for one in entry.kept}
+    lines: list[str] = []
+    for ref in entry.kept_refs:
+        one = known.get(ref)
+        if one is None:
+            lines.append(ref)
+        else:
+            also = ", also in the result" if one.in_result else ""
+            lines.append(f"{ref}  {visible(kept_words(msgspec.to_builtins(one), ''))}{also}")
+    return lines
 
 
 _SESSIONS = (

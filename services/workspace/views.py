@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from schemas.events import WorkspaceCleaned, WorkspaceFinalized
+from msgspec import UnsetType
+
+from schemas.events import WorkspaceCleaned, WorkspaceCommitted, WorkspaceFinalized, WorkspaceKept, WorkspacePrepared
 from schemas.workspaces import WorkspaceDiff, WorkspaceQuery, WorkspaceSession, WorkspaceView
 from services.workspace.git_backend import object_id
 from services.workspace.journal import Session
@@ -14,6 +16,9 @@ from services.workspace.workspace import Workspace, bounded
 
 PAGE_BYTES = 400_000
 """So much text of a diff goes into one message; escaped as JSON it may double."""
+
+MAX_DESCRIBED = 1_000
+"""So many kept refs are described in one answer; `kept_refs` has the names of all."""
 
 
 def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
@@ -40,7 +45,18 @@ def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
         tasks=state.tasks,
         sessions=[_session(workspace, session, status) for session in state.sessions.values()] if sessions else [],
         kept_refs=sorted(state.kept),
+        kept=_described(workspace)[:MAX_DESCRIBED] if sessions else [],
     )
+
+
+def _described(workspace: Workspace) -> list[WorkspaceKept]:
+    """What kept refs are: as it was found, and as it was said when it was known what became of the work."""
+    state = workspace.state
+    known = {one.ref: one for found in state.found.values() for one in found}
+    for event in state.said.values():
+        if isinstance(event, WorkspacePrepared | WorkspaceCommitted) and not isinstance(event.kept, UnsetType):
+            known |= {one.ref: one for one in event.kept}
+    return list(known.values())
 
 
 def _session(workspace: Workspace, session: Session, status: str) -> WorkspaceSession:

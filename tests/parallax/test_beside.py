@@ -1,0 +1,92 @@
+"""What agents did beside their work stands on the card, in the live lines and in the story of the events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from parallax.cli.beside import Beside, ignored_words
+from parallax.cli.card import card_rows
+from parallax.cli.progress import Progress
+from parallax.cli.prose import sentence
+from parallax.client_events import Data, Event
+
+
+def event(kind: str, seq: int = 1, **data: Any) -> Event:
+    """An event as a client gets it."""
+    return Event(
+        execution_id="x1",
+        type=kind,
+        seq=seq,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        data=Data(data),
+        id=str(seq),
+        source="test",
+    )
+
+
+COMMITTED = event(
+    "workspace.committed",
+    task_id="t1",
+    attempt=1,
+    role="dev",
+    session="dev-1",
+    commit="c" * 40,
+    files=["a"],
+    kept=[
+        {"ref": "refs/parallax/kept/x1/dev-1/t1-1/heads/feat", "commit": "d" * 40, "kind": "branch", "name": "feat",
+         "subject": "made n", "in_result": False},
+        {"ref": "refs/parallax/kept/x1/dev-1/t1-1/head/e", "commit": "e" * 40, "kind": "head", "name": "x",
+         "subject": "own", "in_result": True},
+    ],
+    left_out=[{"path": "sub", "kind": "repository", "reason": "is a repository of its own"}],
+    ignored={"count": 3, "files": ["lib/u.py", "lib/v.py", "lib/w.py"], "rules": [".gitignore"]},
+    notes=["HEAD: it is no commit"],
+)  # fmt: skip
+
+
+def test_the_card_names_what_is_not_part_of_the_result() -> None:
+    """Kept work with its ref, repositories, ignored files by their rule; not what the result holds anyway."""
+    progress = Progress()
+    lines = progress.apply(COMMITTED)
+    rows = card_rows(progress, event("execution.completed", 2, result=1))
+    said = [(name, str(what)) for name, what in rows if name in {"kept", "left out", "ignored", "note"}]
+    assert said == [
+        (
+            "ignored",
+            "3 files are ignored by .gitignore and are not part of the result: lib/u.py, lib/v.py, lib/w.py",
+        ),
+        ("kept", "the branch feat of dev-1 (made n)\n→ refs/parallax/kept/x1/dev-1/t1-1/heads/feat"),
+        ("left out", "sub is a repository of its own"),
+        ("note", "dev-1: HEAD: it is no commit"),
+    ]
+    assert lines[0].what == "kept the branch feat of dev-1 (made n): not part of the result"
+    assert "the branch feat of dev-1" in sentence(COMMITTED)
+
+
+def test_much_of_it_is_cut_with_a_count() -> None:
+    """The card stays short and says where the rest is."""
+    beside = Beside()
+    beside.take({"kept": [{"ref": f"r{number}", "kind": "stash"} for number in range(20)]})
+    rows = beside.rows("x1")
+    assert len(rows) == 6
+    assert rows[-1] == ("kept", "and 15 more; `parallax workspaces show x1` has them all")
+
+
+def test_ignored_files_are_counted_over_all_turns() -> None:
+    """The count is of all, the names are of the first."""
+    beside = Beside()
+    for number in range(3):
+        beside.take({"ignored": {"count": 2, "files": [f"{number}.log"], "rules": [".gitignore"]}})
+    assert (
+        beside.rows("x1")[0][1]
+        == "6 files are ignored by .gitignore and are not part of the result: 0.log, 1.log, 2.log …"
+    )
+    assert ignored_words(1, ["a"], []) == "1 file is ignored by ignore rules and is not part of the result: a"
+
+
+def test_an_ordinary_turn_adds_nothing() -> None:
+    """Absent fields are nothing to say."""
+    progress = Progress()
+    assert progress.apply(event("workspace.prepared", session="dev-1")) == []
+    assert progress.beside.rows("x1") == []
