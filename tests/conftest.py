@@ -25,7 +25,7 @@ from parallax.stack.binaries import server_account
 from parallax.stack.errors import StackError
 from parallax.stack.servers import Etcd, Nats, Postgres, Server, free_ports, spawn
 
-NEEDS = {"nats_url": "nats", "postgres_url": "postgres", "etcd_url": "etcd", "stack": "stack"}
+NEEDS = {"nats_url": "nats", "postgres_url": "postgres", "etcd_url": "etcd", "stack": "stack", "wheel": "index"}
 
 
 def pytest_configure() -> None:

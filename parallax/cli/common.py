@@ -71,7 +71,7 @@ def data_option(command: F) -> F:
     """`--data DIR`: which embedded stack a command means."""
     return click.option(
         "--data",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=click.Path(file_okay=False, readable=False, path_type=Path),  # whose it is, is said better later
         default=None,
         metavar="DIR",
         help="The data directory of the embedded stack that is meant (default: PARALLAX_DATA, the settings, or yours).",

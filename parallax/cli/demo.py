@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import importlib.util
+import itertools
 import os
-import shutil
 import signal
 import time
 from collections.abc import Generator
@@ -32,10 +34,12 @@ from parallax.client import connect
 from parallax.client_errors import ParallaxError
 from parallax.client_events import Event
 from parallax.demo import make_repository
+from parallax.stack.binaries import find_program
 from parallax.stack.control import start_detached, stop_stack
+from parallax.stack.stores import remove_data
 from schemas.commands import ReplayReport
 from shared.ids import new_id
-from shared.paths import StackRecord, default_data_dir, running_stack
+from shared.paths import StackRecord, absolute, data_dir, default_data_dir, running_stack
 
 PATTERN = "demo-tidy"
 _MARKER = "parallax-demo"
@@ -71,8 +75,8 @@ def demo(crash: bool, keep: bool, data: Path | None, as_json: bool) -> int:
     """
     out = Console(stderr=True, quiet=True) if as_json else console()
     began = time.monotonic()
-    place = (data or default_data_dir().parent / "parallax-demo").expanduser().absolute()
-    with _stack(place, own=data is None, keep=keep, out=out) as record:
+    _check_tools()
+    with _place(data) as place, _stack(place, own=data is None, keep=keep, out=out) as record:
         story = run_async(_play(record, place, crash=crash, out=out, quiet=as_json))
     seconds = time.monotonic() - began
     if as_json:
@@ -81,6 +85,50 @@ def demo(crash: bool, keep: bool, data: Path | None, as_json: bool) -> int:
         _farewell(out, story, place, kept=running_stack(place) is not None, seconds=seconds)
     identical = story.replay is not None and story.replay.identical
     return 0 if story.ending is not None and story.ending.type == "execution.completed" and identical else 1
+
+
+def _check_tools() -> None:
+    """Raises MissingProgramError, or WorkFailedError where the demo's agents have nothing to work with."""
+    for program in ("nats-server", "postgres", "etcd"):
+        find_program(program)
+    missing = [name for name in ("pytest", "ruff") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise WorkFailedError(
+            f"the agents of the demo work with pytest and ruff, and this Python has no {' and no '.join(missing)};"
+            " `pip install 'parallax-orchestrator[demo]'` brings them"
+        )
+
+
+@contextmanager
+def _place(data: Path | None) -> Generator[Path]:
+    """A directory that no other demo is at work in: the one that is named, else the first of the demo's own."""
+    with ExitStack() as held:
+        if data is not None:
+            place = data_dir(data)
+            place.mkdir(parents=True, exist_ok=True)
+            if not _locked(place / "demo.lock", held):
+                raise BadInputError(f"another demo is at work in {place}; name another directory with --data, or none")
+            yield place
+            return
+        parent = absolute(default_data_dir()).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            place = parent / ("parallax-demo" if number == 1 else f"parallax-demo-{number}")
+            if _locked(parent / f".{place.name}.lock", held):
+                yield place
+                return
+
+
+def _locked(file: Path, held: ExitStack) -> bool:
+    """Takes the lock of a demo until `held` is closed; False where another demo has it."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return False
+    held.callback(os.close, handle)
+    return True
 
 
 @contextmanager
@@ -114,7 +162,7 @@ def _empty(place: Path) -> None:
     if place.exists() and any(place.iterdir()) and not (place / _MARKER).exists():
         raise BadInputError(f"{place} is not the demo's; name another directory with --data")
     stop_stack(place)
-    shutil.rmtree(place, ignore_errors=True)
+    remove_data(place)
     place.mkdir(parents=True)
     (place / _MARKER).touch()
 

@@ -32,6 +32,7 @@ from parallax.cli.pattern_files import is_pattern_file, read_pattern_file
 from parallax.cli.progress import Progress
 from parallax.cli.render import LiveView, console
 from parallax.cli.streams import outlive_reader
+from parallax.cli.waiting import telling_why
 from parallax.client import Client
 from parallax.client_errors import ParallaxError, RequestRejected
 from parallax.client_events import Event
@@ -92,9 +93,8 @@ def run(
         say(f"execution {execution_id}")  # whatever becomes of this process, the work can be found again
 
     async def work(client: Client) -> int:
-        execution = await client.request(
-            pattern, values, repo=repo, base=base, id=execution_id, options=options, source=source
-        )
+        asking = client.request(pattern, values, repo=repo, base=base, id=execution_id, options=options, source=source)
+        execution = await telling_why(asking, data)
         if detach:
             emit_json({"execution_id": execution.id, "status": "accepted"}) if as_json else click.echo(execution.id)
             return 0
@@ -281,7 +281,7 @@ def retry(execution_id: str, key: str | None, detach: bool, as_json: bool, data:
     """
 
     async def work(client: Client) -> int:
-        execution = await (await known(client, execution_id)).retry(id=key)
+        execution = await telling_why((await known(client, execution_id)).retry(id=key), data)
         if not detach:
             return await follow_to_end(execution, as_json=as_json, stream=False, data=data)
         accepted = {"execution_id": execution.id, "retry_of": execution_id, "status": "accepted"}
