@@ -89,8 +89,8 @@ def demo(crash: bool, keep: bool, data: Path | None, as_json: bool) -> int:
 
 def _check_tools() -> None:
     """Raises MissingProgramError, or WorkFailedError where the demo's agents have nothing to work with."""
-    for program in ("nats-server", "postgres", "etcd"):
-        find_program(program)
+    for server in ("nats-server", "postgres", "etcd"):
+        find_program(server)
     missing = [name for name in ("pytest", "ruff") if importlib.util.find_spec(name) is None]
     if missing:
         raise WorkFailedError(
