@@ -129,7 +129,12 @@ def critique_of(found: Verification) -> str:
             name = result.name or "the check"
             code = "" if result.exit_code is None else f" (exit code {result.exit_code})"
             tail = (result.note + "\n" + result.output[-_OUTPUT_LIMIT:]).strip()
-            parts.append(f"{name} did not pass{code}:\n{tail}".rstrip(":\n"))
+            what = (
+                f"the set-up of the checks, {name}, did not succeed"
+                if result.type == "setup"
+                else f"{name} did not pass"
+            )
+            parts.append(f"{what}{code}:\n{tail}".rstrip(":\n"))
     return "\n\n".join(parts)
 
 

@@ -35,7 +35,7 @@ Stamp = tuple[int, int, int, int, int]
 """Type and mode, size, time of modification, time of change, and number of a file; of a directory the first alone."""
 
 _BOOKKEEPING = frozenset(
-    {".global-cache", ".package-cache", ".package-cache-mutate", "file-access.bin", "gc.properties"}
+    {".global-cache", ".package-cache", ".package-cache-mutate", "trim.txt", "file-access.bin", "gc.properties"}
 )
 """Files in which package managers note that a cache was used. They may change without making what is cached invalid."""
 

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
+from compiler.orchestration.evidence import critique_of
 from compiler.orchestration.policy import better, decide
 from compiler.orchestration.roles import Policy
 from compiler.prism import EffectFailed
+from schemas.agents import OracleResult
 from schemas.effects import Answered, Verification
 from tests.compiler.drive import outcome, run, scripted, verified
 
@@ -285,3 +287,14 @@ def test_under_the_first_meaning_a_task_says_nothing_of_what_it_builds_on() -> N
 def test_without_a_workspace_a_task_builds_on_nothing() -> None:
     """There is nothing to build on."""
     assert [task.builds_on for task in run(program(""), workspace=False).tasks] == [UNSET]
+
+
+def test_a_set_up_that_fails_is_no_check_that_failed() -> None:
+    """Whoever reads the critique is told which of the two it was."""
+    said = OracleResult(type="setup", name="npm ci", exit_code=1, output="no network\n")
+    assert critique_of(Verification(oracles=[said])) == (
+        "the set-up of the checks, npm ci, did not succeed (exit code 1):\nno network"
+    )
+    assert critique_of(Verification(oracles=[OracleResult(type="command", name="npm test", exit_code=1)])) == (
+        "npm test did not pass (exit code 1)"
+    )
