@@ -130,7 +130,7 @@ class Evidence:
             remove_tree(self._home)
         state.copied, state.kept = [], []
         self._home.mkdir(exist_ok=True)
-        tracked = _Tracked(self._workspace.git.changed_paths(self._workspace.git.empty_tree(), commit))
+        tracked = self._tracked(commit) if order.copy or order.keep else _Tracked(())
         if order.copy:
             source = self._origin()
             for path in order.copy:
@@ -143,6 +143,10 @@ class Evidence:
                     self._bring(source, path, tracked, what="keep", whose="the agent's worktree")
                     state.kept.append(path)
         self._save()
+
+    def _tracked(self, commit: Oid) -> _Tracked:
+        git = self._workspace.git
+        return _Tracked(git.changed_paths(git.empty_tree(), commit))
 
     def _origin(self) -> Path:
         location = self._workspace.state.location
@@ -196,7 +200,7 @@ class Evidence:
     def _settle(self, commit: Oid, query: EvidenceQuery) -> None:
         """Takes what is in the place beside the commit's files as made by the set-up."""
         state = self._state
-        tracked = _Tracked(self._workspace.git.changed_paths(self._workspace.git.empty_tree(), commit))
+        tracked = self._tracked(commit)
         state.made = _beside(self._tree, tracked, frozenset((*state.copied, *state.kept)))
         state.stamps = dict(self._stamps(state.made))
         state.key, state.number = self._key(commit, query.order), query.number
