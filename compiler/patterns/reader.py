@@ -15,6 +15,7 @@ import msgspec
 
 from compiler.patterns.report import Report
 from compiler.patterns.yaml_events import YamlEvent, YamlSyntaxError, yaml_events
+from compiler.patterns.yaml_scalars import change_of
 from schemas.base import Model
 
 MAX_BYTES = 256 * 1024
@@ -132,7 +133,7 @@ class _Builder:
             return None
         return root
 
-    def _node(self, event: YamlEvent, events: Iterator[YamlEvent], depth: int) -> Node:
+    def _node(self, event: YamlEvent, events: Iterator[YamlEvent], depth: int, *, key: bool = False) -> Node:
         self._count(event, 1)
         if depth > MAX_DEPTH:
             self._refuse("too-deep", event, f"this is nested more than {MAX_DEPTH} levels deep")
@@ -142,6 +143,8 @@ class _Builder:
         before = self._nodes
         if event.kind == "scalar":
             node = self._scalar(event)
+            if not key and node.kind in {"number", "text"} and not (event.style.strip() or event.tag or node.trap):
+                self._tell_change(event, node)
         elif event.kind == "list":
             node = self._list(event, events, depth)
         else:
@@ -161,7 +164,7 @@ class _Builder:
         pairs: list[tuple[Node, Node]] = []
         seen: dict[str, Node] = {}
         while (inner := next(events)).kind != "end":
-            key = self._node(inner, events, depth + 1)
+            key = self._node(inner, events, depth + 1, key=True)
             value = self._node(next(events), events, depth + 1)
             if value.kind == "null" and not value.raw:  # the parser shows what is not there where the next thing begins
                 value = msgspec.structs.replace(value, line=key.line, column=key.column)
@@ -194,6 +197,12 @@ class _Builder:
         if _NUMBER.match(raw) and len(raw) < 40 and abs(float(raw)) != float("inf"):
             return self._made("number", float(raw), event, raw)
         return self._made("text", raw, event, raw, trap=raw in _TRAPS)
+
+    def _tell_change(self, event: YamlEvent, node: Node) -> None:
+        """Says of a plain scalar that it is not what it looks like, here or to another reader."""
+        change = change_of(node.raw, node.value)
+        if change is not None:
+            self._report.warning(change.code, event.line, event.column, change.message, change.hint)
 
     def _check_tag(self, event: YamlEvent) -> None:
         tag = event.tag

@@ -227,6 +227,8 @@ def _number_hint(node: Node, key: str) -> str:
         return f"Write {node.raw}, without quotes."
     if node.kind == "number":
         return "Write a whole number."
+    if node.kind == "text" and re.fullmatch(r"-?[0-9]+(_[0-9]+)+(\.[0-9]+)?", node.raw):
+        return f"Write {node.raw.replace('_', '')}."
     if re.fullmatch(r"[0-9]+(\.[0-9]+)? *%", node.raw):
         return f"Write {float(node.raw.rstrip('% ')) / 100:g}."
     if key.lower().endswith(("timeout", "timeoutms")):
