@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from compiler.input_check import validate_input
-from compiler.nearest import did_you_mean
+from compiler.nearest import did_you_mean, first_did_you_mean
 from compiler.orchestration.values import Value, bare, plain, prism_value
 from compiler.prism import EffectFailed, Program
 
@@ -48,7 +48,8 @@ class Callees:
         name = bare(reference)
         found = self.patterns.get(name) if isinstance(name, str) else None
         if found is None:
-            hint = did_you_mean(str(name)[:100], self.patterns, "A pattern is called by a name that is written out.")
+            propose = first_did_you_mean if self.semantics == 1 else did_you_mean
+            hint = propose(str(name)[:100], self.patterns, "A pattern is called by a name that is written out.")
             raise EffectFailed("invalid_argument", f"call: this program calls no pattern {str(name)[:100]!r}. {hint}")
         return found
 

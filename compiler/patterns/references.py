@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from compiler.patterns.expressions import (
@@ -18,7 +19,7 @@ from compiler.patterns.expressions import (
     Unary,
 )
 from compiler.patterns.literals import RESERVED, literal, number, scalar, without_parentheses
-from compiler.patterns.report import did_you_mean
+from compiler.patterns.report import did_you_mean, nearest
 from compiler.patterns.shapes import ANY, FLAG, NULL, NUMBER, TEXT, WORDS, Shape, Symbol
 
 _EQUALITY = frozenset({"==", "!=", "===", "!==", "~==", "~!="})
@@ -117,7 +118,7 @@ class _Resolver:
             return f"{code}?.{name}" if _plain(name) else f'({code} ?? {{}})["{name}"]', replace(ANY, nullable=True)
         field = shape.fields.get(name)
         if field is None:
-            hint = did_you_mean(name, shape.fields)
+            hint = _field_hint(name, shape.fields)
             raise ExpressionError(f"there is no {name!r} here", offset, hint, "unknown-field")
         optional = shape.nullable or field.missing
         if not _plain(name):
@@ -247,6 +248,20 @@ def _zeroed(code: str, shape: Shape) -> str:
 
 def _list_hint(shape: Shape) -> str:
     return "It is a list: name one element, for example [0]." if shape.kind == "list" else ""
+
+
+def _field_hint(name: str, fields: Mapping[str, Shape]) -> str:
+    """What was probably meant by a field that there is not. The number of things is not proposed for one of them."""
+    one = name.rstrip("s")
+    named = [field for field, shape in fields.items() if shape.kind != "number" or field.rstrip("s") != one]
+    if (near := nearest(name, named)) is not None:
+        return f"Did you mean {near!r}?"
+    inner = fields.get("result")
+    if inner is not None and inner.kind == "any":
+        return f"What an agent gave stands under result: write result.{name}."
+    if inner is not None and inner.fields is not None and name in inner.fields:
+        return f"It stands under result: write result.{name}."
+    return f"Known here: {', '.join(fields)}."
 
 
 def _plain(name: str) -> bool:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from compiler.nearest import nearest
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest known word; else `otherwise`, or all known words when there are few."""
     names = sorted(set(known) - {word})
-    lowered = {name.lower().replace("_", ""): name for name in names}
-    near = lowered.get(word.lower().replace("_", ""))
-    if near is None:
-        close = get_close_matches(word, names, n=1, cutoff=0.65)
-        near = close[0] if close else None
+    near = nearest(word, names)
     if near is not None:
         return f"did you mean '{near}'?"
     if otherwise or not names or len(names) > 16:
