@@ -12,6 +12,8 @@ import click
 import msgspec
 
 from compiler.orchestration import HOST_FUNCTION_NAMES, PROGRAM_GLOBALS
+from compiler.orchestration.legacy import LEGACY_GLOBALS, legacy_inputs
+from compiler.orchestration.values import prism_value
 from compiler.prism import Diagnostic, Machine, Options, PrismError, Program, compile_program
 from compiler.prism.builtin_names import BUILTIN_NAMES
 from compiler.prism.conformance import Case, check_case, encode, read_case
@@ -28,7 +30,10 @@ _EFFECTS = tuple(name for name in HOST_FUNCTION_NAMES if name not in BUILTIN_NAM
 _file = click.argument("file", type=click.Path(path_type=Path))
 _files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 _legacy_option = click.option(
-    "--legacy", is_flag=True, help="Read an old script: an assignment declares, a missing member before ?? is null."
+    "--legacy",
+    is_flag=True,
+    help="Read an old script: an assignment declares, a missing member before ?? is null, and agentResults, agentList, "
+    "agentCount and successfulResults are known (their values come from --input).",
 )
 
 
@@ -61,9 +66,10 @@ def run_program(file: Path, inputs: tuple[str, ...], legacy: bool, as_json: bool
         text = read_program(file, options)
         modules = ModuleFiles(file, options)
         program = compile_program(
-            text, name=modules.name, modules=modules, options=options, globals=(*PROGRAM_GLOBALS, *_EFFECTS)
+            text, name=modules.name, modules=modules, options=options, globals=(*_globals(legacy), *_EFFECTS)
         )
-        value = _value_of(program, given, lambda line: click.echo(line, err=as_json))
+        more = legacy_inputs(given) if legacy else {}
+        value = _value_of(program, given, more, lambda line: click.echo(line, err=as_json))
         if as_json:
             emit_json(encode(value))
         else:
@@ -80,9 +86,14 @@ def run_program(file: Path, inputs: tuple[str, ...], legacy: bool, as_json: bool
     return 0
 
 
-def _value_of(program: Program, given: dict[str, Any], on_print: Callable[[str], None]) -> Any:
+def _globals(legacy: bool) -> tuple[str, ...]:
+    """What a program is given; an old script also what its host gave it."""
+    return (*PROGRAM_GLOBALS, *LEGACY_GLOBALS) if legacy else PROGRAM_GLOBALS
+
+
+def _value_of(program: Program, given: dict[str, Any], more: dict[str, Any], on_print: Callable[[str], None]) -> Any:
     """Run to the end. Raises PrismError, also when the program asks for an effect."""
-    inputs = {"input": given, "workspace": None, "execution": {}}
+    inputs = {"input": given, "workspace": None, "execution": {}, **{name: prism_value(more[name]) for name in more}}
     machine = Machine(program, inputs, {name: _asks(name) for name in _EFFECTS}, slice_steps=None, on_print=on_print)
     step = machine.start()
     if step.error is not None:
@@ -125,7 +136,7 @@ def check(files: tuple[Path, ...], legacy: bool, as_json: bool) -> int:
     from compiler.prism.check import check_program
 
     options = Options(legacy=legacy)
-    names = (*PROGRAM_GLOBALS, *HOST_FUNCTION_NAMES)
+    names = (*_globals(legacy), *HOST_FUNCTION_NAMES)
     paths = [inner for path in files for inner in _expanded(path)]
     found: list[Diagnostic] = []
     unreadable = False

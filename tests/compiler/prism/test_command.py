@@ -276,6 +276,22 @@ def test_check_legacy(typed: Typed) -> None:
     assert typed("run", "--legacy", "a.prism")[:2] == (0, "1\n")
 
 
+def test_legacy_knows_what_the_original_host_gave(typed: Typed) -> None:
+    """Its four names are known with --legacy alone; their values come from the input, and a script may set them."""
+    text = "total = 0\nfor r in agentResults { total = total + r.value }\n"
+    text += "[total, agentCount, len(successfulResults), len(agentList)]\n"
+    Path("old.prism").write_text(text, "utf-8")
+    assert typed("check", "old.prism")[0] == 1
+    assert typed("check", "--legacy", "old.prism")[0] == 0
+    given = '{"agentResults": [{"value": 2}, {"value": 3, "error": "gone"}]}'
+    Path("given.json").write_text(given, "utf-8")
+    assert typed("run", "--legacy", "old.prism", "--input", "@given.json")[:2] == (0, "[5, 2, 1, 0]\n")
+    assert typed("run", "--legacy", "old.prism")[:2] == (0, "[0, 0, 0, 0]\n")
+    Path("sets.prism").write_text("agentResults = [1, 2]\nlen(agentResults)\n", "utf-8")
+    assert typed("check", "--legacy", "sets.prism")[0] == 0
+    assert typed("run", "--legacy", "sets.prism")[:2] == (0, "2\n")
+
+
 def test_fmt_writes_in_place(typed: Typed) -> None:
     """`fmt` rewrites the file, and the second time there is nothing to do."""
     Path("a.prism").write_text("let   x=1 // one\nx")
