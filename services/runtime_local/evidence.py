@@ -100,10 +100,10 @@ class EvidenceRun:
         result = await run_oracle(made, workspace=Path(place.path), env=self._env(place), running=self._running)
         if self._running.stopped:
             return place
-        if result.exit_code != 0 or result.note:
+        if result.exit_code != 0:  # whatever it reports: a set-up may run no test
             words = result.output.strip().rpartition("\n")[2][-_LONGEST_WORDS:]
             said = f" and said: {words}" if words else ""
-            why = result.note or f"it ended with exit code {result.exit_code}{said}"
+            why = result.note if result.exit_code is None else f"it ended with exit code {result.exit_code}{said}"
             told = msgspec.structs.replace(result, type="setup", score=None, passed=False)
             raise _NoEvidence("setup_failed", f"The set-up failed, so nothing was checked: {result.name}: {why}", told)
         settled = await self._step("settle")
