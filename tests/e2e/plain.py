@@ -51,8 +51,9 @@ class Plain:
         await self.client.flush()
         try:
             for message in await self.history(execution_id):
-                if message.subject.split(".")[-1] in ENDINGS:
-                    return message.subject.split(".")[-1], json.loads(message.data)
+                *_, entity, verb = message.subject.split(".")
+                if entity == "execution" and verb in ENDINGS:
+                    return verb, json.loads(message.data)
             async with asyncio.timeout(30):
                 async for message in live.messages:
                     if message.subject.split(".")[-1] in ENDINGS:

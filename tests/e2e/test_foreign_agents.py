@@ -127,7 +127,7 @@ async def test_two_executions_ask_under_one_name(stack: Stack) -> None:
             assert (word["action"], word["question_id"], word["value"]) == ("answer", "q1", value)
             await agent.say(offer, type="result", result=word["value"])
             verb, ending = await agent.here.ended(name)
-            assert (verb, ending["result"]) == ("completed", value)
+            assert (verb, ending["result"]["result"]) == ("completed", value)
 
 
 async def test_an_answer_that_cannot_be_taken_is_said(stack: Stack) -> None:
