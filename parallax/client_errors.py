@@ -14,6 +14,7 @@ ParallaxError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.base import Failure, Problem
 
@@ -90,9 +91,22 @@ class UnknownExecution(ParallaxError):
 
 
 class ExecutionFailed(ParallaxError):
-    """It ended without a result. `code` is stable and made for programs, `where` is a place in the program."""
+    """It ended without a result. `code` is stable and made for programs, `where` is a place in the program.
 
-    def __init__(self, execution_id: str, failure: Failure, *, branch: str = "", commit: str = "") -> None:
+    With the codes `not_approved` and `verification_failed`, `evidence` says who said no to which work, and why;
+    `unpublished` says why nothing was pushed although it was asked for.
+    """
+
+    def __init__(
+        self,
+        execution_id: str,
+        failure: Failure,
+        *,
+        branch: str = "",
+        commit: str = "",
+        evidence: Sequence[dict[str, Any]] = (),
+        unpublished: str = "",
+    ) -> None:
         place = f" (at {failure.where})" if failure.where else ""
         super().__init__(f"{failure.code}: {failure.message}{place}")
         self.execution_id = execution_id
@@ -101,6 +115,8 @@ class ExecutionFailed(ParallaxError):
         self.where = failure.where
         self.branch = branch
         self.commit = commit
+        self.evidence = list(evidence)
+        self.unpublished = unpublished
 
 
 class ExecutionCancelled(ExecutionFailed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -55,6 +55,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `confidence` is in [0, 1], or None when nobody gave any; `confidence_source` tells where it came from;
     `branch` and `commit` name the result in the repository, and are empty when no workspace was used.
+    `approved` is None where there was no gate, and False where the pattern goes on although one said no
+    (`onReject: continue`): `evidence` says which one, and why. `unpublished` says why nothing was pushed although it
+    was asked for.
     """
 
     execution_id: str
@@ -65,6 +68,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     branch: str = ""
     commit: str = ""
     pr_url: str = ""
+    approved: bool | None = None
+    evidence: list[dict[str, Any]] = msgspec.field(default_factory=list[dict[str, Any]])
+    unpublished: str = ""
+
+
+def standing_words(status: str, data: Mapping[str, Any]) -> str:
+    """The status of an execution in words, with what its gates said. `data` is that of the event that ended it."""
+    if status == "failed":
+        error: Mapping[str, Any] = data.get("error") or {}
+        return _GATES.get(str(error.get("code", "")), status)
+    if status == "completed" and data.get("approved") is False:
+        evidence: list[Mapping[str, Any]] = data.get("evidence") or []
+        codes = [str(one.get("code", "")) for one in evidence]
+        return f"completed, {_GATES.get(codes[0] if codes else '', 'not approved')}"
+    return status
+
+
+_GATES = {"not_approved": "not approved", "verification_failed": "verification failed"}
 
 
 def event_of(record: Recorded) -> Event:

@@ -238,6 +238,9 @@ def outcome_of(event: Event) -> Outcome:
                 branch=data.get("branch", ""),
                 commit=data.get("commit", ""),
                 pr_url=data.get("pr_url", ""),
+                approved=data.get("approved"),
+                evidence=data.get("evidence") or [],
+                unpublished=data.get("unpublished", ""),
             )
         case "execution.cancelled":
             raise ExecutionCancelled(event.execution_id, str(data.get("reason", "")))
@@ -246,5 +249,10 @@ def outcome_of(event: Event) -> Outcome:
             raise RequestRejected(event.execution_id, errors)
         case _:
             raise ExecutionFailed(
-                event.execution_id, failure_of(data), branch=data.get("branch", ""), commit=data.get("commit", "")
+                event.execution_id,
+                failure_of(data),
+                branch=data.get("branch", ""),
+                commit=data.get("commit", ""),
+                evidence=data.get("evidence") or [],
+                unpublished=data.get("unpublished", ""),
             )

@@ -86,7 +86,11 @@ class ExecutionCreated(Model, frozen=True, kw_only=True):
 
 
 class ExecutionView(Model, frozen=True, kw_only=True):
-    """One execution as the projections have it. Times are RFC 3339."""
+    """One execution as the projections have it. Times are RFC 3339.
+
+    `approved`: whether the work passed its gates in the end, null where there was none or it is not over; where it is
+    false, `evidence` says who said no to what. `unpublished` says why nothing was pushed although it was asked for.
+    """
 
     id: str
     pattern_name: str
@@ -102,6 +106,9 @@ class ExecutionView(Model, frozen=True, kw_only=True):
     branch: str = ""
     commit: str = ""
     pr_url: str = ""
+    approved: bool | None = None
+    evidence: Json = None
+    unpublished: str = ""
     requested_at: str = ""
     started_at: str = ""
     ended_at: str = ""

@@ -22,6 +22,7 @@ from parallax.cli.progress import (
     Question,
     Row,
     conflict_words,
+    found_words,
     gist,
     shorten,
     summary,
@@ -29,7 +30,7 @@ from parallax.cli.progress import (
     visible,
 )
 from parallax.cli.render import STATUS_STYLES, confidence_style, print_commands, put
-from parallax.client_events import Data, Event, failure_of
+from parallax.client_events import Data, Event, failure_of, standing_words
 
 _SOURCES = {
     "self_report": "reported by the agents themselves, uncalibrated",
@@ -57,7 +58,8 @@ def final_card(progress: Progress, ending: Event, *, framed: bool = True) -> Ren
     rows.add_column(overflow="fold")
     for name, what in card_rows(progress, ending):
         rows.add_row(name, Text(what) if isinstance(what, str) else what)
-    title = Text(progress.status, style=STATUS_STYLES.get(progress.status, ""))
+    words = standing_words(progress.status, ending.data)
+    title = Text(words, style=STATUS_STYLES.get(words, ""))
     if not framed:
         return Group("", title, rows)
     return Panel(rows, title=title, title_align="left", box=ROUNDED, padding=(0, 1))
@@ -70,6 +72,8 @@ def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableTy
     match ending.type:
         case "execution.completed":
             found.append(("result", "\n".join(result_lines(data.get("result"))) or "nothing"))
+            found += [("approved", Text("no", "red"))] if data.get("approved") is False else []
+            found += [("refused", refusal) for refusal in _refusals(data)]
             found.append(("confidence", _confidence(progress, data)))
         case "execution.cancelled":
             by = f" (by {data['by']})" if data.get("by") else ""
@@ -79,16 +83,32 @@ def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableTy
         case _:
             failure = failure_of(data)
             found.append(("error", f"{_cut(visible(failure.message))} [{failure.code}]"))
+            found += [("refused", refusal) for refusal in _refusals(data)]
             if evidence := evidence_table(progress):
                 found.append(("evidence", evidence))
     found += [("conflict", conflict_words(conflict)) for conflict in progress.conflicts]
     found += [(name, visible(said)) for name, said in progress.beside.rows(progress.execution_id)]
     found += [("asked", _answered(question)) for question in progress.questions]
     found += _where(data, progress)
+    if data.get("unpublished"):
+        found.append(("not pushed", Text(visible(str(data["unpublished"])), "red")))
     tasks = sum(1 for row in progress.rows.values() if row.agent_id)
     work = f"{tasks} task{'' if tasks == 1 else 's'}"
     found.append(("took", f"{progress.seconds(ending.time):.2f} s, {work}, {progress.events} events"))
     return found
+
+
+def _refusals(data: Data) -> list[RenderableType]:
+    """Who said no to what, and what was found, a line each."""
+    lines: list[RenderableType] = []
+    evidence: list[Mapping[str, Any]] = data.get("evidence") or []
+    for one in evidence:
+        counted = found_words(one.get("checks") or [])
+        said = shorten(str(one.get("critique", "")), 200)
+        by = "a person" if one.get("by") == "nobody" else one.get("by")
+        line = f"{one.get('step')} by {by}: {one.get('verdict')}{counted}"
+        lines.append(Text(visible(f"{line}: {said}" if said else line), "red"))
+    return lines
 
 
 def confidence_words(confidence: float | None, source: str, *, calibrated: bool = False) -> str:

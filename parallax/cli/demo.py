@@ -28,7 +28,7 @@ from parallax.cli.common import (
     program,
     run_async,
 )
-from parallax.cli.executions import end_document, further
+from parallax.cli.executions import end_document, exit_code, further
 from parallax.cli.render import LiveView, console, print_commands, print_diff
 from parallax.client import connect
 from parallax.client_errors import ParallaxError
@@ -84,7 +84,7 @@ def demo(crash: bool, keep: bool, data: Path | None, as_json: bool) -> int:
     else:
         _farewell(out, story, place, kept=running_stack(place) is not None, seconds=seconds)
     identical = story.replay is not None and story.replay.identical
-    return 0 if story.ending is not None and story.ending.type == "execution.completed" and identical else 1
+    return 0 if story.ending is not None and exit_code(story.ending) == 0 and identical else 1
 
 
 def _check_tools() -> None:

@@ -40,14 +40,34 @@ from parallax.client_execution import Execution, outcome_of
 from shared.ids import new_id
 
 
-@click.command()
+def push_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> bool | str:
+    """`--push` without a value is true: pushed if the work passed."""
+    return "always" if value == "always" else value is not None
+
+
+class _Run(click.Command):
+    """Takes `--push` alone and `--push=always`, and never the next word as its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        told = ["--push=passed" if one == "--push" else one for one in args[:end]]
+        return super().parse_args(ctx, [*told, *args[end:]])
+
+
+@click.command(cls=_Run)
 @click.argument("pattern")
 @click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a JSON file of inputs.")
 @click.option("--repo", metavar="PATH|URL", help="The git repository to work on (default: an empty one).")
 @click.option("--base", default="", metavar="BRANCH", help="The branch to start from (default: the repository's own).")
 @click.option("--id", "key", metavar="KEY", help="The idempotency key: the same request is the same execution.")
 @click.option("--timeout", type=FiniteRange(LONGEST_TIMEOUT_S), metavar="SECONDS", help="Fails when over.")
-@click.option("--push", is_flag=True, help="Push the result branch to the repository it came from.")
+@click.option(
+    "--push",
+    type=click.Choice(["passed", "always"]),
+    metavar="[=always]",
+    callback=push_of,
+    help="Push the result branch to the repository it came from, if the work passed; --push=always: in any case.",
+)
 @click.option("--watch", is_flag=True, help="With --json: write every event as a line of JSON before the last one.")
 @click.option("--detach", is_flag=True, help="Return as soon as the request is accepted.")
 @json_option
@@ -59,7 +79,7 @@ def run(
     base: str,
     key: str | None,
     timeout: float | None,
-    push: bool,
+    push: bool | str,
     watch: bool,
     detach: bool,
     as_json: bool,
@@ -140,7 +160,14 @@ async def follow_to_end(execution: Execution, *, as_json: bool, stream: bool, da
         emit_json(end_document(view.progress, ending))
     else:
         print_card(out, view.progress, ending, further(view.progress, ending, data))
-    return 0 if ending.type == "execution.completed" else 2 if ending.type == "execution.rejected" else 1
+    return exit_code(ending)
+
+
+def exit_code(ending: Event) -> int:
+    """What a command that waited for this end exits with: 0 only for work that nothing stands against."""
+    if ending.type == "execution.completed":
+        return 1 if ending.data.get("approved") is False else 0
+    return 2 if ending.type == "execution.rejected" else 1
 
 
 @asynccontextmanager
@@ -201,6 +228,9 @@ def end_document(progress: Progress, ending: Event) -> dict[str, Any]:
         "branch": data.get("branch", ""),
         "commit": data.get("commit", ""),
         "pr_url": data.get("pr_url", ""),
+        "approved": approved_in(data),
+        "evidence": data.get("evidence") or [],
+        "unpublished": data.get("unpublished", ""),
         "files": progress.files,
         "seconds": round(progress.seconds(ending.time), 3),
     }
@@ -211,6 +241,11 @@ def end_document(progress: Progress, ending: Event) -> dict[str, Any]:
     except ParallaxError:
         document["error"] = data.get("error") or {"code": progress.status, "message": data.get("reason", "")}
     return document
+
+
+def approved_in(data: Mapping[str, Any]) -> bool | None:
+    """Whether the work of an ended execution passed its gates; None where there was none, or it failed otherwise."""
+    return False if data.get("evidence") else data.get("approved")
 
 
 def _interrupt(

@@ -17,6 +17,10 @@ from shared.config import Settings
 T = TypeVar("T")
 
 _PAGE = 200
+_KEPT = (
+    *("result", "confidence", "confidence_source", "branch", "commit", "pr_url", "error"),
+    *("approved", "evidence", "unpublished"),
+)
 _READ_TIMEOUT_S = 3.0
 _CATCH_UP_S = 1.0
 """So long the tables may take to get to where the log is now, before the log itself is read."""
@@ -135,8 +139,9 @@ def _fold(view: dict[str, Any], event: Event) -> None:
         case "completed" | "failed" | "cancelled" | "rejected":
             view |= {"status": verb, "ended_at": time}
             view["pattern_name"] = view.get("pattern_name") or data.get("pattern", "")
-            kept = ("result", "confidence", "confidence_source", "branch", "commit", "pr_url", "error")
-            view |= {key: data[key] for key in kept if data.get(key) is not None}
+            view |= {key: data[key] for key in _KEPT if data.get(key) is not None}
+            if verb == "failed" and data.get("evidence"):
+                view["approved"] = False
             view.setdefault("requested_at", time)
         case _:
             return

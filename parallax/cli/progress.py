@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from parallax.cli.beside import Beside
-from parallax.client_events import Data, Event, failure_of
+from parallax.client_events import Data, Event, failure_of, standing_words
 
 State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
 
@@ -113,6 +113,8 @@ class Progress:
     repo: str = ""
     base: str = ""
     status: str = "pending"
+    verdict: str = ""
+    """How it ended, in words, with what its gates said."""
     engine: str = ""
     began: datetime | None = None
     ended: datetime | None = None
@@ -148,9 +150,9 @@ class Progress:
 
     @property
     def standing(self) -> str:
-        """The status, which is `waiting` while somebody has to answer."""
+        """The status in words: `waiting` while somebody has to answer, and at the end what the gates said."""
         asks = self.status == "running" and any(row.state == "asking" for row in self.rows.values())
-        return "waiting" if asks else self.status
+        return "waiting" if asks else self.verdict or self.status
 
     @property
     def questions(self) -> list[Question]:
@@ -219,14 +221,15 @@ class Progress:
         for row in self.open_rows:
             row.state = "stopped"
             row.ended = row.ended or event.time
+        self.verdict = standing_words(verb, event.data)
         if verb == "completed":
-            return self._line(event, "engine", "completed", "done")
+            return self._line(event, "engine", self.verdict, "done" if self.verdict == verb else "failed")
         if verb == "cancelled":
             return self._line(event, "engine", f"cancelled {event.data.get('reason', '')}".strip(), "stopped")
         if verb == "rejected":
             errors = "; ".join(str(error.get("what", "")) for error in event.data.get("errors", []))
             return self._line(event, "engine", f"rejected: {errors}", "failed")
-        return self._line(event, "engine", f"failed: {gist(failure_of(event.data).message)}", "failed")
+        return self._line(event, "engine", f"{self.verdict}: {gist(failure_of(event.data).message)}", "failed")
 
     def _task(self, event: Event) -> list[Line]:
         data = event.data

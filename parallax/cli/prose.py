@@ -12,7 +12,7 @@ from typing import Any
 from parallax.cli.beside import Beside
 from parallax.cli.card import outcome_words
 from parallax.cli.progress import duration, found_words, gist, summary, verdict_of
-from parallax.client_events import Event, failure_of
+from parallax.client_events import Event, failure_of, standing_words
 
 _Data = Mapping[str, Any]
 
@@ -73,7 +73,8 @@ def _accepted(data: _Data) -> str:
 
 
 def _ended(data: _Data) -> str:
-    told = ", ".join(filter(None, (_confidence(data), f"branch {data['branch']}" if data.get("branch") else "")))
+    words = standing_words("completed", data).partition(", ")[2]
+    told = ", ".join(filter(None, (words, _confidence(data), f"branch {data['branch']}" if data.get("branch") else "")))
     return _join(f"it ended with {gist(outcome_words(data.get('result'))) or 'no result'}", f"({told})" if told else "")
 
 

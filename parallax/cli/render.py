@@ -37,6 +37,10 @@ _MOST_QUESTION_LINES = 12
 STATUS_STYLES = {
     "completed": "green",
     "failed": "red",
+    "not approved": "red",
+    "verification failed": "red",
+    "completed, not approved": "red",
+    "completed, verification failed": "red",
     "rejected": "red",
     "cancelled": "yellow",
     "paused": "yellow",

@@ -14,14 +14,14 @@ from parallax.cli.card import confidence_words, outcome_words, print_card
 from parallax.cli.clients import known, say, talk
 from parallax.cli.columns import Column, print_list
 from parallax.cli.common import LAST_POSITION, data_option, emit_json, json_option, settings_for
-from parallax.cli.executions import event_document
+from parallax.cli.executions import approved_in, event_document, exit_code
 from parallax.cli.listing import list_executions
 from parallax.cli.progress import Progress, Question, age, duration, gist, question_of, shorten, visible
 from parallax.cli.prose import fields, sentence
 from parallax.cli.questions import open_questions
 from parallax.cli.render import STATUS_STYLES, confidence_style, console, progress_table, put
 from parallax.client import Client
-from parallax.client_events import Data, Event, Status, status_of
+from parallax.client_events import Data, Event, Status, standing_words, status_of
 from schemas.events import ENDINGS, EVENT_TYPES
 from shared.clock import SYSTEM_CLOCK
 from shared.ids import session_of
@@ -78,14 +78,14 @@ _WIDE = (
 
 
 def _listed(entry: dict[str, Any], now: datetime, asked: Question | None, *, wide: bool) -> list[str | Text]:
-    confidence = entry.get("confidence")
+    confidence, words = entry.get("confidence"), standing_words(entry["status"], entry)
     began, ended = _instant(entry, "requested_at"), _instant(entry, "ended_at")
     took = "" if began is None else duration(((ended or now) - began).total_seconds())
     when = "" if began is None else age((now - began).total_seconds())
     return [
         entry["id"],
         visible(entry["pattern_name"]),
-        Text(entry["status"], style=STATUS_STYLES.get(entry["status"], "")),
+        Text(words, style=STATUS_STYLES.get(words, "")),
         Text("" if confidence is None else f"{confidence:.2f}", "" if confidence is None else _style(confidence)),
         str(entry.get("requested_at", ""))[:19].replace("T", " ") if wide else when,
         took,
@@ -165,6 +165,9 @@ def show_document(progress: Progress, events: list[Event]) -> dict[str, Any]:
         "confidence": end.get("confidence"),
         "confidence_source": end.get("confidence_source", ""),
         "confidence_words": confidence_words(end.get("confidence"), end.get("confidence_source", "")),
+        "approved": approved_in(end),
+        "evidence": end.get("evidence") or [],
+        "unpublished": end.get("unpublished", ""),
         "error": end.get("error") or end.get("errors"),
         "branch": end.get("branch", ""),
         "commit": end.get("commit", ""),
@@ -221,19 +224,25 @@ def known_types(_ctx: click.Context, _param: click.Parameter, given: tuple[str, 
 def events(
     execution_id: str, follow: bool, after: int, types: tuple[str, ...], wide: bool, as_json: bool, data: Path | None
 ) -> int:
-    """Writes the events of execution ID, one a line, from the log."""
+    """Writes the events of execution ID, one a line, from the log.
+
+    With --follow it exits as `run` does: with 1 where the work failed or was not approved.
+    """
 
     async def work(client: Client) -> int:
         execution = await known(client, execution_id)
         out = console()
+        code = 0
         async for event in execution.events(after=after, follow=follow):
+            if follow and event.ends:
+                code = exit_code(event)
             if types and event.type not in types:
                 continue
             if as_json:
                 emit_json(event_document(event))
             else:
                 out.print(_event_line(event, wide=wide), overflow="ellipsis", no_wrap=out.is_terminal)
-        return 0
+        return code
 
     return talk(data, work)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from schemas.events import (
     ENDINGS,
@@ -30,7 +31,7 @@ from shared.postgres import REFUSED, Database, DatabaseAway
 
 JSON_COLUMNS = frozenset(
     {"input", "result", "error", "usage", "labels", "files", "oracles", "conflicts", "options", "who", "value"}
-    | {"capabilities", "data"}
+    | {"capabilities", "data", "evidence"}
 )
 
 
@@ -109,10 +110,11 @@ def _fields(event: Event, at: str) -> dict[str, Any]:
                 "branch": event.branch,
                 "commit": event.commit,
                 "pr_url": event.pr_url,
+                **_gates(event),
             }
         case ExecutionFailed():
             error = msgspec.to_builtins(event.error)
-            return ended | {"error": error, "branch": event.branch, "commit": event.commit}
+            return ended | {"error": error, "branch": event.branch, "commit": event.commit, **_gates(event)}
         case ExecutionRejected():
             errors = msgspec.to_builtins(event.errors)
             return ended | {"error": {"code": "rejected", "errors": errors}, "pattern_name": event.pattern}
@@ -120,6 +122,13 @@ def _fields(event: Event, at: str) -> dict[str, Any]:
             return ended | {"error": {"code": "cancelled", "message": event.reason}}
         case _:
             return {}
+
+
+def _gates(event: ExecutionCompleted | ExecutionFailed) -> dict[str, Any]:
+    """Whether the work passed its gates, and what is said about it."""
+    approved = event.approved if isinstance(event, ExecutionCompleted) else UNSET if event.evidence is UNSET else False
+    found = {"approved": approved, "evidence": event.evidence, "unpublished": event.unpublished}
+    return {name: msgspec.to_builtins(value) for name, value in found.items() if value is not UNSET}
 
 
 async def history(bus: Bus, execution_id: str) -> list[Recorded]:

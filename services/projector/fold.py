@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from msgspec import UNSET
+
 from schemas.events import (
     ENDINGS,
     ExecutionAccepted,
@@ -30,7 +32,7 @@ from schemas.events import (
 from services.projector import fold_work
 from services.projector.rows import Fact, Key, Row, Rows, plain
 
-FOLD = 1
+FOLD = 2
 """The number of this fold. Tables that another one has made are made anew from the log: raise it when rows change."""
 
 _LONGEST_NAME = 256
@@ -153,13 +155,24 @@ def _ending(rows: Rows, row: Row, fact: Fact) -> None:
                 pr_url=event.pr_url,
                 effects=event.effects,
                 usage=plain(event.usage),
+                approved=None if event.approved is UNSET else event.approved,
+                evidence=None if event.evidence is UNSET else plain(event.evidence),
+                unpublished=None if event.unpublished is UNSET else event.unpublished,
             )
             if event.pr_url:
                 rows.row("pull_requests", event.execution_id).update(
                     execution_id=event.execution_id, url=event.pr_url, branch=event.branch, created_at=fact.time
                 )
         case ExecutionFailed():
-            row.update(error=plain(event.error), branch=event.branch, commit=event.commit, effects=event.effects)
+            row.update(
+                error=plain(event.error),
+                branch=event.branch,
+                commit=event.commit,
+                effects=event.effects,
+                approved=None if event.evidence is UNSET else False,
+                evidence=None if event.evidence is UNSET else plain(event.evidence),
+                unpublished=None if event.unpublished is UNSET else event.unpublished,
+            )
         case ExecutionRejected():
             row.update(
                 error={"code": "rejected", "errors": plain(event.errors)},
