@@ -335,3 +335,14 @@ def test_a_set_up_may_change_what_git_does_not_see(tmp_path: Path) -> None:
     (Path(found.path) / "lock").chmod(0o600)
     assert place.do("settle", base, **SETUP).changed == []
     assert place.do("check_out", base, **SETUP).set_up
+
+
+@pytest.mark.backend("git")
+def test_a_check_sees_the_tags_of_the_origin(tmp_path: Path) -> None:
+    """For what asks git for a version. Without the git program the checkout has no tags."""
+    repository(tmp_path / "origin", {"a": "1\n"})
+    git(tmp_path / "origin", "tag", "v1.2")
+    bench = Bench(tmp_path / "w")
+    base = bench.ready(tmp_path / "origin").base_commit
+    found = Path(Place(bench).do("check_out", base).path)
+    assert git(found, "describe", "--tags").strip() == "v1.2"
