@@ -10,9 +10,11 @@ import math
 from typing import Any, cast
 
 from compiler.prism import Confident, EffectFailed
+from compiler.prism.values import EXACT_TO
 
 Value = Any
-"""A value of the language: None, bool, float, str, list, dict, a function, or `Confident`."""
+"""A value of the language: None, bool, float (int for whole numbers beyond 2**53), str, list, dict, a function, or
+`Confident`."""
 
 _DEPTH = 100
 
@@ -70,6 +72,8 @@ def with_confidence(value: Value, confidence: float | None) -> Value:
 
 def whole(number: float) -> int | float:
     """A number as people write it: 3 rather than 3.0."""
+    if type(number) is int:
+        return number
     return int(number) if math.isfinite(number) and number == int(number) and abs(number) < 2**53 else number
 
 
@@ -123,6 +127,8 @@ def _item(head: str, item: Value, indent: str) -> str:
 
 
 def _number(value: float) -> float:
+    if type(value) is int and abs(value) > EXACT_TO:
+        return value
     try:
         number = float(value)
     except OverflowError:
@@ -130,6 +136,23 @@ def _number(value: float) -> float:
     if not math.isfinite(number):
         raise EffectFailed("value_not_json", "a number is too large for a program, or not a number")
     return number
+
+
+def as_doubles(value: Any) -> Any:
+    """JSON in which whole numbers beyond 2**53 are the nearest doubles: what they were in programs at first.
+
+    Executions that began then keep it (`execution.started.semantics` 1), so that they decide as they did.
+    """
+    if type(value) is int and abs(value) > EXACT_TO:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    if isinstance(value, list):
+        return [as_doubles(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: as_doubles(item) for key, item in cast("dict[str, Any]", value).items()}
+    return value
 
 
 def replaced(array: Value, path: list[int], value: Value) -> Value:

@@ -193,6 +193,9 @@ class _Builder:
         if raw in _BOOLEANS:
             return self._made("boolean", _BOOLEANS[raw], event, raw)
         if _INTEGER.match(raw) and len(raw) < 40:
+            if float(raw) != int(raw):
+                message = f"{raw} has more digits than a number keeps here: it would become {int(float(raw))}"
+                self._report.error("inexact-number", event.line, event.column, message, f'Write "{raw}", as a text.')
             return self._made("number", int(raw), event, raw)
         if _NUMBER.match(raw) and len(raw) < 40 and abs(float(raw)) != float("inf"):
             return self._made("number", float(raw), event, raw)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from compiler.prism.builtin_names import BUILTIN_ARITIES
 from compiler.prism.methods import Args, Run, misuse
-from compiler.prism.operators import bare, score
+from compiler.prism.operators import bare, double, score
 from compiler.prism.values import Confident, kind_of
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def lift(name: str, kinds: tuple[type, ...], what: str, compute: Callable[..., A
     least, most = BUILTIN_ARITIES[name]
 
     def plain(runtime: Runtime, args: Args) -> Any:
+        if type(args[0]) is int and float in kinds:
+            args = [double(args[0]), *args[1:]]
         if type(args[0]) not in kinds:
             raise wrong(name, what, args[0])
         return compute(runtime, *args)

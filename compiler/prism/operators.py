@@ -39,6 +39,27 @@ def _finite(value: float, op: str) -> float:
     raise Raised(f"The result of {op} is not a finite number", code="not_finite", hint="numbers end at about 1.8e308")
 
 
+def double(value: Any) -> Any:
+    """A number as arithmetic takes it: a whole number beyond 2**53 where a double is the same. Raises Raised.
+
+    What is no number is returned as it is.
+    """
+    if type(value) is not int:
+        return value
+    try:
+        made = float(value)
+    except OverflowError:
+        made = math.inf
+    if made != value:
+        shown = str(value) if abs(value) < 10**40 else "a whole number"
+        raise Raised(
+            f"{shown} has more digits than arithmetic keeps",
+            code="inexact_number",
+            hint="whole numbers are exact up to 9007199254740992; pass it on as it is, or have it as a string",
+        )
+    return made
+
+
 def _mismatch(op: str, left: Any, right: Any) -> Raised:
     return Raised(f"Cannot apply {op} to {kind_of(left)} and {kind_of(right)}", code="wrong_operands")
 
@@ -57,6 +78,8 @@ def add(runtime: Runtime, left: Any, right: Any) -> Any:
         first, second = text_of(left, runtime), text_of(right, runtime)
         runtime.charge_text(first, second)
         return first + second
+    if type(left) is int or type(right) is int:
+        return add(runtime, double(left), double(right))
     raise _mismatch("+", left, right)
 
 
@@ -65,6 +88,7 @@ def _arithmetic(op: str, compute: Callable[[float, float], float]) -> Callable[[
         if type(left) is Confident or type(right) is Confident:
             runtime.left -= CONFIDENT
             return Confident(run(runtime, bare(left), bare(right)), min(score(left), score(right)))
+        left, right = double(left), double(right)
         if type(left) is not float or type(right) is not float:
             raise _mismatch(op, left, right)
         return _finite(compute(left, right), op)
@@ -107,6 +131,8 @@ def _order(compute: Callable[[Any, Any], bool]) -> Callable[[Any, Any, Any], Any
             runtime.left -= CONFIDENT
             return Confident(run(runtime, bare(left), bare(right)), min(score(left), score(right)))
         kind = type(left)
+        if int in (kind, type(right)) and {kind, type(right)} <= {int, float}:
+            return compute(left, right)
         if kind is not type(right) or (kind is not float and kind is not str):
             raise Raised(f"Cannot compare {kind_of(left)} and {kind_of(right)}", code="wrong_operands")
         if kind is str:
@@ -167,7 +193,7 @@ def instance_of(_runtime: Any, left: Any, right: Any) -> Any:
 
 def _confident_arithmetic(compute: Callable[[float, float], float], op: str) -> Callable[[Any, Any, Any], Any]:
     def run(_runtime: Any, left: Any, right: Any) -> Any:
-        first, second = bare(left), bare(right)
+        first, second = double(bare(left)), double(bare(right))
         if type(first) is not float or type(second) is not float:
             raise Raised("Confident arithmetic requires numeric values", code="wrong_operands")
         return Confident(_finite(compute(first, second), op), min(score(left), score(right)))
@@ -189,7 +215,7 @@ confident_divide = _confident_arithmetic(_confident_divide, "~/")
 
 def _confident_order(name: str, compute: Callable[[float, float], bool]) -> Callable[[Any, Any, Any], Any]:
     def run(_runtime: Any, left: Any, right: Any) -> Any:
-        first, second = bare(left), bare(right)
+        first, second = double(bare(left)), double(bare(right))
         if type(first) is not float or type(second) is not float:
             raise Raised(f"Confident {name} requires numeric values", code="wrong_operands")
         return Confident(compute(first, second), min(score(left), score(right)))
@@ -259,6 +285,8 @@ def extract(value: Any) -> float:
 def negative(value: Any) -> Any:
     """Unary minus."""
     inner = bare(value)
+    if type(inner) is int:
+        return Confident(-inner, value.confidence) if type(value) is Confident else -inner
     if type(inner) is not float:
         raise Raised(f"Cannot apply unary - to {kind_of(inner)}", code="wrong_operands")
     result = 0.0 - inner

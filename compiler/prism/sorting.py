@@ -20,7 +20,7 @@ def _key_of(item: Any, key: str) -> Any:
 
 
 def _place(value: Any) -> int:
-    return 0 if isinstance(value, float) else 1 if isinstance(value, str) else 2 if isinstance(value, bool) else 3
+    return 0 if type(value) in (float, int) else 1 if isinstance(value, str) else 2 if isinstance(value, bool) else 3
 
 
 def _rank(left: Any, right: Any) -> int:
@@ -86,13 +86,13 @@ def sort(runtime: Runtime, depth: int, args: Args) -> Any:
 
         def order(left: Any, right: Any) -> int:
             result = bare(back(left, right))
-            if type(result) is not float:
+            if type(result) is not float and type(result) is not int:
                 raise misuse("sort() needs a function that returns a number")
             return (result > 0) - (result < 0)
 
         return keep(args[0], sorted(items, key=cmp_to_key(order)))
     kinds: set[type[Any]] = {type(bare(item)) for item in items}
-    if not (kinds <= {float} or kinds <= {str}):
+    if not (kinds <= {float, int} or kinds <= {str}):
         raise misuse(
             "sort() without a function requires all numbers or all strings", "sort(xs, (a, b) => a.key - b.key)"
         )

@@ -2,6 +2,9 @@
 
 number float, string str, boolean bool, null None, array list, object dict (both never changed once made), confident
 `Confident`, function `Fn` or `Native`. A confident value is flat: it never holds another one.
+
+A whole number that comes from outside and is larger than doubles count exactly (2**53) is an int: it is kept, compared,
+written and handed on as it is. Arithmetic takes it where a double is the same number, and otherwise refuses it.
 """
 
 # The values of programs are of any type: looking into a container of them gives values of any type again.
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 LARGEST_TEXT = 64 * 1024 * 1024
 """Characters of a text that is written for nobody's account."""
+
+EXACT_TO = 2**53
+"""Up to here doubles tell whole numbers apart."""
 
 SHORT_NUMBER, NUMBER_TEXT = 8, 16
 """Characters of a number that takes no longer to write than others, and steps that the text of a number takes."""
@@ -113,7 +119,7 @@ def kind_of(value: Any) -> str:
 
 
 _KINDS: dict[type, str] = {
-    float: "number", str: "string", bool: "boolean", type(None): "null", list: "array", dict: "object",
+    float: "number", int: "number", str: "string", bool: "boolean", type(None): "null", list: "array", dict: "object",
     Fn: "function", Native: "function",
 }  # fmt: skip
 
@@ -195,8 +201,8 @@ class Writer:
         kind = type(value)
         if kind is str:
             self.add(value)
-        elif kind is float:
-            text = number_text(value)
+        elif kind is float or kind is int:
+            text = number_text(value) if kind is float else str(value)
             if len(text) > SHORT_NUMBER and self.runtime is not None:
                 self.runtime.left -= NUMBER_TEXT
             self.add(text)
@@ -265,8 +271,8 @@ def same(left: Any, right: Any, charge: Callable[[int], None] | None = None, dep
         return True
     kind = type(left)
     if kind is not type(right):
-        return False
-    if kind is float or kind is bool:
+        return _NUMBERS.issuperset((kind, type(right))) and left == right
+    if kind is float or kind is bool or kind is int:
         return left == right
     if kind is str:
         if charge is not None and len(left) > 4096:
@@ -275,6 +281,9 @@ def same(left: Any, right: Any, charge: Callable[[int], None] | None = None, dep
     if kind is Confident:
         return left.confidence == right.confidence and same(left.value, right.value, charge, depth)
     return _same_inside(left, right, charge, depth)
+
+
+_NUMBERS = frozenset({float, int})
 
 
 def _same_inside(left: Any, right: Any, charge: Callable[[int], None] | None, depth: int) -> bool:
@@ -343,7 +352,7 @@ def from_json(data: Any, depth: int = 0) -> Any:
     if kind is str or data is None or kind is bool or kind is Fn or kind is Native:
         return data
     if kind is float or kind is int:
-        return _number(data)
+        return data if kind is int and abs(data) > EXACT_TO else _number(data)
     if depth > MAX_NESTING:
         raise ValueError("the value is nested too deeply")
     if isinstance(data, Confident):

@@ -17,6 +17,7 @@ from msgspec import UNSET
 from compiler.orchestration import GATE_CODES, UNPUBLISHED, Books, Conclusion, conclusion_of, open_machine
 from compiler.orchestration.origin import place_of
 from compiler.orchestration.questions import Questions
+from compiler.orchestration.values import as_doubles
 from compiler.prism import EffectFailed, Machine, PrismError, Step
 from schemas.base import Failure
 from schemas.effects import AnyEffect, Now, Random, Select, Selection, Task, Wait
@@ -57,6 +58,11 @@ from shared.ids import digest
 
 SAYS_INTERACTIVE = 2
 """From this meaning on (`execution.started.semantics`) the input of a command agent ends after its task line."""
+
+EXACT_NUMBERS = 2
+"""From this meaning on whole numbers beyond 2**53 stay what they are in programs."""
+
+_JSON_ANSWERS = ("result", "value", "data", "body")
 
 Phase = Literal["new", "workspace", "program", "finalizing", "ended"]
 
@@ -195,10 +201,11 @@ class Conductor:
     def _start(self, workspace: dict[str, Any] | None) -> None:
         self.phase = "program"
         context = {"executionId": self.execution_id, "pattern": self.pattern.name}
+        values = self._input if self._semantics >= EXACT_NUMBERS else as_doubles(self._input)
         try:
             self._machine = open_machine(
                 self.pattern,
-                input=self._input,
+                input=values,
                 workspace=workspace,
                 context=context,
                 semantics=self._semantics,
@@ -217,7 +224,8 @@ class Conductor:
         if wanted is not None and getattr(fact, "task_id", wanted) != wanted:
             return
         del self.asked[path]
-        self._absorb(self._give(self._machine, path, answer(fact, asked)))
+        value = answer(fact, asked)
+        self._absorb(self._give(self._machine, path, value if self._semantics >= EXACT_NUMBERS else _in_doubles(value)))
 
     @staticmethod
     def _give(machine: Machine, path: str, value: Any) -> Step:
@@ -431,6 +439,14 @@ class Conductor:
         if self._semantics >= SAYS_INTERACTIVE:
             out = [_with_interactive(event) if isinstance(event, TaskRequested) else event for event in out]
         return out
+
+
+def _in_doubles(answered: Any) -> Any:
+    """What a program is resumed with, its numbers as they were before whole numbers were kept exactly."""
+    if not isinstance(answered, msgspec.Struct):
+        return answered
+    names = [name for name in _JSON_ANSWERS if hasattr(answered, name)]
+    return msgspec.structs.replace(answered, **{name: as_doubles(getattr(answered, name)) for name in names})
 
 
 def _with_interactive(event: TaskRequested) -> TaskRequested:
