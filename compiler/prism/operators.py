@@ -149,8 +149,11 @@ greater_equal = _order(lambda left, right: left >= right)
 
 
 def _loosely(left: Any, right: Any, charge: Callable[[int], None]) -> bool:
-    if type(left) is str and type(right) is float:
+    if type(left) is str and type(right) in (float, int):
         left, right = right, left
+    if type(left) is int and type(right) is str:
+        charge(6 + (len(right) >> 3))
+        return right == str(left)
     if type(left) is float and type(right) is str:
         charge(6 + (len(right) >> 3))
         return _NUMBER.match(right) is not None and float(right) == left

@@ -47,6 +47,59 @@ workflow:
   steps:
     - {type: assign, id: one, role: worker, task: "look around"}
 """,
+    "many-words.yaml": """
+name: many-words
+version: 1.0.0
+workspace: {enabled: false}
+structure:
+  name: a crowd
+  roles:
+    worker:
+      id: worker
+      name: Worker
+      agentType: command
+      capabilities: [work]
+      maxInstances: 20
+      agentConfig:
+        command:
+          - python
+          - -c
+          - |
+            import json, sys
+
+            task = json.load(sys.stdin)
+            words = {"text": "x" * 450_000, "n": task["input"]["n"], "half": "done " + chr(0xD83D)}
+            print(json.dumps({"type": "result", "result": words, "confidence": 1}))
+workflow:
+  name: work
+  input:
+    n: {type: integer, required: true, description: a large number}
+  steps:
+    - type: parallel
+      id: all
+      steps:
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+        - {type: assign, role: worker, task: say much, input: {n: "${input.n}"}}
+  output: all
+""",
     "merge.yaml": """
 name: merge
 version: 1.0.0

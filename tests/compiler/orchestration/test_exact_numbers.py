@@ -47,6 +47,8 @@ def test_a_number_passes_through_exactly(number: int) -> None:
         ("n > 1", True),
         ("1 < n", True),
         ("n == 9007199254740992", False),
+        ('n == "9007199254740993"', True),
+        ('"9007199254740992" == n', False),
         ("typeof n", "number"),
         ('n instanceof "number"', True),
         ("n ? 1 : 2", 1),
