@@ -30,7 +30,7 @@ from schemas.events import ENDINGS, AgentSpawned, AgentSpawnFailed, AgentSpawnRe
 from schemas.workspaces import EvidenceAnswer, EvidenceQuery
 from services.runtime_local.environment import NotFound, environment
 from services.runtime_local.evidence import WorkspaceAway
-from services.runtime_local.places import Places
+from services.runtime_local.places import Places, candidates
 from services.runtime_local.program import end_recorded
 from services.runtime_local.records import NotWrittenError, Records, SessionRecord
 from services.runtime_local.secrets import SecretMissing, Secrets
@@ -85,7 +85,11 @@ class LocalRuntime(Service):
         self._subscriptions: dict[Session, list[Served]] = {}
         self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._verifications = Verifications(
-            self._frozen.__contains__, self._verification_environment, self._at_the_evidence, root / "evidence"
+            self._frozen.__contains__,
+            self._verification_environment,
+            self._at_the_evidence,
+            root / "evidence",
+            next(iter(candidates(environ)), None),
         )
         self._following = False
         self._over: OrderedDict[str, None] = OrderedDict()

@@ -22,8 +22,12 @@ Environment = Callable[[VerifyOffer, str, Path, Path], dict[str, str]]
 class Verifications:
     """The verifications of one runtime. One that was stopped is not remembered: it is run again when asked for."""
 
-    def __init__(self, frozen: Callable[[str], bool], environment: Environment, ask: Ask, locks: Path) -> None:
+    def __init__(
+        self, frozen: Callable[[str], bool], environment: Environment, ask: Ask, locks: Path, short: Path | None
+    ) -> None:
+        """`short` is a directory whose path leaves room for the addresses of sockets; None: whichever there is."""
         self._frozen = frozen
+        self._short = short
         self._ask = ask
         self._locks = locks
         self._environment = environment
@@ -71,7 +75,7 @@ class Verifications:
         return [running for running, _ in self._running.values() if running.execution_id == execution_id]
 
     async def _run(self, offer: VerifyOffer, running: Running) -> VerifyReply:
-        place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="parallax-verify-"))
+        place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="parallax-verify-", dir=self._short))
         try:
             reply = await self._reply(offer, running, place)
             if not running.stopped and reply.code != "workspace_away":

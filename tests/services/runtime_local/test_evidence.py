@@ -282,3 +282,17 @@ def test_a_program_of_a_virtual_environment_is_run_by_its_own_name(tmp_path: Pat
     assert find_program("./.venv/bin/python", path="", workspace=tmp_path / "tree") == str(link)
     with pytest.raises(NotFound, match="outside the worktree"):
         find_program(f"./out/{Path(sys.executable).name}", path="", workspace=tmp_path / "tree")
+
+
+async def test_a_check_may_make_sockets_wherever_the_platform_runs(
+    nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its TMPDIR is short, also where that of the platform is not."""
+    long = tmp_path / ("x" * 60) / ("y" * 60)
+    long.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(long))
+    async with stage(nats_url, tmp_path) as scene:
+        await place(scene, tmp_path)
+        run = [sys.executable, "-c", "import multiprocessing as m; m.Manager().list([1])"]
+        reply = await ask(scene, offer(Oracle(run=run)))
+        assert reply.results[0].passed, reply
