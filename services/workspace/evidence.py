@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -34,10 +35,11 @@ _log = structlog.get_logger(__name__)
 Stamp = tuple[int, int, int, int, int]
 """Type and mode, size, time of modification, time of change, and number of a file; of a directory the first alone."""
 
-_BOOKKEEPING = frozenset(
-    {".global-cache", ".package-cache", ".package-cache-mutate", "trim.txt", "file-access.bin", "gc.properties"}
+_BOOKKEEPING = re.compile(
+    r"home/(?:.+/)?(?:\.global-cache|\.package-cache(?:-mutate)?|trim\.txt|file-access\.bin|gc\.properties"
+    r"|_update-notifier-last-checked)|home/\.config/go/telemetry/.+"
 )
-"""Files in which package managers note that a cache was used. They may change without making what is cached invalid."""
+"""Files in which package managers note that they were used. They may change without making what is cached invalid."""
 
 
 class _State(msgspec.Struct, omit_defaults=True):
@@ -219,7 +221,7 @@ class Evidence:
             known = left.pop(path, None)
             if known is None:
                 extra.append(path)
-            elif known != stamp and path.rpartition("/")[2] not in _BOOKKEEPING:
+            elif known != stamp and _BOOKKEEPING.fullmatch(path) is None:
                 return self._touched(path)
         if left:
             return self._touched(next(iter(left)))

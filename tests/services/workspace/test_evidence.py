@@ -346,3 +346,18 @@ def test_a_check_sees_the_tags_of_the_origin(tmp_path: Path) -> None:
     base = bench.ready(tmp_path / "origin").base_commit
     found = Path(Place(bench).do("check_out", base).path)
     assert git(found, "describe", "--tags").strip() == "v1.2"
+
+
+def test_package_managers_may_note_that_they_were_used(tmp_path: Path) -> None:
+    """Cargo, Go and Gradle do so in HOME with every command; in the checkout such names are files like any other."""
+    bench, place = bench_with(tmp_path, lock="1\n")
+    base = bench.workspace.base
+    found = place.do("check_out", base, **SETUP)
+    notes = (".cargo/.global-cache", ".cache/go-build/trim.txt", ".config/go/telemetry/local/go.count")
+    write(Path(found.home), dict.fromkeys(notes, "1"))
+    write(Path(found.path), {"made/trim.txt": "1"})
+    place.do("settle", base, **SETUP)
+    write(Path(found.home), dict.fromkeys(notes, "22"))
+    assert place.do("check_out", base, **SETUP).set_up
+    write(Path(found.path), {"made/trim.txt": "22"})
+    assert not place.do("check_out", base, **SETUP).set_up
