@@ -8,6 +8,7 @@ were opened without following links, so nothing outside the worktree is read or 
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import secrets
 import shutil
@@ -246,6 +247,18 @@ def clear(directory: Path, paths: Iterable[bytes], held: Held) -> None:
                     waiting.extend(path + b"/" + os.fsencode(child) for child in os.listdir(below))  # noqa: PTH208
         finally:
             places.close()
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two files or links of the platform's own are the same."""
+    if not (os.path.lexists(one) and os.path.lexists(other)) or one.is_symlink() != other.is_symlink():
+        return False
+    if one.is_symlink():
+        return one.readlink() == other.readlink()
+    if not (one.is_file() and other.is_file()):
+        return False
+    modes = (one.stat().st_mode ^ other.stat().st_mode) & 0o100
+    return not modes and filecmp.cmp(one, other, shallow=False)
 
 
 def write(parent: int, name: bytes, mode: int, content: bytes) -> os.stat_result:

@@ -29,7 +29,9 @@ def merge(git: Git, scratch: Path, ours: Oid, theirs: Oid) -> Merged:
         bumped = _forwarded(git, stages)
         if bumped:
             tree, stages = _merged(inside, *(_with(git, inside.index, side, bumped) for side in (ours, theirs)))
-        return Merged(tree, list(dict.fromkeys(show(stage.path) for stage in stages)))
+        names = [stage.path.removesuffix(b"~" + side.encode()) for stage in stages for side in (ours, theirs)]
+        shown = [name for name in names if b"~" + ours.encode() not in name and b"~" + theirs.encode() not in name]
+        return Merged(tree, list(dict.fromkeys(show(name) for name in shown)))
 
 
 def _merged(git: Git, ours: Oid, theirs: Oid) -> tuple[Oid, list[_Stage]]:

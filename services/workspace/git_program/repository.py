@@ -13,7 +13,7 @@ from services.workspace.git_program.checking import check_listing
 from services.workspace.git_program.evidence import GitEvidence
 from services.workspace.git_program.merging import merge
 from services.workspace.git_program.publishing import publish
-from services.workspace.git_program.runner import Git, split
+from services.workspace.git_program.runner import LOOK_AT_SUBMODULES, Git, split
 from services.workspace.git_program.worktree import GitWorktree
 from services.workspace.names import show
 from services.workspace.origins import Origin
@@ -149,8 +149,8 @@ class GitRepository:
         """The paths in which two commits or trees differ, sorted."""
         if old == new:
             return []
-        words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--end-of-options", old, new)
-        return sorted(split(self._git.run(*words).out))
+        words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", LOOK_AT_SUBMODULES)
+        return sorted(split(self._git.run(*words, "--end-of-options", old, new).out))
 
     def difference(self, old: Oid, new: Oid, *, patch: bool) -> Difference:
         """The difference between two commits or trees."""
@@ -162,7 +162,8 @@ class GitRepository:
         return found
 
     def _compare(self, git: Git, old: Oid, new: Oid, found: Difference, *, patch: bool) -> None:
-        words = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color", "--end-of-options", old, new)
+        words = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color", LOOK_AT_SUBMODULES)
+        words = (*words, "--end-of-options", old, new)
         pieces = iter(split(git.run(words[0], "--numstat", "-z", *words[1:]).out))
         for line in pieces:
             come, gone, path = line.split(b"\t", 2)

@@ -14,6 +14,10 @@ FETCH_TIMEOUT_S = 3600.0
 PUSH_TIMEOUT_S = 1200.0
 _TIMEOUT_S = 900.0
 
+LOOK_AT_SUBMODULES = "--ignore-submodules=none"
+"""For comparisons of trees: gitlinks count, and git does not read what a `.gitmodules` of an agent says of that. A
+value in it that git refuses would end every comparison."""
+
 
 @dataclass(frozen=True, slots=True)
 class Git:

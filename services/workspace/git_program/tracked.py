@@ -135,7 +135,7 @@ class Tracked:
         made.mkdir(parents=True)
         try:
             git = self._git.at(made, index)
-            git.run("read-tree", tree)
+            git.run("read-tree", "--no-recurse-submodules", tree)
             git.run("checkout-index", "--all", "--force", "--index")
             listed = _listed(git)
             for path in (path for path, mode in listed.items() if mode == SUBMODULE):
@@ -153,7 +153,7 @@ class Tracked:
         """
         self.memory.forget()
         git = self._git.at(self._scratch, index)
-        git.run("read-tree", "-m", "-i", tree)
+        git.run("read-tree", "-m", "-i", "--no-recurse-submodules", tree)
         wanted = [move for move in moves if move.mode and move.mode != SUBMODULE]
         made = self._scratch / f"{index.name}.files"
         made.mkdir(parents=True, exist_ok=True)

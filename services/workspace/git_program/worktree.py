@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
 from services.workspace.git_program.attributes import is_attributes
 from services.workspace.git_program.filters import refused
 from services.workspace.git_program.index import State
-from services.workspace.git_program.runner import Git, split
+from services.workspace.git_program.runner import LOOK_AT_SUBMODULES, Git, split
 from services.workspace.git_program.tracked import Move, Tracked
 from services.workspace.names import show
 from services.workspace.problems import WorkspaceProblem
@@ -109,18 +110,34 @@ class GitWorktree:
             taken, untaken = self._tracked.copied_out(changed - problems.keys(), stage, MAX_FILE_BYTES)
             problems |= untaken
             gone |= changed - set(taken) - problems.keys()
+            if state.attributes:
+                taken = self._touched(index, stage, taken)
             index = self._tracked.memory.fresh(index)
             git = self._git.inside(stage, index)
             if state.attributes or any(is_attributes(path) for path in taken):
                 problems |= refused(git, stage, taken)
                 taken = [path for path in taken if path not in problems]
-            for paths, how in ((gone, ("--force-remove",)), (taken, ("--add", "--replace"))):
-                if paths:
-                    names = b"".join(path + b"\0" for path in sorted(paths))
-                    git.run("update-index", *how, "-z", "--stdin", stdin=names)
+            _update(git, sorted(gone), "--force-remove")
+            problems |= _added(git, sorted(taken))
             return git.text("write-tree"), index, problems
         finally:
             files.remove_tree(stage)
+
+    def _touched(self, index: Path, stage: Path, paths: Sequence[bytes]) -> list[bytes]:
+        """Those of `paths` that differ from what the platform wrote there.
+
+        Where attributes ask for another content than the one that is committed, git takes a file for changed that
+        nobody has touched, or not, as the times of files happen to be.
+        """
+        was = stage.with_name(f"{stage.name}.was")
+        was.mkdir()
+        try:
+            names = b"".join(path + b"\0" for path in paths)
+            words = ("checkout-index", "--force", "--quiet", "-z", "--stdin")
+            self._git.inside(was, index).run(*words, stdin=names, codes=None)
+            return [path for path in paths if not files.same(was / os.fsdecode(path), stage / os.fsdecode(path))]
+        finally:
+            files.remove_tree(was)
 
     def ignored(self, found: Snapshot) -> list[bytes]:
         """The topmost paths that ignore rules keep out of the work."""
@@ -177,11 +194,33 @@ class GitWorktree:
 
 def moves_between(git: Git, old: Oid, new: Oid) -> list[Move]:
     """What makes `new` of `old`."""
-    pieces = split(git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old, new).out)
+    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", LOOK_AT_SUBMODULES)
+    pieces = split(git.run(*words, old, new).out)
     return [
         Move(path, 0 if head.endswith(b" D") else int(head.split(b" ")[1], 8))
         for head, path in zip(pieces[::2], pieces[1::2], strict=True)
     ]
+
+
+def _update(git: Git, paths: Sequence[bytes], *how: str) -> None:
+    if paths:
+        git.run("update-index", *how, "-z", "--stdin", stdin=b"".join(path + b"\0" for path in paths))
+
+
+def _added(git: Git, paths: Sequence[bytes]) -> dict[bytes, WorkspaceProblem]:
+    """Takes files into an index. Gives those that git refuses, such as one that is not in its declared encoding."""
+    try:
+        _update(git, paths, "--add", "--replace")
+    except WorkspaceProblem as problem:
+        if problem.code != "git_failed":
+            raise
+        if len(paths) == 1:
+            words = problem.message.rpartition("fatal: ")[2] or problem.message
+            message = f"git cannot take {show(paths[0])} into a commit: {words}"
+            return {paths[0]: WorkspaceProblem("file_refused", message, paths=[show(paths[0])])}
+        half = len(paths) // 2
+        return _added(git, paths[:half]) | _added(git, paths[half:])
+    return {}
 
 
 def put_back(git: Git, tree: Oid, paths: Collection[bytes]) -> list[Move]:
