@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -33,6 +34,7 @@ from shared.paths import StackRecord, current_dir, read_record, running_stack
 from shared.processes import is_same_process
 
 READY_WITHIN_S = 60.0
+OPEN_FILES = 65_536
 REACHED_WITHIN_S = 10.0
 """So long servers that the settings name may take to answer."""
 
@@ -64,6 +66,7 @@ async def run_stack(
     UnreachableServerError among them).
     """
     _make_private(data)
+    _allow_open_files()
     with held(data):
         plan = await asyncio.to_thread(_plan, data, environ, only, ports, say)
         os.chdir(data)  # whoever started this may delete the directory that they are in
@@ -73,6 +76,15 @@ async def run_stack(
             asyncio.get_running_loop().add_reader(lifeline, _cut, lifeline, supervisor)
         await supervisor.run()
         return supervisor.interrupted
+
+
+def _allow_open_files() -> None:
+    """Raises our own limit of open files as far as we may: servers and services have a connection for each client."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import site
 import subprocess
@@ -19,7 +20,7 @@ from parallax.stack.binaries import can_reach, server_account
 from parallax.stack.control import start_detached, stop_stack
 from parallax.stack.plan import Plan, make_plan
 from shared.config import BadSettings
-from shared.paths import NoPlace, data_dir
+from shared.paths import NoPlace, data_dir, read_record
 from tests.stack.test_stack import parallax
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +213,22 @@ def test_the_umask_opens_and_closes_nothing(server_dir: Path, umask: int) -> Non
     assert [place for place in (data, *data.rglob("*")) if _is_open(place, data)] == []
     assert all((data / name).stat().st_mode & 0o077 == 0 for name in ("run", "logs"))
     shutil.rmtree(data)
+
+
+def test_a_low_limit_of_open_files_is_raised_as_far_as_it_may_be(place: Path) -> None:
+    """A shell's soft limit of 256 is not the servers'."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
+    command = ["sh", "-c", 'ulimit -S -n 200; exec "$@"', "sh", sys.executable, "-P", "-m", "parallax"]
+    command += ["up", "--detach", "--only", "etcd", "--data", str(place)]
+    subprocess.run(command, check=True, timeout=60, env=environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "POSIX"})
+    record = read_record(place)
+    assert record is not None
+    limits = Path(f"/proc/{record.parts[0].pid}/limits")
+    if not limits.exists():
+        pytest.skip("this system does not show limits")
+    (line,) = [line for line in limits.read_text().splitlines() if line.startswith("Max open files")]
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert int(line.split()[3]) == (65_536 if hard == resource.RLIM_INFINITY else min(65_536, hard))
 
 
 def _is_open(place: Path, data: Path) -> bool:

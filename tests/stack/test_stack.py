@@ -284,6 +284,8 @@ async def test_what_keeps_dying_is_tried_again_and_named() -> None:
         keeping = asyncio.create_task(child.supervise())
         await eventually(lambda: child.restarts >= 4, timeout_s=15)
         assert (child.state, child.note) == ("failed", "ended with exit code 1: I cannot")
+        await eventually(lambda: child.hopeless, timeout_s=15)
+        assert child.hopeless == "short cannot run: it ended with exit code 1: I cannot"
         await child.stop(grace_s=1)
         await asyncio.wait_for(keeping, 3)
     assert any("I cannot" in line for line in said)
