@@ -31,6 +31,11 @@ def fill_bare(path: Path, branch: str, object_format: str = "sha1") -> None:
     (path / "config").write_text(_CONFIG_SHA256 if object_format == "sha256" else _CONFIG)
 
 
+def object_format_of(path: Path) -> str:
+    """The object format of a repository that `fill_bare` filled: `sha1` or `sha256`."""
+    return "sha256" if "sha256" in (path / "config").read_text() else "sha1"
+
+
 def borrow(path: Path, objects: Path) -> None:
     """Makes a repository borrow objects; written again where the data directory has moved."""
     alternates = path / "objects/info/alternates"

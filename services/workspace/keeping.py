@@ -40,8 +40,6 @@ MAX_KEPT = 1_000
 """So many commits of one turn get refs of their own."""
 
 _MAX_NOTES = 20
-_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""Every git knows it without having it."""
 _ABSENT = frozenset({"missing"})
 _PLACES = {"branch": "heads", "tag": "tags", "worktree": "worktrees", "stash": "stash", "head": "head"}
 
@@ -316,7 +314,7 @@ def keeper_of(workspace: Workspace, session: Session, moment: str, at: int) -> G
     made = Keeper(workspace, session, moment, at)
     try:
         git = workspace.git
-        made.open(git.changed_paths(_EMPTY_TREE, git.tree_of(session.head)))
+        made.open(git.changed_paths(git.empty_tree(), git.tree_of(session.head)))
         yield made
     finally:
         made.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.workspace.bare import borrow, make_bare
+from services.workspace.bare import borrow, make_bare, object_format_of
 from services.workspace.droppings import DROPPINGS
 from services.workspace.git_backend import Base, Oid
 from services.workspace.git_program.cloning import Clones, clear_left
@@ -36,15 +36,11 @@ class GitProgramBackend:
 
     def make(self, path: Path, origin: Origin | None, branch: str) -> None:
         """Makes the bare repository of an execution."""
-        clone = self._clones.path(origin) if origin is not None else None
+        object_format = self._clones.formats.get(origin.digest, "sha1") if origin is not None else "sha1"
+        clone = self._clones.path(origin, object_format) if origin is not None else None
         borrowed = clone if clone is not None and clone.is_dir() else None
-        config = (borrowed / "config").read_text() if borrowed else ""
-        make_bare(
-            path,
-            branch,
-            borrowed=borrowed / "objects" if borrowed else None,
-            object_format="sha256" if "sha256" in config else "sha1",
-        )
+        objects = borrowed / "objects" if borrowed else None
+        make_bare(path, branch, borrowed=objects, object_format=object_format)
         local = self._clones.seen.get(origin.digest) if origin is not None else None
         (path / "info/exclude").write_bytes(DROPPINGS.lstrip() + ignore_rules(self._program, local))
         (path / "info/attributes").write_bytes(rules(local.attributes) if local is not None else b"")
@@ -63,7 +59,9 @@ class GitProgramBackend:
 
     def open(self, path: Path, origin: Origin | None) -> GitRepository:
         """A repository that `make` made."""
-        if origin is not None and self._clones.objects(origin).is_dir():
-            borrow(path, self._clones.objects(origin))
+        if origin is not None:
+            objects = self._clones.objects(origin, object_format_of(path))
+            if objects.is_dir():
+                borrow(path, objects)
         clear_left(path)
         return GitRepository(Git(self._program, path), self._checked)

@@ -40,14 +40,16 @@ class Clones:
         self._program = program
         self._root = root
         self.seen: dict[str, LocalOrigin] = {}
+        self.formats: dict[str, str] = {}
+        """The object format in which each origin was brought last, by its digest."""
 
-    def path(self, origin: Origin) -> Path:
-        """The clone of an origin."""
-        return self._root / f"{origin.digest}.git"
+    def path(self, origin: Origin, object_format: str) -> Path:
+        """The clone of an origin in an object format: a repository may be made anew in another one at its place."""
+        return self._root / f"{origin.digest}{'' if object_format == 'sha1' else f'-{object_format}'}.git"
 
-    def objects(self, origin: Origin) -> Path:
+    def objects(self, origin: Origin, object_format: str) -> Path:
         """The directory of objects of an origin's clone."""
-        return self.path(origin) / "objects"
+        return self.path(origin, object_format) / "objects"
 
     def bring(self, origin: Origin, base: str) -> Base:
         """Makes the clone hold the commit that `base` stands for, and every branch and tag."""
@@ -55,7 +57,8 @@ class Clones:
             check_local(origin.location)
         self._root.mkdir(parents=True, exist_ok=True)
         with exclusive(self._root / f"{origin.digest}.lock"):
-            clear_left(self.path(origin))
+            for object_format in ("sha1", "sha256"):
+                clear_left(self.path(origin, object_format))
             if origin.kind == "path":
                 return self._local(origin, base)
             return self._web(origin, base)
@@ -65,6 +68,7 @@ class Clones:
     def _local(self, origin: Origin, base: str) -> Base:
         local = look(self._program, origin)
         self.seen[origin.digest] = local
+        self.formats[origin.digest] = local.object_format
         commit, branch = resolve(self._program, origin, local, base)
         if commit is None:
             if not local.refs:
@@ -169,7 +173,8 @@ class Clones:
 
     def _opened(self, origin: Origin, object_format: str, branch: str) -> Path:
         """The clone, made where there is none, or only half of one."""
-        path = self.path(origin)
+        self.formats[origin.digest] = object_format
+        path = self.path(origin, object_format)
         name = branch if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_./-]*", branch) else "none"
         fill_bare(path, name, object_format)
         return path

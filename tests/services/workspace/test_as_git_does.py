@@ -311,6 +311,19 @@ def test_a_sha256_repository_works(tmp_path: Path) -> None:
     assert git(origin, "ls-tree", "-r", "--name-only", done.branch).split() == ["a", "m", "n"]
 
 
+@pytest.mark.parametrize("formats", [("sha1", "sha256"), ("sha256", "sha1")])
+def test_a_repository_made_anew_in_another_format_is_another_one(tmp_path: Path, formats: tuple[str, str]) -> None:
+    """The cached clone of what stood at the same place before serves its executions, and no others."""
+    benches: list[Bench] = []
+    for number, object_format in enumerate(formats):
+        shutil.rmtree(tmp_path / "r", ignore_errors=True)
+        made(tmp_path / "r", {"a": "1"}, f"--object-format={object_format}")
+        benches.append(Bench(tmp_path / "ws", f"e{number}"))
+        assert len(benches[-1].ready(tmp_path / "r").base_commit) == (64 if object_format == "sha256" else 40)
+    for bench in benches:
+        assert isinstance(bench.integrate(bench.work("dev-1", {"n": "n"})), WorkspaceIntegrated)
+
+
 @pytest.mark.parametrize("extension", ["refStorage = reftable", "somethingNew = true"])
 def test_an_unknown_format_is_named(tmp_path: Path, extension: str) -> None:
     """Not corrupt, not unreachable: of a format that this git does not know."""
