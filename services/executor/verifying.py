@@ -243,7 +243,7 @@ async def _work(bus: Bus, request: VerificationRequested) -> _Work | None:
 
 
 def _completed(request: VerificationRequested, reply: VerifyReply) -> VerificationCompleted:
-    results, error = reply.results, None
+    results, error = reply.results, misfit(request, reply)
     if reply.error:
         error = Failure(code=reply.code or "verification_failed", message=reply.error)
     return VerificationCompleted(
@@ -258,6 +258,18 @@ def _completed(request: VerificationRequested, reply: VerifyReply) -> Verificati
         error=error,
         evidence=msgspec.UNSET if reply.evidence is None else reply.evidence,
     )
+
+
+def misfit(request: VerificationRequested, reply: VerifyReply) -> Failure | None:
+    """Why what a runtime answered is no evidence: it is about something else, or not about every check."""
+    asked = sum(oracle.type == "command" for oracle in request.oracles)
+    if reply.verification_id != request.verification_id:
+        message = f"The runtime answered `$.verification_id` {reply.verification_id[:200]!r}, which was not asked for."
+    elif len(reply.results) != asked:
+        message = f"The runtime answered {len(reply.results)} `$.results` to {asked} checks: that is no evidence."
+    else:
+        return None
+    return Failure(code="verification_failed", message=message)
 
 
 def combine(request: VerificationRequested, results: list[OracleResult]) -> float | None:
