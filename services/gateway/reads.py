@@ -60,11 +60,13 @@ def view_of_row(row: Any) -> ExecutionView:
 
 
 def view_of_log(execution_id: str, records: list[Recorded]) -> ExecutionView | None:
-    """One execution folded from its own events. None: the log does not know it."""
+    """One execution folded from its own events. None: no engine has accepted or rejected it, whatever else is there."""
     fields: dict[str, Any] = {}
     asked: set[str] = set()
     for record in records:
         event = record.data
+        if not fields and not isinstance(event, ExecutionAccepted | ExecutionRejected):
+            continue
         if isinstance(event, Event) and record.type.startswith("execution.") and "ended_at" not in fields:
             fields |= _fields(event, stamp(record.time))
         elif isinstance(event, QuestionAsked):

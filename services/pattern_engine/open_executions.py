@@ -56,7 +56,7 @@ class OpenSet:
             case ExecutionAccepted():
                 if have is None:
                     self._open[execution_id] = OpenExecution(engine=event.engine, epoch=1, fence=seq)
-            case ExecutionStarted() | ExecutionClaimed():
+            case ExecutionStarted() | ExecutionClaimed() if have is not None:  # else nobody accepted it: it is foreign
                 self._open[execution_id] = OpenExecution(engine=event.engine, epoch=event.epoch, fence=seq)
             case Event() if have is not None:
                 self._open[execution_id] = msgspec.structs.replace(have, fence=seq)

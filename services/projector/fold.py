@@ -75,9 +75,18 @@ def touched_through(rows: Rows, fact: Fact) -> Iterator[Key]:
             yield "agent_participations", fold_work.participation(event.execution_id, agent_id)
 
 
+def begun(rows: Rows, fact: Fact) -> bool:
+    """Whether an event belongs to an execution that an engine has accepted or rejected. What comes before that was
+    written by nobody of the platform, and would be an execution that is pending for ever."""
+    starts = isinstance(fact.event, ExecutionAccepted | ExecutionRejected)
+    return starts or rows.has("executions", fact.event.execution_id)
+
+
 def apply(rows: Rows, fact: Fact) -> None:
     """Takes one event in."""
     event = fact.event
+    if not begun(rows, fact):
+        return
     execution = rows.row("executions", event.execution_id)
     execution.setdefault("first_seq", fact.seq)
     execution.setdefault("status", "pending")

@@ -40,6 +40,9 @@ _SETTLE_S = 3.0
 _LOOK_EVERY_S = 3.0
 _FINISH_S = 3.0
 _FEW = 100
+_WORKER = "projector-log"
+"""The worker's name on dead letters of the log."""
+
 _GATHER_S = 0.02
 
 
@@ -56,6 +59,7 @@ class Projector(Service):
         super().__init__(settings, bus)
         self._database = Database(settings.database_url)
         self._store = Store(LIVE)
+        self._aside: set[int] | None = None
         self._connection: Connection | None = None
         self._position = 0
         self._moved = asyncio.Condition()
@@ -143,6 +147,7 @@ class Projector(Service):
                     if fresh:
                         await self._store.fold(connection, fresh)
                         await self._move(fresh[-1].seq)
+                await self._set_foreign_aside()
                 if not many:
                     if not self._waiting:
                         await asyncio.sleep(_GATHER_S)  # a fold costs much the same for one event and for fifty
@@ -151,6 +156,23 @@ class Projector(Service):
             coming.cancel()
             with suppress(asyncio.CancelledError, StopAsyncIteration, BusError):
                 await coming
+
+    async def _set_foreign_aside(self) -> None:
+        """Makes dead letters of the events that nobody can use, so that somebody hears of them."""
+        foreign, self._store.foreign = self._store.foreign, []
+        if not foreign:
+            return
+        try:
+            if self._aside is None:
+                letters = [letter async for letter in self.bus.dead_letters() if letter.worker == _WORKER]
+                self._aside = {letter.sequence for letter in letters}
+            for record, reason in foreign:
+                if record.seq not in self._aside:
+                    await self.bus.set_aside(record, _WORKER, f"{record.type}: {reason}")
+                    self._aside.add(record.seq)
+                    _log.warning("foreign_event", seq=record.seq, type=record.type[:200], reason=reason)
+        except (BusError, TimeoutError) as error:
+            _log.warning("foreign_events_not_kept", count=len(foreign), error=str(error))
 
     async def _look(self, connection: Connection) -> None:
         """Whether Postgres and the log are still the ones that this projector leads with."""

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from schemas.events import Event
-from services.projector.fold import FOLD, apply, touched, touched_through
+from services.projector.fold import FOLD, apply, begun, touched, touched_through
 from services.projector.rows import Fact, Key, Row, Rows, unfit
 from shared.bus import Recorded
 from shared.postgres import Connection, DatabaseAway, is_lost
@@ -53,6 +53,8 @@ class Store:
 
     def __init__(self, schema: str) -> None:
         self.schema = schema
+        self.foreign: list[tuple[Recorded, str]] = []
+        """Events that make no rows because nobody of the platform can have written them, and why."""
         self._columns: dict[str, dict[str, str]] = {}
 
     async def prepare(self, connection: Connection) -> None:
@@ -143,6 +145,7 @@ class Store:
         facts: list[Fact] = []
         for record in batch:
             if not isinstance(record.data, Event):
+                self.foreign.append((record, f"it cannot be read: {record.data.reason}"))
                 continue
             reason = unfit(record.data)
             if reason:
@@ -154,7 +157,10 @@ class Store:
         missing = {(table, key) for table, key in further if not rows.has(table, key)}
         if missing:
             rows.add(await self._load(connection, missing))
+        by_seq = {record.seq: record for record in batch}
         for fact in facts:
+            if not begun(rows, fact):
+                self.foreign.append((by_seq[fact.seq], "no engine has accepted or rejected an execution of this id"))
             apply(rows, fact)
         await self._save(connection, rows)
 

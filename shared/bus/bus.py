@@ -27,7 +27,7 @@ from shared.bus.follower import Follower
 from shared.bus.key_value import KeyValue
 from shared.bus.large import INLINE, LargeValues
 from shared.bus.lives import Lives
-from shared.bus.messages import Delivery, Message, Recorded, Undecodable, decode, moment_of
+from shared.bus.messages import Delivery, Message, Recorded, Undecodable, UnknownEvent, decode, moment_of
 from shared.bus.raw import RawMessage
 from shared.bus.reader import first_message, read_execution
 from shared.bus.served import Served, takes_two
@@ -371,6 +371,16 @@ class Bus:
     def lives(self, name: str) -> Lives:
         """The marks of a kind of work that is no message: what is begun again after a process died of it."""
         return Lives(self.connection, name)
+
+    async def set_aside(self, record: Recorded, worker: str, reason: str) -> None:
+        """Keeps an event of the log that nobody can use as a dead letter of `worker`. Raises BusError, TimeoutError."""
+        body = record.data.payload if isinstance(record.data, UnknownEvent) else _ENCODER.encode(record.data)
+        delivery = Delivery(
+            subjects.STREAM_EVENTS, record.subject, record.seq, 1, body, {"ce-id": hdr.value(record.id)}
+        )
+        delivery.time_ns = int(record.time.timestamp() * 1_000_000_000)
+        place = f"{subjects.STREAM_EVENTS}:{record.seq}"
+        await dead_letters.bury(self.connection, self.name, worker, delivery, reason, place)
 
     # -- dead letters -----------------------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ import structlog
 from shared import subjects
 from shared.bus.connection import Connection
 from shared.bus.errors import BusClosed, BusError, Disconnected
-from shared.bus.messages import Recorded, ack_fields, recorded, recorded_from_server
+from shared.bus.messages import Recorded, ack_fields, moment_of, recorded, recorded_from_server, stored_at
 from shared.bus.ordered import OrderedReader
 from shared.bus.raw import RawMessage
+from shared.bus.reader import message_at
 from shared.bus.streams import ApiError, last_sequence
 from shared.bus.subscription import Subscription
 
@@ -214,11 +215,22 @@ class Follower:
                 self._position = last
                 yield batch
                 batch, size = [], 0
-            batch.append(_recorded(self._stream, seq, whole))
+            batch.append(await self._record(seq, whole))
             last, size = seq, size + len(whole.payload)
         self._position = last
         if batch:
             yield batch
+
+    async def _record(self, seq: int, message: RawMessage) -> Recorded:
+        if message.reply.startswith("$JS.ACK"):
+            stored = stored_at(message.reply)
+            return recorded(self._stream, seq, message.subject, message.headers, message.payload, stored)
+        if not moment_of(message.header("ce-time")) and not message.header("Nats-Time-Stamp"):
+            # a foreign writer gave no time, and what is said again has none: the stored message tells it
+            kept = await message_at(self._connection, self._stream, seq)
+            if kept is not None:
+                return recorded_from_server(self._stream, kept)
+        return recorded_from_server(self._stream, message)
 
     async def _again(self, error: Exception) -> None:
         if self._connection.closed:
@@ -231,12 +243,6 @@ class Follower:
 
 def _numbered(page: list[RawMessage]) -> list[tuple[int, RawMessage]]:
     return [(ack_fields(message.reply)[1], message) for message in page]
-
-
-def _recorded(stream: str, seq: int, message: RawMessage) -> Recorded:
-    if message.reply.startswith("$JS.ACK"):
-        return recorded(stream, seq, message.subject, message.headers, message.payload)
-    return recorded_from_server(stream, message)
 
 
 def _sequence(heard: tuple[int, RawMessage]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -183,7 +183,10 @@ def decode_body(stream: str, subject: str, payload: bytes) -> Any:
 def recorded(
     stream: str, seq: int, subject: str, headers: dict[str, str], payload: bytes, stored: str = ""
 ) -> Recorded:
-    """A stored message. `stored` is the server's time stamp, for a message whose writer gave no time. Never raises."""
+    """A stored message. `stored` is the server's time stamp, for a message whose writer gave no time. Never raises.
+
+    Whoever reads the log gives it, so that a foreign event has the same time for all of them, live and in a rebuild.
+    """
     if stream == subjects.STREAM_EVENTS:
         execution_id, kind, data = decode_event(subject, payload)
         if lost := headers.get(hdr.ERROR):  # what it refers to is not to be had: it is not what it was written as
@@ -227,6 +230,12 @@ def ack_fields(reply: str) -> tuple[int, int, int, int]:
     if len(parts) >= 11:  # with domain and account: $JS.ACK.d.a.stream.consumer.delivered.sseq.cseq.time.pending[.…]
         return int(parts[6]), int(parts[7]), int(parts[9]), int(parts[10])
     return int(parts[4]), int(parts[5]), int(parts[7]), int(parts[8])
+
+
+def stored_at(reply: str) -> str:
+    """When a consumer's message was stored, from its reply subject, as the server writes a time."""
+    moment = _EPOCH + timedelta(microseconds=ack_fields(reply)[2] // 1000)
+    return moment.isoformat()
 
 
 def place_of(reply: str) -> str:

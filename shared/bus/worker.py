@@ -24,7 +24,16 @@ from shared.bus.connection import Connection
 from shared.bus.errors import BusClosed, BusError, Reject, Retry
 from shared.bus.intake import Intake
 from shared.bus.lives import Lives, when_survived
-from shared.bus.messages import Delivery, Undecodable, UnknownEvent, ack_fields, decode_body, place_of, recorded
+from shared.bus.messages import (
+    Delivery,
+    Undecodable,
+    UnknownEvent,
+    ack_fields,
+    decode_body,
+    place_of,
+    recorded,
+    stored_at,
+)
 from shared.bus.raw import RawMessage
 
 _log = structlog.get_logger(__name__)
@@ -268,7 +277,10 @@ class Worker:
             with suppress(ValueError):
                 delivery.time_ns = int(delivery.headers.get(dead_letters.TIME, ""))
         if delivery.stream == subjects.STREAM_EVENTS:
-            record = recorded(delivery.stream, delivery.seq, delivery.subject, delivery.headers, delivery.payload)
+            stored = stored_at(message.reply) if delivery.seq == seq else ""
+            record = recorded(
+                delivery.stream, delivery.seq, delivery.subject, delivery.headers, delivery.payload, stored
+            )
             delivery.recorded = record
             if isinstance(record.data, UnknownEvent):
                 delivery.error = f"{record.type}: {record.data.reason}"

@@ -41,7 +41,7 @@ async def test_a_request_over_http_reaches_the_bus(house: House) -> None:
         ({"options": {"budget": {"token": 5}}}, "options.budget.token", "Did you mean 'tokens'?"),
         ({"options": {"budget": {"tokens": -5}}}, "options.budget.tokens", "Leave it out where there is no limit."),
         ({"options": {"timeuot": "2m"}}, "options.timeuot", "Did you mean 'timeout'?"),
-        ({"opts": {}}, "opts", "Did you mean 'options'?"),
+        ({"option": {}}, "option", "Did you mean 'options'?"),
     ],
 )
 @pytest.mark.parametrize("path", ["/api/executions", "/api/patterns/noop/execute"])

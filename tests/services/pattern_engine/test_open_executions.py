@@ -27,6 +27,15 @@ def test_an_execution_is_open_from_its_acceptance_to_its_end() -> None:
     assert known.position == 20
 
 
+def test_what_nobody_accepted_is_not_open() -> None:
+    """A claim or a start that a foreign writer made up opens nothing, which no engine could ever end."""
+    known = OpenSet()
+    known.apply("zz", "execution.claimed", 4, ExecutionClaimed(execution_id="zz", engine="nobody", epoch=1))
+    known.apply("zz", "execution.paused", 5, ExecutionPaused(execution_id="zz", number=1))
+    assert known.get("zz") is None
+    assert known.position == 5
+
+
 def test_a_snapshot_brings_the_set_back() -> None:
     """What was open before a start is open after it, without the log before the position."""
     known = OpenSet()

@@ -51,9 +51,10 @@ def facts_of(events: list[Event]) -> list[Fact]:
 
 
 def tables_of(events: list[Event]) -> Tables:
-    """The rows of some events in one batch."""
+    """The rows of some events in one batch, of an execution that was accepted."""
     tables: Tables = {}
-    fold(tables, facts_of(events))
+    known = events[:1] and events[0].TYPE in {"execution.accepted", "execution.rejected"}
+    fold(tables, facts_of(events if known else [beginning(NAME)[0], *events]))
     return tables
 
 
@@ -121,6 +122,13 @@ def test_these_events_are_these_rows(events: list[Event], key: Key, expected: di
     """A row says what the events before it said."""
     row = tables_of(events)[key]
     assert {name: row.get(name) for name in expected} == expected
+
+
+def test_events_of_an_execution_that_nobody_accepted_make_no_rows() -> None:
+    """Whoever wrote them is none of us; an execution of them would be pending for ever."""
+    tables: Tables = {}
+    fold(tables, facts_of(beginning(NAME)[1:]))
+    assert tables == {}
 
 
 def test_events_after_the_end_change_nothing_of_the_execution() -> None:
