@@ -39,11 +39,17 @@ class Beside:
     ignored: int = 0
     rules: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
+    submodules: list[str] = field(default_factory=list[str])
 
     def take(self, data: Mapping[str, Any]) -> list[str]:
         """Takes in one event. Gives a line for each thing that it adds, for whoever follows."""
         session = str(data.get("session", ""))
         lines: list[str] = []
+        self.submodules += [
+            str(one.get("path", "")) for one in cast("list[dict[str, Any]]", data.get("submodules") or [])
+        ]
+        if data.get("submodules"):
+            lines.append(self._unfilled())
         for one in cast("list[dict[str, Any]]", data.get("kept") or []):
             if one.get("in_result"):
                 continue
@@ -67,9 +73,15 @@ class Beside:
             lines.append(note)
         return lines
 
+    def _unfilled(self) -> str:
+        shown = ", ".join(self.submodules[:_MOST_FILES]) + (" …" if len(self.submodules) > _MOST_FILES else "")
+        return f"{shown}: not filled, so what needs their files fails whoever did the work; a set-up may fetch them"
+
     def rows(self, execution_id: str) -> list[tuple[str, str]]:
         """What a card says of it, as name and text."""
         found: list[tuple[str, str]] = []
+        if self.submodules:
+            found.append(("submodules", self._unfilled()))
         if self.ignored:
             found.append(("ignored", ignored_words(self.ignored, self.ignored_files, self.rules)))
         more = f"`parallax workspaces show {execution_id}` has them all"

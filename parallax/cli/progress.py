@@ -284,7 +284,8 @@ class Progress:
                     origin = "an empty repository of its own"
                 note = f"{origin} at {str(data.get('base_commit', ''))[:8]}"
                 self._finish(event, "workspace", "done", note)
-                return self._line(event, "workspace", f"ready, from {note}", "done")
+                said = [f"ready, from {note}", *(f"submodules {one}" for one in self.beside.take(data))]
+                return [line for one in said for line in self._line(event, "workspace", one, "done")]
             case "workspace.failed":
                 row = self._finish(event, "workspace", "failed", failure_of(data).message)
                 return self._line(event, "workspace", row.note, "failed")

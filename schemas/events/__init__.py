@@ -61,6 +61,7 @@ from schemas.events.workspaces import (
     WorkspacePrepareRequested,
     WorkspaceReady,
     WorkspaceRequested,
+    WorkspaceSubmodule,
 )
 
 __all__ = [
@@ -122,6 +123,7 @@ __all__ = [
     "WorkspacePrepared",
     "WorkspaceReady",
     "WorkspaceRequested",
+    "WorkspaceSubmodule",
 ]
 
 

@@ -75,10 +75,18 @@ class WorkspaceRequested(Event, frozen=True, kw_only=True):
     spec: dict[str, Json] = {}
 
 
+class WorkspaceSubmodule(Model, frozen=True, kw_only=True):
+    """A submodule by its path, and the commit that it stands at."""
+
+    path: str
+    commit: str
+
+
 class WorkspaceReady(Event, frozen=True, kw_only=True):
     """The clone exists, and the result branch at the base commit.
 
     `git_backend` is what does git for this execution from now on: the git program or dulwich, with its version.
+    `submodules` are those of the base commit whose files are not in the worktrees; absent, there are none.
     """
 
     TYPE: ClassVar[str] = "workspace.ready"
@@ -91,6 +99,7 @@ class WorkspaceReady(Event, frozen=True, kw_only=True):
     base_commit: str
     url: str = ""
     git_backend: str = ""
+    submodules: list[WorkspaceSubmodule] | msgspec.UnsetType = msgspec.UNSET
 
 
 class WorkspaceFailed(Event, frozen=True, kw_only=True):

@@ -255,6 +255,10 @@ class Repository(Protocol):
         """The difference between two commits or trees, with its text or the numbers alone."""
         ...
 
+    def submodules(self, commit: Oid) -> dict[bytes, Oid]:
+        """The submodules in a commit, by path, and the commits that they stand at."""
+        ...
+
     def visible_refs(self) -> dict[str, Oid]:
         """What an agent sees of the origin, as it was when the workspace was opened: `refs/tags/…` and
         `refs/remotes/origin/…`."""

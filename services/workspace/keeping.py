@@ -28,7 +28,7 @@ from services.workspace.agent_repository.intent import exists, read_intent
 from services.workspace.agent_repository.opening import Directory, Finding, Unreadable, shown
 from services.workspace.agent_repository.quarantine import Quarantine
 from services.workspace.agent_repository.refs import Named
-from services.workspace.agent_repository.repository import AgentRepository
+from services.workspace.agent_repository.repository import AgentRepository, foreign_objects
 from services.workspace.agent_repository.staged import staged_commit
 from services.workspace.commit_text import PLATFORM, message
 from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
@@ -40,6 +40,7 @@ MAX_KEPT = 1_000
 """So many commits of one turn get refs of their own."""
 
 _MAX_NOTES = 20
+_SHA1_DIGITS = 40
 _ABSENT = frozenset({"missing"})
 _PLACES = {"branch": "heads", "tag": "tags", "worktree": "worktrees", "stash": "stash", "head": "head"}
 
@@ -85,10 +86,13 @@ class Keeper:
     def open(self, tracked: list[bytes]) -> None:
         """Opens the agent's repository and reads what it meant. `tracked` is what the platform put there."""
         worktree = self._workspace.worktree(self._session)
-        if not worktree.exists() or len(self._workspace.base) != 40:
+        if not worktree.exists():
             return
         descriptor = self._open.enter_context(files.opened(worktree.path))
         self._root = Directory(descriptor, "")
+        if len(self._workspace.base) != _SHA1_DIGITS:
+            self._findings = foreign_objects(self._root)
+            return
         self._repository, self._findings = AgentRepository.of(descriptor, _nothing)
         if self._repository is not None:
             self.intent, findings = read_intent(self._repository, descriptor, tracked)
@@ -313,8 +317,8 @@ def keeper_of(workspace: Workspace, session: Session, moment: str, at: int) -> G
     """A keeper on a session's repository as it is now."""
     made = Keeper(workspace, session, moment, at)
     try:
-        git = workspace.git
-        made.open(git.changed_paths(git.empty_tree(), git.tree_of(session.head)))
+        git, read = workspace.git, len(workspace.base) == _SHA1_DIGITS
+        made.open(git.changed_paths(git.empty_tree(), git.tree_of(session.head)) if read else [])
         yield made
     finally:
         made.close()

@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from schemas.events import Event, WorkspaceFailed, WorkspaceReady, WorkspaceRequested
+from schemas.events import Event, WorkspaceFailed, WorkspaceReady, WorkspaceRequested, WorkspaceSubmodule
 from services.workspace.backends import Backends
 from services.workspace.commit_text import PLATFORM, message
 from services.workspace.git_backend import Base, GitBackend, Oid, Repository, Worktree
@@ -45,6 +46,11 @@ def bounded(names: list[str]) -> list[str]:
         if room < 0:
             return names[:number]
     return names[:_MAX_NAMES]
+
+
+def _said_of(submodules: dict[bytes, Oid]) -> list[WorkspaceSubmodule] | UnsetType:
+    found = [WorkspaceSubmodule(path=show(path), commit=commit) for path, commit in submodules.items()]
+    return found[:_MAX_NAMES] or UNSET
 
 
 class Workspace:
@@ -238,6 +244,7 @@ class Workspace:
             base_commit=commit,
             url=origin.shown if origin else "",
             git_backend=backend.shown,
+            submodules=_said_of(git.submodules(commit)),
         )
         location = origin.location if origin else ""
         return self.answer(ready, Line(type="", result=commit, location=location, backend=backend.name, at=at))

@@ -90,3 +90,13 @@ def test_an_ordinary_turn_adds_nothing() -> None:
     progress = Progress()
     assert progress.apply(event("workspace.prepared", session="dev-1")) == []
     assert progress.beside.rows("x1") == []
+
+
+def test_submodules_that_are_not_filled_are_said() -> None:
+    """At the beginning and on the card: a check that needs their files is not the agent's failure."""
+    progress = Progress()
+    lines = progress.apply(event("workspace.ready", base_commit="b" * 40, submodules=[{"path": "s", "commit": "c"}]))
+    assert [line.what for line in lines][1:] == [
+        "submodules s: not filled, so what needs their files fails whoever did the work; a set-up may fetch them"
+    ]
+    assert progress.beside.rows("x1")[0][0] == "submodules"

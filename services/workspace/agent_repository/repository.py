@@ -156,6 +156,24 @@ class AgentRepository:
             return read_head(git)
 
 
+def foreign_objects(worktree: Directory) -> list[Finding]:
+    """A finding where a repository of a format that is not read holds objects of its own."""
+    try:
+        objects = worktree.directory(b".git", b"objects")
+        if objects is None:
+            return []
+        with objects:
+            own = any(name not in {b"info", b"pack"} for name, _ in objects.entries(_MAX_COMMITS))
+            packs = objects.directory(b"pack")
+            if packs is not None:
+                with packs:
+                    own = own or bool(packs.entries(_MAX_COMMITS))
+    except Unreadable as error:
+        return [error.finding]
+    message = "it is of a format (SHA-256) in which what an agent did beside its work is not read"
+    return [Finding("unknown_format", ".git", message)] if own else []
+
+
 def _inside(text: bytes, parts: list[bytes], where: str) -> list[bytes]:
     """The names of the directories from the worktree to where a `.git` file of a submodule points."""
     target = text.removeprefix(b"gitdir: ").strip()

@@ -20,9 +20,10 @@ from services.workspace.dulwich_git.merging import merge_commits
 from services.workspace.dulwich_git.pushing import publish
 from services.workspace.dulwich_git.scan import Scan
 from services.workspace.dulwich_git.store import Store
-from services.workspace.dulwich_git.trees import changed, changes_between
+from services.workspace.dulwich_git.trees import changed, changes_between, listing
 from services.workspace.dulwich_git.worktree import Files, entry_at
 from services.workspace.git_backend import NO_INTENT, Base, Difference, Intent, Merged, Oid, Snapshot
+from services.workspace.modes import SUBMODULE
 from services.workspace.names import show
 from services.workspace.origins import Origin
 from services.workspace.problems import WorkspaceProblem
@@ -154,6 +155,11 @@ class DulwichRepository:
 
     def _tree(self, oid: Oid) -> ObjectID:
         return self.store.tree_in(_id(oid))
+
+    def submodules(self, commit: Oid) -> dict[bytes, Oid]:
+        """The submodules in a commit, by path, and the commits that they stand at."""
+        entries = listing(self.store, self.store.tree_of(_id(commit)))
+        return {path: sha.decode() for path, (mode, sha) in sorted(entries.items()) if mode == SUBMODULE}
 
     def visible_refs(self) -> dict[str, Oid]:
         """What an agent sees of the origin."""

@@ -176,6 +176,15 @@ class GitRepository:
             more = ("-p", "--binary", "--full-index", "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/")
             found.patch = git.run(words[0], *more, *words[1:]).out
 
+    def submodules(self, commit: Oid) -> dict[bytes, Oid]:
+        """The submodules in a commit, by path, and the commits that they stand at."""
+        found: dict[bytes, Oid] = {}
+        for line in split(self._git.run("ls-tree", "-r", "-z", commit).out):
+            if line.startswith(b"160000 "):
+                head, path = line.split(b"\t", 1)
+                found[path] = head.split()[2].decode()
+        return found
+
     def visible_refs(self) -> dict[str, Oid]:
         """What an agent sees of the origin."""
         if self._visible is None:

@@ -45,8 +45,9 @@ def files_of(bench: Bench, commit: str) -> list[str]:
 
 def worked(bench: Bench, work: Callable[[Path], None]) -> WorkspaceCommitted:
     """The end of a turn in which an agent does something."""
-    worktree = Path(bench.prepare("dev-1").path)
-    work(worktree)
+    prepared = bench.prepare("dev-1")
+    assert prepared.error is None
+    work(Path(prepared.path))
     done = bench.finish("dev-1")
     assert done.error is None
     git(bench.workspace.repository, "fsck", "--strict", "--connectivity-only")
@@ -339,7 +340,9 @@ def test_a_bumped_submodule_is_committed(tmp_path: Path) -> None:
     git(origin, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(sub), "s")
     git(origin, "-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qm", "sub")
     bench = Bench(tmp_path / "ws")
-    bench.ready(origin)
+    ready = bench.ready(origin)
+    assert not isinstance(ready.submodules, msgspec.UnsetType)
+    assert [(one.path, one.commit == first) for one in ready.submodules] == [("s", False)]
 
     def work(tree: Path) -> None:
         git(tree, "-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init")
@@ -517,3 +520,30 @@ def test_hooks_settings_and_alternates_of_the_agent_are_never_used(bench: Bench,
     assert not bench.workspace.git.has(theirs)
     again = Path(bench.prepare("dev-1", "t2").path)
     assert "evil" not in (again / ".git/config").read_text()
+
+
+@pytest.mark.backend("git")
+def test_in_a_sha256_repository_the_git_of_the_agent_is_moved_aside(tmp_path: Path) -> None:
+    """What it committed beside its work is not read there, and not destroyed; a turn without commits says nothing."""
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    git(origin, "init", "-q", "--object-format=sha256", "-b", "main")
+    git(origin, "config", "user.name", "u")
+    git(origin, "config", "user.email", "u@x")
+    saved(origin, "a")
+    bench = Bench(tmp_path / "ws")
+    bench.ready(origin)
+
+    def work(tree: Path) -> None:
+        (tree / "n").write_text("n")
+
+    assert notes(worked(bench, work)) == []
+    tree = Path(bench.prepare("dev-1", "t2").path)
+    git(tree, "checkout", "-qb", "feat")
+    saved(tree, "m")
+    git(tree, "checkout", "-q", "-")
+    done = bench.finish("dev-1", "t2")
+    assert done.error is None
+    (aside,) = (bench.workspace.root / "aside").iterdir()
+    assert str(aside) in notes(done)[-1]
+    assert (aside / "refs/heads/feat").exists()
