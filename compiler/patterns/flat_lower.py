@@ -21,6 +21,7 @@ from compiler.patterns.templates import Templates
 from compiler.patterns.writing import Writer
 
 _INPUT_FIELD = re.compile(r"\$(?:\{ *)?input\.([A-Za-z_][\w-]*)(?: *\})?")
+_AVERAGE = "Write $results, whose entries have their confidence, or use consensus and $consensus.confidence."
 _OLDER_REFERENCE = re.compile(r"\{\{\s*\$?([^{}]+?)\s*\}\}")
 _LOCALS = ("results", "began", "task")
 _TAKEN = (
@@ -303,7 +304,8 @@ class FlatLowering(Writer):
         except ExpressionError as error:
             code = "unknown-output" if error.code == "unknown-reference" else error.code
             quote = 1 if node.raw and not self._plain(node) else 0
-            self._report.error(code, node.line, node.column + quote + 1 + error.offset, error.message, error.hint)
+            hint = _AVERAGE if code == "unknown-output" and "'avgConfidence'" in error.message else error.hint
+            self._report.error(code, node.line, node.column + quote + 1 + error.offset, error.message, hint)
             return "null"
         return made.code
 

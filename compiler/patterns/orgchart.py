@@ -22,6 +22,12 @@ from schemas.patterns import WorkspaceSpec
 CHART_KEYS = ("name", "version", "description", "structure", "workflow", "metadata", "workspace")
 _FLAT = frozenset({"agents", "execution", "aggregation", "validation", "groups", "steps"})
 _NAME = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9._-]*(?: [A-Za-z0-9._-]+)*\Z")
+_SECOND_DIALECT = {
+    "groups": "equals are one group; write each group as a step under steps, with agents of its own, and merge them",
+    "confidence": "a result's confidence comes from its evidence; write validation: {minConfidence: 0.7} for a bound",
+    "fallback": "it belongs to what is validated; write validation: {onFailure: fallback, fallback: …}",
+}
+"""Keys of the original's second form of flat patterns, and how what they mean is written."""
 _BRANCHES = "feature_branch"
 """The strategy that is always followed: every execution and every session has branches of its own."""
 CHART_WORKSPACE_KEYS = (*WORKSPACE_KEYS, "branchStrategy", "createPr", "pr")
@@ -69,7 +75,7 @@ def is_flat(root: Node) -> bool:
 
 def read_flat_pattern(root: Node, report: Report) -> FlatPattern:
     """The flat pattern in a tree."""
-    view = View(root, report, "the pattern", flat.KEYS)
+    view = View(root, report, "the pattern", flat.KEYS, _SECOND_DIALECT)
     return flat.read_flat(view, _heading(view, root, report), report)
 
 

@@ -156,3 +156,26 @@ execution:
     life = play(text, {}, step_0=[({"a": 1}, 0.9)])
     assert life.tasks[1].text == "Say.\n\nfound:\n  a: 1\nplain:\n  a: 1"
     assert [task.agent.capabilities for task in life.tasks] == [["research"], ["analysis"]]
+
+
+def test_the_second_dialect_is_refused_with_what_to_write() -> None:
+    """Each of its keys by name: nothing of it is ignored, and nothing is taken for something else."""
+    text = """\
+name: older
+agents: {capabilities: [a], min: 2}
+groups: [{name: a}]
+confidence: min
+fallback: {to: person}
+output: {c: $avgConfidence}
+"""
+    found = load_pattern(text, filename="older.yaml").diagnostics
+    assert [(one.line, one.code, one.severity) for one in found] == [
+        (3, "unsupported", "error"),
+        (4, "unsupported", "error"),
+        (5, "unsupported", "error"),
+        (6, "unknown-output", "error"),
+    ]
+    assert "steps" in found[0].message
+    assert "minConfidence" in found[1].message
+    assert "onFailure: fallback" in found[2].message
+    assert "$results" in found[3].hint
