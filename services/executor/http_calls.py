@@ -23,6 +23,7 @@ from schemas.base import Failure, Json, too_deep
 from schemas.events import ENDINGS, HttpCompleted, HttpRequested
 from schemas.json_text import clean_text, read_json
 from shared.bus import Bus, Delivery
+from shared.shortening import shortened
 
 MOST_BYTES = 256 * 1024
 """Of an answer's body, as it is after decompression."""
@@ -67,7 +68,7 @@ class HttpCalls:
     async def parked(self, delivery: Delivery, reason: str) -> None:
         """A request that could not be handled again and again fails with a word: a program waits for it."""
         if isinstance(delivery.data, HttpRequested):
-            message = f"The request could not be made: {reason[:_LONGEST_REASON]}"
+            message = f"The request could not be made: {shortened(reason, _LONGEST_REASON)}"
             await self._bus.append(_failed(delivery.data, "http_failed", message), cause=delivery)
 
     async def _over(self, request: HttpRequested) -> bool:
@@ -88,7 +89,9 @@ class HttpCalls:
             return _failed(request, error.code, str(error))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = str(error) or type(error).__name__
-            return _failed(request, "http_failed", f"The request could not be made: {reason[:_LONGEST_REASON]}")
+            return _failed(
+                request, "http_failed", f"The request could not be made: {shortened(reason, _LONGEST_REASON)}"
+            )
 
     async def _follow(self, request: HttpRequested) -> HttpCompleted:
         connector = aiohttp.TCPConnector(resolver=_Resolver(self._allowed), limit=1, force_close=True)

@@ -27,6 +27,7 @@ from services.executor.turns import Refused, Turn, Turns
 from services.executor.waiting import Interruptible, Withdrawn
 from shared.bus import Bus, Delivery, EventTooLarge, Recorded
 from shared.clock import Clock
+from shared.shortening import shortened
 
 _log = structlog.get_logger(__name__)
 
@@ -316,7 +317,7 @@ class Life(Interruptible):
         elif now - self._refused_since >= SAY_AFTER_S and key not in self._waits.said:
             self._waits.said.add(key)
             who = f"{self.state.agent_id} does not take it: {reason or 'it gives no reason'}"
-            self._waits.say(waiting_for(self.state, "agents_busy", who[:_LONGEST_REASON]))
+            self._waits.say(waiting_for(self.state, "agents_busy", shortened(who, _LONGEST_REASON)))
 
     def _doubt(self, turn: Turn) -> None:
         """The agent may be gone: since it was found ready, or since the attempt was begun by an executor before."""

@@ -49,6 +49,7 @@ from shared import subjects
 from shared.bus import Bus, Delivery, EventTooLarge, Message, Recorded, Retry
 from shared.config import Settings
 from shared.service import Service
+from shared.shortening import shortened
 
 _log = structlog.get_logger(__name__)
 
@@ -171,7 +172,9 @@ class Executor(Service):
         """A task that could not be handled again and again ends with a word: its execution waits for it."""
         request = delivery.data
         if isinstance(request, TaskRequested):
-            error = Failure(code="not_handled", message=f"The task could not be handled: {reason[:_LONGEST_REASON]}")
+            error = Failure(
+                code="not_handled", message=f"The task could not be handled: {shortened(reason, _LONGEST_REASON)}"
+            )
             state = machine.opened(request, 0)
             await self.bus.append(machine.failed(state, error, jitter=0.0), cause=delivery)
 

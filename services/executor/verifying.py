@@ -30,6 +30,7 @@ from services.executor.runtimes import RUNTIME
 from services.executor.sessions import Sessions
 from shared import subjects
 from shared.bus import Bus, Delivery, NoResponder, RequestFailed, Retry
+from shared.shortening import shortened
 
 _log = structlog.get_logger(__name__)
 
@@ -102,7 +103,7 @@ class Verifier:
         if isinstance(delivery.data, VerificationRequested):
             reply = VerifyReply(
                 verification_id=delivery.data.verification_id,
-                error=f"The verification could not be made: {reason[:_LONGEST_REASON]}",
+                error=f"The verification could not be made: {shortened(reason, _LONGEST_REASON)}",
             )
             await self._bus.append(_completed(delivery.data, reply), cause=delivery)
 

@@ -22,6 +22,7 @@ from schemas.events import SEMANTICS, ExecutionAccepted, ExecutionRejected, Exec
 from schemas.json_text import read_json
 from schemas.patterns import CompiledPattern, PatternFormat, WorkspaceSpec
 from shared.ids import digest
+from shared.shortening import shortened
 
 MAX_REQUEST_BYTES = 512 * 1024
 """A request is part of two events and of every rebuild: larger inputs belong into the repository."""
@@ -146,7 +147,7 @@ def given_up(payload: bytes, number: int, reason: str) -> Refused:
     fields: dict[str, Any] = {} if isinstance(body, Problem) else body
     given, pattern = fields.pop("execution_id", None), fields.get("pattern")
     hint = "`parallax dead-letters list` shows it. Mend the cause, then have it handled again."
-    problem = Problem(where="", what=f"The engine cannot handle it: {reason[:_LONGEST_REASON]}", hint=hint)
+    problem = Problem(where="", what=f"The engine cannot handle it: {shortened(reason, _LONGEST_REASON)}", hint=hint)
     own = isinstance(given, str) and _ID.fullmatch(given) is not None
     return Refused(
         execution_id=str(given) if own else fresh_id(payload, number),

@@ -20,6 +20,7 @@ from services.pattern_engine.requests import Desk
 from services.pattern_engine.run import Run
 from shared.bus import EventTooLarge, Fence, StaleFence
 from shared.bus.lives import Lives, when_survived
+from shared.shortening import shortened
 
 _log = structlog.get_logger(__name__)
 
@@ -114,7 +115,8 @@ async def _revive(estate: Estate, run: Run, history: History) -> None:
         rebuilt = await rebuild(history, estate.sources)
     except Exception as error:  # noqa: BLE001 - whatever it is, it would be the same each time: it ends this execution
         _log.exception("execution_not_rebuilt", execution_id=run.id, exc_info=error)
-        what = f"The program cannot be run again from its log: {type(error).__name__}: {error}"[:_LONGEST_REASON]
+        said = f"The program cannot be run again from its log: {type(error).__name__}: {error}"
+        what = shortened(said, _LONGEST_REASON)
         await _end(estate, run, Failure(code="internal_error", message=what))
         return
     difference = first_difference(history, rebuilt.produced)
@@ -148,7 +150,7 @@ async def _start_late(estate: Estate, run: Run, history: History) -> ExecutionSt
     brought = accepted.source
     pattern = estate.compile(brought) if isinstance(brought, PatternFile) else estate.lookup(accepted.pattern)
     if isinstance(pattern, list):
-        reason = " ".join(problem.what for problem in pattern)[:_LONGEST_REASON]
+        reason = shortened(" ".join(problem.what for problem in pattern), _LONGEST_REASON)
         await _end(estate, run, Failure(code="pattern_unavailable", message=reason))
         return None
     started = start_of(accepted, pattern, accepted.input, estate.engine_id, run.epoch)

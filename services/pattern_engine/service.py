@@ -39,6 +39,7 @@ from shared.bus import Bus, Delivery, NoResponder, Recorded, RequestFailed, Retr
 from shared.config import Settings
 from shared.pattern_sources import Patterns
 from shared.service import Service
+from shared.shortening import shortened
 
 _log = structlog.get_logger(__name__)
 
@@ -150,7 +151,7 @@ class PatternEngine(Service):
         if delivery.subject == subjects.REQUEST:
             await give_up_request(self, delivery, reason)
             return
-        what = f"The engine cannot handle it: {reason[:500]}"
+        what = f"The engine cannot handle it: {shortened(reason, 500)}"
         hint = "`parallax dead-letters list` shows it. Mend the cause, then have it handled again."
         await reply(self.bus, delivery, rejected("", "", what, hint))
 

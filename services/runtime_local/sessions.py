@@ -34,10 +34,12 @@ from services.runtime_local.secrets import Redaction, SecretMissing, Secrets
 from services.runtime_local.speech import clean
 from services.runtime_local.turn import Ended, Turn, soon
 from shared.bus import Bus, BusError, EventTooLarge
+from shared.shortening import ending
 
 _log = structlog.get_logger(__name__)
 
 _REMEMBERED = 256
+_KEPT_STDERR = 64 * 1024
 
 
 class Host(Model, frozen=True, kw_only=True):
@@ -328,7 +330,7 @@ class Session:
 
     async def _complained(self, line: bytes, _ends: bool) -> None:
         text = clean(self._redact(line))
-        self._stderr = (self._stderr + text + "\n")[-2000:]
+        self._stderr = (self._stderr + text + "\n")[-_KEPT_STDERR:]
         await self._output.say("stderr", text)
 
     async def _see_it_end(self, program: Program) -> None:
@@ -338,7 +340,7 @@ class Session:
         if signal_of(code) in FROM_OUTSIDE and await soon(lambda: bool(self.closed) or self._host.leaving(), 0.5):
             return  # this runtime is being stopped too, and says so
         if not self.closed and self.left is not None:
-            text = sentence("its program", code, before, memory_kills(), self._stderr.strip())
+            text = sentence("its program", code, before, memory_kills(), ending(self._stderr.strip(), 2000))
             self.left(self, text.removesuffix("."), code)
 
 

@@ -37,6 +37,7 @@ from shared.bus.writer import Writer
 from shared.clock import SYSTEM_CLOCK, Clock
 from shared.config import Settings
 from shared.ids import new_id
+from shared.shortening import shortened
 
 T = TypeVar("T")
 
@@ -443,7 +444,7 @@ class Bus:
 
     async def _answer_error(self, reply: str, text: str) -> None:
         if reply:
-            await self.connection.publish(reply, b"{}", {hdr.ERROR: hdr.value(text[:1000])})
+            await self.connection.publish(reply, b"{}", {hdr.ERROR: hdr.value(shortened(text, 1000))})
 
 
 def _body(payload: object) -> bytes:

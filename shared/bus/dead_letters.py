@@ -20,6 +20,7 @@ from shared.bus.raw import RawMessage
 from shared.bus.reader import message_at, read_subject
 from shared.bus.streams import api
 from shared.log import redact
+from shared.shortening import shortened
 
 REASON = "Parallax-Reason"
 STREAM = "Parallax-Stream"
@@ -62,7 +63,7 @@ async def bury(connection: Connection, service: str, durable: str, delivery: Del
     }
     own = {
         "Nats-Msg-Id": f"dead:{durable}:{place}",
-        REASON: hdr.value(redact(reason)[:_LONGEST_REASON]),
+        REASON: hdr.value(shortened(redact(reason), _LONGEST_REASON)),
         STREAM: delivery.stream,
         SUBJECT: hdr.value(delivery.subject),
         SEQUENCE: str(delivery.seq),
