@@ -135,25 +135,57 @@ class AgentRepository:
         Raises:
             Unreadable: something there is not what git writes.
         """
-        root = Directory(worktree, "")
-        parts = path.split(b"/")
-        below = root.directory(*parts)
-        if below is None:
-            return b""
-        with below:
-            try:
-                status = os.stat(b".git", dir_fd=below.descriptor, follow_symlinks=False)
-            except OSError:
-                return b""
-            if stat.S_ISDIR(status.st_mode):
-                git = below.directory(b".git")
-            else:
-                text = below.read(b".git", limit=_MAX_GITFILE_BYTES) or b""
-                git = root.directory(*_inside(text, parts, below.place(b".git")))
+        git = _gitlink_directory(worktree, path)
         if git is None:
             return b""
         with git:
             return read_head(git)
+
+    def is_elsewhere(self, worktree: int, path: bytes, commit: bytes) -> bool:
+        """Whether the submodule at `path` knows its commit from where it was fetched, so that others can have it.
+
+        Raises:
+            Unreadable: something there is not what git writes.
+        """
+        git = _gitlink_directory(worktree, path)
+        if git is None:
+            return True
+        with git:
+            refs = read_refs(git)
+            objects = Objects(git.directory(b"objects"), Budget(), lambda _: None)
+            try:
+                waiting = [sha for name, sha in refs.names.items() if name.startswith(b"refs/remotes/")]
+                seen: set[bytes] = set()
+                while waiting and len(seen) < _MAX_COMMITS:
+                    sha = waiting.pop()
+                    if sha == commit:
+                        return True
+                    found = objects.read(sha) if sha not in seen else None
+                    seen.add(sha)
+                    if found is not None and found[0] == b"commit":
+                        waiting += commit_parts(found[1])[1]
+            except ValueError as error:
+                raise Unreadable("damaged_object", git.where, f"it holds no sound commit: {error}") from error
+            finally:
+                objects.close()
+        return False
+
+
+def _gitlink_directory(worktree: int, path: bytes) -> Directory | None:
+    root = Directory(worktree, "")
+    parts = path.split(b"/")
+    below = root.directory(*parts)
+    if below is None:
+        return None
+    with below:
+        try:
+            status = os.stat(b".git", dir_fd=below.descriptor, follow_symlinks=False)
+        except OSError:
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            return below.directory(b".git")
+        text = below.read(b".git", limit=_MAX_GITFILE_BYTES) or b""
+        return root.directory(*_inside(text, parts, below.place(b".git")))
 
 
 def foreign_objects(worktree: Directory) -> list[Finding]:

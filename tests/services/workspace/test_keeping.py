@@ -350,7 +350,33 @@ def test_a_bumped_submodule_is_committed(tmp_path: Path) -> None:
 
     done = worked(bench, work)
     assert done.files == ["s"]
+    assert notes(done) == []
     assert git(bench.workspace.repository, "ls-tree", done.commit, "s").split()[2] == first
+
+
+def test_a_commit_of_a_submodule_that_nobody_else_has_is_named(tmp_path: Path) -> None:
+    """The pointer is committed; the repository that has the commit is moved aside, and said."""
+    sub, origin = tmp_path / "sub", tmp_path / "origin"
+    repository(sub, {"lib.py": "1\n"}).close()
+    repository(origin, {"a": "a\n"}).close()
+    git(origin, "reset", "-q", "--hard")
+    git(origin, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(sub), "s")
+    git(origin, "-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qm", "sub")
+    bench = Bench(tmp_path / "ws")
+    bench.ready(origin)
+    made: list[str] = []
+
+    def work(tree: Path) -> None:
+        git(tree, "-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init")
+        git(tree / "s", "config", "user.name", "u")
+        git(tree / "s", "config", "user.email", "u@x")
+        made.append(saved(tree / "s", "new.py"))
+
+    done = worked(bench, work)
+    assert done.files == ["s"]
+    assert made[0] in notes(done)[0]
+    (aside,) = (bench.workspace.root / "aside").iterdir()
+    assert (aside / "modules/s/objects" / made[0][:2] / made[0][2:]).exists()
 
 
 def test_ignored_files_are_named_and_counted(bench: Bench) -> None:
