@@ -29,6 +29,7 @@ from parallax.stack.child import Child
 from parallax.stack.control import start_detached, stop_stack
 from parallax.stack.errors import MissingProgramError, StackError
 from parallax.stack.plan import existing_services
+from parallax.stack.stores import remove_data, strays
 from shared.paths import read_record
 from shared.processes import is_same_process
 from shared.testing import eventually
@@ -373,3 +374,5 @@ def test_root_keeps_stores_where_their_user_can_go(tmp_path: Path) -> None:
         assert stores.is_symlink() == (os.geteuid() == 0)
     finally:
         stop_stack(closed / "data")
+        remove_data(closed / "data")
+    assert not any(str(closed) in origin for _, origin in strays())
