@@ -18,6 +18,9 @@ from schemas.agents import TaskFault, TaskMessage, TaskOffer, TaskQuestion, Task
 from schemas.base import Model
 from shared.ids import digest
 
+MAX_QUESTION = 256 * 1024
+"""So many characters a question may have, and its options together: somebody is to read them."""
+
 MAX_QUESTIONS = 100
 """So many questions an attempt may ask: each is a fact of the log."""
 
@@ -135,6 +138,14 @@ def question_id(offer: TaskOffer, asked: TaskQuestion) -> str:
     if number != asked.question_id and number.isascii() and number.isdigit():
         return asked.question_id
     return f"{prefix}{digest([asked.question_id, asked.question, asked.options])[:12]}"
+
+
+def too_long(asked: TaskQuestion) -> str:
+    """Why a question is too long to be asked, as a sentence; empty when it is not."""
+    for name, size in (("question has", len(asked.question)), ("options have", sum(map(len, asked.options)))):
+        if size > MAX_QUESTION:
+            return f"The {name} {size} characters; {MAX_QUESTION} is the limit."
+    return ""
 
 
 def reply_subject(inbox: str, task_id: str, attempt: int, agent_id: str) -> str:

@@ -25,7 +25,7 @@ from schemas.agents import (
 )
 from schemas.base import MOST_LEVELS, Failure, LossKind, too_deep
 from services.executor.machine import Answered, Faulted, Outcome
-from services.executor.messages import MAX_QUESTIONS, Malformed, question_id
+from services.executor.messages import MAX_QUESTIONS, Malformed, question_id, too_long
 
 _log = structlog.get_logger(__name__)
 
@@ -213,13 +213,23 @@ class Turns:
         asked_as = question_id(turn.offer, message)
         if asked_as in turn.questions:
             return
+        refusal = too_long(message)
+        if refusal:
+            self._stop_soon(turn, Failure(code="question_too_large", message=refusal), now)
+            return
         turn.asked += 1
         if turn.asked > MAX_QUESTIONS:
             why = f"{turn.offer.agent_id} asked more than {MAX_QUESTIONS} questions in one turn."
-            turn.settle(Faulted(error=Failure(code="too_many_questions", message=why)))
+            self._stop_soon(turn, Failure(code="too_many_questions", message=why), now)
             return
         turn.questions[asked_as] = (message.question_id, now)
         self._ask(turn, message)
+
+    def _stop_soon(self, turn: Turn, error: Failure, now: float) -> None:
+        """Like `stop`, with the next look at the clocks."""
+        if turn.stopping is None:
+            turn.stopping, turn.stopping_since = Faulted(error=error), now
+            turn.offered = now - OFFER_AGAIN_S
 
     async def stop(self, turn: Turn, why: Faulted, now: float) -> None:
         """Tells the agent to stop. The turn ends when it has, or when it does not say so in time."""

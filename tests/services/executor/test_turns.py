@@ -9,7 +9,7 @@ import pytest
 from schemas.agents import TaskAccepted, TaskControl, TaskFault, TaskOffer, TaskQuestion, TaskResult
 from schemas.base import Failure, LossKind
 from services.executor.machine import Answered, Faulted
-from services.executor.messages import MAX_QUESTIONS, Malformed, question_id
+from services.executor.messages import MAX_QUESTION, MAX_QUESTIONS, Malformed, question_id
 from services.executor.turns import (
     FROZEN_S,
     GARBLED_S,
@@ -250,15 +250,27 @@ async def test_an_answer_reaches_the_agent_under_the_id_that_it_gave() -> None:
         assert turn.deadline == NOW + 15
 
 
-async def test_an_agent_that_only_asks_is_ended() -> None:
-    """Each question is a fact of the log, whoever asks it."""
-    turns, turn, _ = await accepted()
-    for number in range(MAX_QUESTIONS + 1):
-        assert not turn.outcome.done()
-        turns.hear(TaskQuestion(task_id="t", attempt=1, question_id=str(number), question="?"), NOW)
+@pytest.mark.parametrize(
+    ("code", "most", "fields"),
+    [
+        ("too_many_questions", MAX_QUESTIONS, {"question": "?"}),
+        ("question_too_large", 0, {"question": "x" * (MAX_QUESTION + 1)}),
+        ("question_too_large", 0, {"question": "?", "options": ["x" * MAX_QUESTION, "y"]}),
+    ],
+)
+async def test_an_agent_that_asks_too_much_is_ended(code: str, most: int, fields: dict[str, Any]) -> None:
+    """Each question is a fact of the log that somebody is to read, whoever asks it. The agent is told to stop."""
+    turns, turn, post = await accepted()
+    for number in range(most + 1):
+        await turns.look(NOW)
+        assert len(post.sent) == 1
+        turns.hear(TaskQuestion(task_id="t", attempt=1, question_id=str(number), **fields), NOW)
+    await turns.look(NOW + 0.1)
+    assert len(post.sent) == 2
+    turns.hear(TaskFault(task_id="t", attempt=1, error=Failure(code="cancelled", message="yes")), NOW)
     outcome = turn.outcome.result()
     assert isinstance(outcome, Faulted)
-    assert outcome.error.code == "too_many_questions"
+    assert outcome.error.code == code
 
 
 async def test_a_good_answer_in_time_makes_good_for_a_bad_one() -> None:
