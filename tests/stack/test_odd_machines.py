@@ -33,7 +33,8 @@ def place(server_dir: Path, request: pytest.FixtureRequest) -> Generator[Path]:
     """A data directory that is stopped afterwards."""
     data = server_dir / request.node.name[:40]
     yield data
-    stop_stack(data)
+    for place in (data, data / "data"):
+        stop_stack(place)
 
 
 def as_stranger(*arguments: str, cwd: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
