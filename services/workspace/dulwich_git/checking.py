@@ -1,9 +1,10 @@
-"""Refuses repositories that hold what must not be written to a disk."""
+"""Refuses repositories that hold what must not be written to a disk, or what takes the git program."""
 
 from __future__ import annotations
 
 from dulwich.objects import ObjectID
 
+from services.workspace.dulwich_git.needing import git_needed, refuse_attributes
 from services.workspace.dulwich_git.store import Store
 from services.workspace.modes import DIRECTORY, EXECUTABLE, FILE, SUBMODULE, SYMLINK
 from services.workspace.names import safe_name, show
@@ -14,7 +15,8 @@ _DEEPEST = 200
 
 
 def check_tree(store: Store, tree: ObjectID, checked: set[ObjectID], prefix: bytes = b"", depth: int = 0) -> None:
-    """Raises `unsafe_repository` where a tree holds something that must not be written.
+    """Raises `unsafe_repository` where a tree holds something that must not be written, `git_needed` where dulwich
+    would not do what git does.
 
     `checked` remembers what was found good, so that the next version of a repository costs what changed.
     """
@@ -34,6 +36,10 @@ def check_tree(store: Store, tree: ObjectID, checked: set[ObjectID], prefix: byt
         if name in folded:
             raise WorkspaceProblem("unsafe_repository", f"The repository holds two entries of one name: {where}.")
         folded.add(name)
+        if mode == SUBMODULE:
+            raise git_needed(f"The repository has a submodule, {where}")
+        if name == b".gitattributes" and mode in (FILE, EXECUTABLE):
+            refuse_attributes(where, store.blob(sha))
         if mode == DIRECTORY:
             check_tree(store, sha, checked, prefix + name + b"/", depth + 1)
     checked.add(tree)

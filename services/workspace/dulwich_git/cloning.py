@@ -21,6 +21,7 @@ from dulwich.repo import Repo
 
 from services.workspace import files
 from services.workspace.dulwich_git.damage import DAMAGED
+from services.workspace.dulwich_git.needing import refuse_formats
 from services.workspace.git_backend import Base
 from services.workspace.locking import exclusive
 from services.workspace.origins import Origin, check_local
@@ -62,6 +63,7 @@ class Clones:
         """
         if origin.kind == "path":
             check_local(origin.location)
+            refuse_formats(origin)
         self._root.mkdir(parents=True, exist_ok=True)
         try:
             with exclusive(self._root / f"{origin.digest}.lock"):

@@ -18,6 +18,7 @@ from dulwich.repo import Repo
 
 from services.workspace.dulwich_git.cloning import client_for
 from services.workspace.dulwich_git.damage import DAMAGED
+from services.workspace.dulwich_git.needing import refuse_receivers
 from services.workspace.dulwich_git.store import Store
 from services.workspace.origins import Origin
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
@@ -59,6 +60,8 @@ def _observed(origin: Origin, ref: Ref) -> ObjectID | None:
 
 def _push(origin: Origin, repository: Path, ref: Ref, commit: ObjectID) -> None:
     """Sets the branch where there is none, or where ours goes on from theirs."""
+    if origin.kind == "path":
+        refuse_receivers(origin)
     with Repo(str(repository)) as ours:
         if origin.kind == "path":
             _push_here(origin, ours, ref, commit)

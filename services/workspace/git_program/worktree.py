@@ -110,7 +110,7 @@ class GitWorktree:
             taken, untaken = self._tracked.copied_out(changed - problems.keys(), stage, MAX_FILE_BYTES)
             problems |= untaken
             gone |= changed - set(taken) - problems.keys()
-            if state.attributes:
+            if state.attributes or any(is_attributes(path) for path in taken):
                 taken = self._touched(index, stage, taken)
             index = self._tracked.memory.fresh(index)
             git = self._git.inside(stage, index)

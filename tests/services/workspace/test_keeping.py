@@ -326,6 +326,7 @@ def test_a_repository_in_the_worktree_is_left_out_and_named(bench: Bench) -> Non
     assert (Path(bench.prepare("dev-1", "t2").path) / "sub/inner").exists()
 
 
+@pytest.mark.backend("git")
 def test_a_bumped_submodule_is_committed(tmp_path: Path) -> None:
     """The pointer goes to where the submodule of the worktree stands."""
     sub = tmp_path / "sub"

@@ -169,6 +169,7 @@ def test_ordinary_odd_names_are_fine() -> None:
         assert safe_name(name), name
 
 
+@pytest.mark.backend("git")
 def test_hooks_and_filters_of_the_repository_are_never_run(tmp_path: Path) -> None:
     """A local repository full of traps is cloned, worked on and pushed to without springing one."""
     with repository(

@@ -321,6 +321,7 @@ def test_a_file_that_changes_without_a_trace_of_time_is_noticed(bench: Bench) ->
     assert bench.finish("dev-1").files == ["a.txt"]
 
 
+@pytest.mark.backend("git")
 def test_submodules_are_kept_as_they_are(tmp_path: Path) -> None:
     """A submodule is an empty directory in the worktree, never fetched, and stays in every commit."""
     repo = repository(tmp_path / "origin", {".gitmodules": '[submodule "s"]\n\tpath = s\n\turl = ext::sh -c id\n'})

@@ -1,0 +1,80 @@
+"""Where there is no git program, what takes one is refused in a sentence that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dulwich.objects import ObjectID, Tree
+
+from schemas.events import WorkspaceFailed, WorkspaceFinalized
+from tests.services.workspace.bench import Bench, repository, with_tree
+
+pytestmark = pytest.mark.backend("dulwich")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "[extensions]\n\tobjectFormat = sha256\n",
+        "[extensions]\n\trefStorage = reftable\n",
+        "[extensions]\n\tsomethingNew = true\n",
+        '[remote "origin"]\n\turl = https://example.invalid/x\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n',
+    ],
+)
+def test_formats_that_only_git_knows(tmp_path: Path, lines: str) -> None:
+    """Neither corrupt nor unreachable: git is needed, and the answer comes at once."""
+    repository(tmp_path / "origin", {"a.txt": "a\n"}).close()
+    with (tmp_path / "origin/.git/config").open("a") as config:
+        config.write(lines)
+    failed = Bench(tmp_path / "ws").open(tmp_path / "origin")
+    assert isinstance(failed, WorkspaceFailed)
+    assert failed.error.code == "git_needed"
+    assert "the git program" in failed.error.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["*.b filter=lfs", "*.bat text eol=crlf", "C merge=union", "C -merge", "a ident", "u working-tree-encoding=UTF-16"],
+)
+def test_attributes_that_only_git_follows(tmp_path: Path, line: str) -> None:
+    """What would be stored, written or merged in another way than git's is not begun."""
+    repository(tmp_path / "origin", {"a.txt": "a\n", "d/.gitattributes": f"# x\n{line}\n"}).close()
+    failed = Bench(tmp_path / "ws").open(tmp_path / "origin")
+    assert isinstance(failed, WorkspaceFailed)
+    assert failed.error.code == "git_needed"
+    assert "d/.gitattributes" in failed.error.message
+
+
+def test_submodules(tmp_path: Path) -> None:
+    """A repository with a submodule takes git."""
+    repo = repository(tmp_path / "origin", {"a.txt": "a\n"})
+    tree = Tree()
+    tree.add(b"s", 0o160000, ObjectID(b"1" * 40))
+    with_tree(repo, tree)
+    repo.close()
+    failed = Bench(tmp_path / "ws").open(tmp_path / "origin")
+    assert isinstance(failed, WorkspaceFailed)
+    assert failed.error.code == "git_needed"
+
+
+@pytest.mark.parametrize("kind", ["hook", "shared"])
+def test_a_push_that_the_receiver_has_a_say_in(tmp_path: Path, kind: str) -> None:
+    """Hooks are never skipped and shared permissions never lost: the push is refused, the work stays."""
+    repository(tmp_path / "origin", {"a.txt": "a\n"}).close()
+    if kind == "hook":
+        hook = tmp_path / "origin/.git/hooks/pre-receive"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.chmod(0o755)
+    else:
+        with (tmp_path / "origin/.git/config").open("a") as config:
+            config.write("[core]\n\tsharedRepository = group\n")
+    bench = Bench(tmp_path / "ws")
+    bench.ready(tmp_path / "origin")
+    bench.integrate(bench.work("dev-1", {"b.txt": "b\n"}))
+    done = bench.finalize(push=True)
+    assert isinstance(done, WorkspaceFinalized)
+    assert not done.pushed
+    assert done.error is not None
+    assert done.error.code == "git_needed"
