@@ -75,7 +75,7 @@ class Beside:
 
     def _unfilled(self) -> str:
         shown = ", ".join(self.submodules[:_MOST_FILES]) + (" …" if len(self.submodules) > _MOST_FILES else "")
-        return f"{shown}: not filled, so what needs their files fails whoever did the work; a set-up may fetch them"
+        return f"{shown}: not filled, so a check that fails says nothing about the work; a set-up may fetch them"
 
     def rows(self, execution_id: str) -> list[tuple[str, str]]:
         """What a card says of it, as name and text."""

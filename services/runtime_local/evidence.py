@@ -129,12 +129,16 @@ class EvidenceRun:
                 f"Let it only look, or name them under mayChange."
             )
             return msgspec.structs.replace(result, score=None, passed=False, note=note, changed=changed)
-        if not result.passed and not self._order.setup:
+        if result.passed:
+            return result
+        said = [result.note] if result.note else []
+        if looked.unfilled:
+            said.append(_unfilled_words(looked.unfilled))
+            result = msgspec.structs.replace(result, score=None)
+        if not self._order.setup:
             proposal = proposed_setup(oracle.run, await asyncio.to_thread(os.listdir, tree))
-            if proposal is not None:
-                note = f"{result.note} {proposal.sentence()}".strip()
-                return msgspec.structs.replace(result, note=note)
-        return result
+            said += [proposal.sentence()] if proposal is not None else []
+        return msgspec.structs.replace(result, note=" ".join(said))
 
     def _env(self, place: EvidenceCheckout) -> dict[str, str]:
         self._number += 1
@@ -207,6 +211,16 @@ def matches(path: str, glob: str) -> bool:
             case _:
                 pattern += re.escape(part)
     return re.fullmatch(pattern.rstrip("/") + "(?:/.*)?" if pattern.endswith("/") else pattern, path) is not None
+
+
+def _unfilled_words(submodules: list[str]) -> str:
+    """Why a check that failed says nothing about the work: it may have needed files that the platform did not have."""
+    what = f"The submodule {submodules[0]} is" if len(submodules) == 1 else f"The submodules {_named(submodules)} are"
+    them = "it" if len(submodules) == 1 else "them"
+    return (
+        f"{what} not filled on the clean checkout, so this check says nothing about the work. "
+        f"Let `workspace.setup` fill {them} (`git submodule update --init`)."
+    )
 
 
 def _named(paths: list[str]) -> str:

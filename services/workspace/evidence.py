@@ -87,7 +87,7 @@ class Evidence:
                     return self._answer(changed)
                 self._settle(commit, query)
             case "look":
-                return self._answer(place.changes(commit))
+                return self._answer(place.changes(commit), place.unfilled(commit))
         return self._answer([])
 
     def remove(self) -> None:
@@ -105,7 +105,7 @@ class Evidence:
             raise WorkspaceProblem("unknown_commit", f"The commit {commit[:80]!r} is none of this execution.")
         return known
 
-    def _answer(self, changed: list[str]) -> EvidenceCheckout:
+    def _answer(self, changed: list[str], unfilled: Sequence[str] = ()) -> EvidenceCheckout:
         state = self._state
         return EvidenceCheckout(
             path=str(self._tree),
@@ -114,6 +114,7 @@ class Evidence:
             copied=state.copied,
             kept=state.kept,
             changed=bounded(changed),
+            unfilled=bounded(list(unfilled)),
         )
 
     # -- a clean checkout -------------------------------------------------------------------------------------------

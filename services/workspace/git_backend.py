@@ -178,6 +178,10 @@ class EvidencePlace(Protocol):
         """The tracked files that are no longer as `commit` holds them. New files are none."""
         ...
 
+    def unfilled(self, commit: Oid) -> list[str]:
+        """The submodules of `commit` of which no file is there."""
+        ...
+
 
 class Repository(Protocol):
     """The repository of one execution. Used under the execution's lock, by one thread at a time."""

@@ -97,6 +97,6 @@ def test_submodules_that_are_not_filled_are_said() -> None:
     progress = Progress()
     lines = progress.apply(event("workspace.ready", base_commit="b" * 40, submodules=[{"path": "s", "commit": "c"}]))
     assert [line.what for line in lines][1:] == [
-        "submodules s: not filled, so what needs their files fails whoever did the work; a set-up may fetch them"
+        "submodules s: not filled, so a check that fails says nothing about the work; a set-up may fetch them"
     ]
     assert progress.beside.rows("x1")[0][0] == "submodules"

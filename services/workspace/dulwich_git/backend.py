@@ -27,6 +27,7 @@ from services.workspace.modes import SUBMODULE
 from services.workspace.names import show
 from services.workspace.origins import Origin
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.submodules import unfilled
 
 
 def _id(oid: Oid) -> ObjectID:
@@ -273,6 +274,10 @@ class DulwichEvidence:
         if found is None or found.base != self._repository.tree_of(commit):
             raise WorkspaceProblem("evidence_place_lost", f"The place of evidence {self._place} holds no check-out.")
         return [show(path) for path in sorted(_scan(found).changes) if self._tracked(found, path)]
+
+    def unfilled(self, commit: Oid) -> list[str]:
+        """The submodules of `commit` of which no file is there."""
+        return [show(path) for path in unfilled(self._place, self._repository.submodules(commit))]
 
     def _tracked(self, found: Snapshot, path: bytes) -> bool:
         return entry_at(self._repository.store, _id(found.base), path) is not None

@@ -14,6 +14,7 @@ from services.workspace.git_program.tracked import Tracked
 from services.workspace.git_program.worktree import moves_between, put_back
 from services.workspace.names import show
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.submodules import unfilled
 
 
 class Commits(Protocol):
@@ -65,6 +66,12 @@ class GitEvidence:
         index = self._tracked.memory.index(state)
         status = self._tracked.status(index, untracked=False, submodules=state.submodules)
         return [show(path) for path in sorted(status.changed | status.gone)]
+
+    def unfilled(self, commit: Oid) -> list[str]:
+        """The submodules of `commit` of which no file is there."""
+        del commit  # what is checked out is remembered
+        state = self._tracked.memory.load()
+        return [show(path) for path in unfilled(self._tracked.path, state.submodules if state else [])]
 
     def _renew_git(self, commit: Oid) -> None:
         state = self._tracked.memory.state

@@ -31,6 +31,7 @@ class Site:
         self.tree, self.home = root / "tree", root / "home"
         self.asked: list[EvidenceQuery] = []
         self.set_up = False
+        self.unfilled: list[str] = []
         self.answer: Callable[[EvidenceQuery], EvidenceAnswer | None] = lambda _: None
 
     async def serve(self, query: EvidenceQuery) -> EvidenceAnswer:
@@ -51,7 +52,9 @@ class Site:
         elif (self.tree / "a").read_text() != "1\n":
             changed = ["a"]
         self.set_up = self.set_up or (query.step == "settle" and not changed)
-        place = EvidenceCheckout(path=str(self.tree), home=str(self.home), set_up=self.set_up, changed=changed)
+        place = EvidenceCheckout(
+            path=str(self.tree), home=str(self.home), set_up=self.set_up, changed=changed, unfilled=self.unfilled
+        )
         return EvidenceAnswer(place=place)
 
 
@@ -296,3 +299,29 @@ async def test_a_check_may_make_sockets_wherever_the_platform_runs(
         run = [sys.executable, "-c", "import multiprocessing as m; m.Manager().list([1])"]
         reply = await ask(scene, offer(Oracle(run=run)))
         assert reply.results[0].passed, reply
+
+
+@pytest.mark.parametrize(
+    ("run", "score", "said"),
+    [
+        ("true", 1.0, ""),
+        ("test -f s/lib.py", None, "The submodule s is not filled on the clean checkout"),
+        ("echo 3 passed, 1 failed in 0.1s; exit 1", None, "this check says nothing about the work"),
+        ("echo 3 passed, 1 failed in 0.1s", None, "1 test failed, although the exit code is 0. The submodule s"),
+    ],
+)
+async def test_a_failure_without_a_submodules_files_is_no_evidence(
+    nats_url: str, tmp_path: Path, run: str, score: float | None, said: str
+) -> None:
+    """Nobody knows whose fault it is, so it is no pass either; a check that passes did without."""
+    async with stage(nats_url, tmp_path) as scene:
+        site = await place(scene, tmp_path)
+        site.unfilled = ["s"]
+        (result,) = (await ask(scene, offer(Oracle(run=run)))).results
+        assert (result.score, result.passed) == (score, score is not None)
+        assert said in result.note
+        assert bool(said) == bool(result.note)
+        site.unfilled = []
+        (result,) = (await ask(scene, offer(Oracle(run=run)))).results
+        assert result.score == (1.0 if run == "true" else 0.0)
+        assert "submodule" not in result.note
