@@ -378,7 +378,7 @@ class Round:
         )
         place = self._place / "result"
         place.mkdir()
-        hand(self._origin, f"--work-tree={place}", "checkout", "-q", "-f", commit, "--", ":/", env=env)
+        hand(self._origin, f"--work-tree={place}", "checkout", "-q", "-f", commit, "--", ":/", env=env, check=False)
         there = (f"--git-dir={self._origin}/.git", f"--work-tree={place}")
         numbers = hand(place, *there, "diff", "--shortstat", base, commit, env=env).decode()
         words = ("insertion", "deletion")
