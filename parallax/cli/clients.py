@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from parallax.cli.common import run_async, settings_for
+from parallax.cli.common import UnreachableError, run_async, settings_for
 from parallax.client import Client, connect
 from parallax.client_execution import Execution
 
 T = TypeVar("T")
 
 _CONNECT_WITHIN_S = 5.0
+_STREAMS_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.5
 _OUTAGE_TOLD_AFTER_S = 3.0
 """A service that is restarted is back within so long, and nobody needs to hear of it."""
@@ -32,9 +33,22 @@ def talk(data: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
     async def main() -> T:
         url = settings_for(data).nats_url
         async with connect(url, timeout_s=_CONNECT_WITHIN_S) as client, outages_told(client, url):
+            await streams_there(client, url)
             return await work(client)
 
     return run_async(main())
+
+
+async def streams_there(client: Client, url: str) -> None:
+    """Waits a moment for the streams, which services make when they start. Raises UnreachableError without them."""
+    until = asyncio.get_running_loop().time() + _STREAMS_WITHIN_S
+    while not (await client.bus.server())["streams"]:
+        if asyncio.get_running_loop().time() > until:
+            raise UnreachableError(
+                f"{_place(url)} holds nothing of Parallax: no service has made its streams there. "
+                "`parallax status` tells what runs, `parallax up` starts what is missing"
+            )
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 @asynccontextmanager
