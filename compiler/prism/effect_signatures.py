@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 
 ANY = ""
 _STEP = {"id": "string", "timeoutMs": "number", "onError": "fail|continue|best_effort"}
+_GATE = {"gate": "boolean", "onReject": "fail|continue", "mayPassLater": "boolean"}
 _TASK = {**_STEP, "session": "string", "input": ANY, "context": ANY, "attempts": "number"}
-_REVIEW = {**_TASK, "maxIterations": "number", "of": ANY}
-_APPROVE = {**_TASK, "gate": "boolean", "who": "array", "deadlineMs": "number"}
+_ASSIGN = {**_TASK, **_GATE, "revises": "array"}
+_REVIEW = {**_TASK, **_GATE, "maxIterations": "number", "of": ANY}
+_APPROVE = {**_TASK, **_GATE, "who": "array", "deadlineMs": "number", "of": ANY}
+_GROUP = {**_STEP, "gate": "boolean"}
 _PARALLEL = {
     **_STEP, "strategy": "all|race|all_settled|quorum", "max": "number", "minResults": "number",
     "min_results": "number",
@@ -22,7 +25,7 @@ _ASK = {
 }  # fmt: skip
 _SELECT = {**_STEP, "criteria": "availability|expertise|round_robin|best", "topic": "string"}
 _AGGREGATE = {**_STEP, "method": "string", "weights": "object", "strategy": "average|min|max|product", "combine": ANY}
-_VERIFY = {**_STEP, "gate": "boolean", "combine": "min|weighted|product", "of": ANY}
+_VERIFY = {**_STEP, **_GATE, "combine": "min|weighted|product", "of": ANY}
 
 _HTTP = {"method": "string", "url": "string", "headers": "object", "body": ANY, "timeoutMs": "number"}
 
@@ -55,10 +58,10 @@ class Signature:
 
 
 EFFECTS: Mapping[str, Signature] = {
-    "assign": Signature(("object", "string"), 2, _TASK),
+    "assign": Signature(("object", "string"), 2, _ASSIGN),
     "parallel": Signature(("array",), 1, _PARALLEL),
     "sequential": Signature(("array",), 1, _STEP),
-    "group": Signature(("function",), 1, _STEP),
+    "group": Signature(("function",), 1, _GROUP),
     "review": Signature(("object", ANY), 2, _REVIEW),
     "approve": Signature(("object|string", ANY), 2, _APPROVE),
     "verify": Signature(("array|object",), 1, _VERIFY),

@@ -178,6 +178,7 @@ def test_effects_are_those_of_the_host() -> None:
     for name, options in (
         ("assign", host._TASK), ("parallel", host._PARALLEL | {"min_results"}), ("ask", host._ASK),
         ("review", host._REVIEW | {"of"}),
-        ("approve", host._APPROVE), ("sequential", host._STEP), ("group", host._STEP), ("wait", host._STEP),
+        ("approve", host._APPROVE | {"of"}), ("sequential", host._STEP), ("group", host._STEP | {"gate"}),
+        ("wait", host._STEP), ("verify", host._STEP | host._GATE | {"combine", "of"}),
     ):  # fmt: skip
         assert set(EFFECTS[name].options or ()) == set(options), name
