@@ -40,16 +40,17 @@ class Beside:
     rules: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
     submodules: list[str] = field(default_factory=list[str])
+    """Those that are not filled in worktrees; of `held` a clean checkout has the files."""
+    held: list[str] = field(default_factory=list[str])
 
     def take(self, data: Mapping[str, Any]) -> list[str]:
         """Takes in one event. Gives a line for each thing that it adds, for whoever follows."""
         session = str(data.get("session", ""))
         lines: list[str] = []
-        self.submodules += [
-            str(one.get("path", "")) for one in cast("list[dict[str, Any]]", data.get("submodules") or [])
-        ]
+        for one in cast("list[dict[str, Any]]", data.get("submodules") or []):
+            (self.held if one.get("held") else self.submodules).append(str(one.get("path", "")))
         if data.get("submodules"):
-            lines.append(self._unfilled())
+            lines += self._unfilled()
         for one in cast("list[dict[str, Any]]", data.get("kept") or []):
             if one.get("in_result"):
                 continue
@@ -73,15 +74,21 @@ class Beside:
             lines.append(note)
         return lines
 
-    def _unfilled(self) -> str:
-        shown = ", ".join(self.submodules[:_MOST_FILES]) + (" …" if len(self.submodules) > _MOST_FILES else "")
-        return f"{shown}: not filled, so a check that fails says nothing about the work; a set-up may fetch them"
+    def _unfilled(self) -> list[str]:
+        said = {
+            "not filled, so a check that fails says nothing about the work; a set-up may fetch them": self.submodules,
+            "filled on the clean checkouts of checks, not in worktrees": self.held,
+        }
+        return [
+            f"{', '.join(paths[:_MOST_FILES])}{' …' if len(paths) > _MOST_FILES else ''}: {what}"
+            for what, paths in said.items()
+            if paths
+        ]
 
     def rows(self, execution_id: str) -> list[tuple[str, str]]:
         """What a card says of it, as name and text."""
         found: list[tuple[str, str]] = []
-        if self.submodules:
-            found.append(("submodules", self._unfilled()))
+        found += [("submodules", line) for line in self._unfilled()]
         if self.ignored:
             found.append(("ignored", ignored_words(self.ignored, self.ignored_files, self.rules)))
         more = f"`parallax workspaces show {execution_id}` has them all"

@@ -76,10 +76,11 @@ class WorkspaceRequested(Event, frozen=True, kw_only=True):
 
 
 class WorkspaceSubmodule(Model, frozen=True, kw_only=True):
-    """A submodule by its path, and the commit that it stands at."""
+    """A submodule by its path, and the commit that it stands at. `held`: a clean checkout has its files."""
 
     path: str
     commit: str
+    held: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class WorkspaceReady(Event, frozen=True, kw_only=True):

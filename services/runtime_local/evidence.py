@@ -219,7 +219,7 @@ def _unfilled_words(submodules: list[str]) -> str:
     them = "it" if len(submodules) == 1 else "them"
     return (
         f"{what} not filled on the clean checkout, so this check says nothing about the work. "
-        f"Let `workspace.setup` fill {them} (`git submodule update --init`)."
+        f"Let `workspace.setup` fill {them}, or initialise {them} in a local origin (`git submodule update --init`)."
     )
 
 

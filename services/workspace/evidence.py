@@ -28,6 +28,7 @@ from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
 from services.workspace.git_backend import EvidencePlace, Oid, object_id
 from services.workspace.origins import parse_origin
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.submodules import unfilled
 from services.workspace.workspace import Workspace, bounded
 
 _log = structlog.get_logger(__name__)
@@ -37,9 +38,10 @@ Stamp = tuple[int, int, int, int, int]
 
 _BOOKKEEPING = re.compile(
     r"home/(?:.+/)?(?:\.global-cache|\.package-cache(?:-mutate)?|trim\.txt|file-access\.bin|gc\.properties"
-    r"|_update-notifier-last-checked)|home/\.config/go/telemetry/.+"
+    r"|_update-notifier-last-checked)|home/\.config/go/telemetry/.+|tree/.+/\.git/index"
 )
-"""Files in which package managers note that they were used. They may change without making what is cached invalid."""
+"""Files in which package managers, and git in a submodule, note that they were used. They may change without making
+what is cached invalid."""
 
 
 class _State(msgspec.Struct, omit_defaults=True):
@@ -192,6 +194,8 @@ class Evidence:
     def _key(self, commit: Oid, order: EvidenceOrder) -> str:
         """What a set-up depends on: its command, and the files of `setup_key` as they are checked out."""
         digest = hashlib.sha256(msgspec.json.encode([order.setup, order.setup_key, order.copy, order.keep]))
+        for submodule, at in self._workspace.git.submodules(commit).items():
+            digest.update(b"\0%s\0%s" % (submodule, at.encode()))
         if not order.setup_key:
             digest.update(self._workspace.git.tree_of(commit).encode())
         for path in order.setup_key:
@@ -201,10 +205,13 @@ class Evidence:
         return digest.hexdigest()
 
     def _settle(self, commit: Oid, query: EvidenceQuery) -> None:
-        """Takes what is in the place beside the commit's files as made by the set-up."""
+        """Takes what is in the place beside the commit's files as made by the set-up; submodules as it left them."""
         state = self._state
         tracked = self._tracked(commit)
+        submodules = self._workspace.git.submodules(commit)
+        filled = submodules.keys() - unfilled(self._tree, submodules)
         state.made = _beside(self._tree, tracked, frozenset((*state.copied, *state.kept)))
+        state.made += sorted(map(os.fsdecode, filled))
         state.stamps = dict(self._stamps(state.made))
         state.key, state.number = self._key(commit, query.order), query.number
         self._save()

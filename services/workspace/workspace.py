@@ -48,8 +48,11 @@ def bounded(names: list[str]) -> list[str]:
     return names[:_MAX_NAMES]
 
 
-def _said_of(submodules: dict[bytes, Oid]) -> list[WorkspaceSubmodule] | UnsetType:
-    found = [WorkspaceSubmodule(path=show(path), commit=commit) for path, commit in submodules.items()]
+def _said_of(submodules: dict[bytes, Oid], lacking: set[Oid]) -> list[WorkspaceSubmodule] | UnsetType:
+    found = [
+        WorkspaceSubmodule(path=show(path), commit=commit, held=UNSET if commit in lacking else True)
+        for path, commit in submodules.items()
+    ]
     return found[:_MAX_NAMES] or UNSET
 
 
@@ -235,6 +238,7 @@ class Workspace:
                 message=message("An empty repository", self.trailers()),
             )
         git.check(commit)
+        submodules = git.submodules(commit)
         ready = WorkspaceReady(
             execution_id=self.execution_id,
             workspace_id=self.execution_id,
@@ -244,7 +248,7 @@ class Workspace:
             base_commit=commit,
             url=origin.shown if origin else "",
             git_backend=backend.shown,
-            submodules=_said_of(git.submodules(commit)),
+            submodules=_said_of(submodules, git.lacking(set(submodules.values()))),
         )
         location = origin.location if origin else ""
         return self.answer(ready, Line(type="", result=commit, location=location, backend=backend.name, at=at))

@@ -47,6 +47,12 @@ class Lab:
             subprocess.run(["git", *words], cwd=root, check=True, capture_output=True)
         return str(root)
 
+    def add_submodule(self, repo: str, of: str, path: str) -> None:
+        """Commits one repository as a submodule of another."""
+        who = ("-c", "user.name=u", "-c", "user.email=u@x.invalid", "-c", "protocol.file.allow=always")
+        for words in (("submodule", "add", "-q", of, path), ("commit", "-qm", path)):
+            subprocess.run(["git", *who, *words], cwd=repo, check=True, capture_output=True)
+
     def pattern(self, roles: Mapping[str, Any], steps: Sequence[Any], **workspace: Any) -> str:
         """A pattern of `command` roles: what each runs, or that and its `verify`."""
         name = f"p-{new_id()[:8]}"
@@ -231,6 +237,19 @@ async def test_named_files_of_the_origin_and_of_the_agent_are_there_and_said(lab
     assert found.passed, found
     assert found.evidence
     assert (found.evidence.copied, found.evidence.kept) == ([".env"], ["nm"])
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_check_has_the_files_of_submodules_or_is_no_evidence(lab: Lab, tmp_path: Path, held: bool) -> None:
+    """Where the origin holds the submodule's commit they are there; otherwise a failure says nothing of the agent."""
+    made, repo = lab.repository({"lib.py": "1\n"}), lab.repository({"a": "a\n"})
+    lab.add_submodule(repo, made, "s")
+    if not held:
+        Path(repo, ".git/modules").rename(tmp_path / "modules")
+    pattern = lab.pattern({"a": ("touch n", check("test -f s/lib.py"))}, [assign("a")])
+    (verified,) = await lab.verified(pattern, repo)
+    assert (verified.score, verified.passed) == ((1.0, True) if held else (None, False))
+    assert ("The submodule s is not filled" in verified.oracles[0].note) is not held
 
 
 async def test_a_verdict_survives_the_death_of_whoever_takes_it(lab: Lab) -> None:

@@ -6,19 +6,26 @@ they are malformed are tolerated here. A partial clone is completed from where i
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from services.workspace.bare import fill_bare
 from services.workspace.git_backend import Base, Oid, object_id
 from services.workspace.git_program.local_origin import LocalOrigin, look, resolve
 from services.workspace.git_program.runner import FETCH_TIMEOUT_S
+from services.workspace.git_program.submodules import module_repositories
 from services.workspace.locking import exclusive, held
 from services.workspace.origins import Origin, check_local, parse_origin
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
 from shared.git import Done, GitProgram, GitTimeout, run_git
+
+_log = structlog.get_logger(__name__)
 
 _EVERYTHING = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _FETCH = (
@@ -75,6 +82,7 @@ class Clones:
                 return Base(None, branch or local.branch or "main")
             raise self._no_base(origin, base, list(local.refs))
         clone = self._opened(origin, local.object_format, local.branch)
+        self._bring_submodules(origin, clone, local)
         kept = f"refs/parallax/base/{commit}"
         have = self._refs(clone)
         if {**local.refs, kept: commit}.items() <= have.items() and len(local.refs) == _count(have):
@@ -87,6 +95,24 @@ class Clones:
         if done.code != 0:
             raise explained(origin, done, local)
         return Base(commit, branch)
+
+    def _bring_submodules(self, origin: Origin, clone: Path, local: LocalOrigin) -> None:
+        """Gets the objects of the submodules that the origin holds itself. What cannot be had leaves one unfilled."""
+        for root in local.modules:
+            for module in module_repositories(root):
+                place = f"refs/parallax/submodules/{hashlib.sha256(os.fsencode(module)).hexdigest()[:16]}"
+                words = [f"--git-dir={clone}", *_FETCH, "--prune"]
+                words += [f"--upload-pack={upload_pack(self._program, GIT_WORK_TREE='/')}", "--end-of-options"]
+                words += [str(module), f"+refs/*:{place}/refs/*"]
+                try:
+                    done = self._talk(origin, [*words, f"+HEAD:{place}/HEAD"], clone)
+                    if done.code != 0:  # its HEAD may be a branch without a commit
+                        done = self._talk(origin, words, clone)
+                except OriginUnavailable as error:
+                    _log.warning("submodule_not_fetched", module=str(module), error=str(error))
+                    continue
+                if done.code != 0:
+                    _log.warning("submodule_not_fetched", module=str(module), error=done.errors[-500:])
 
     def _refs(self, clone: Path) -> dict[str, Oid]:
         words = [f"--git-dir={clone}", "for-each-ref", "--format=%(objectname) %(refname)"]
@@ -212,9 +238,13 @@ def protocols(origin: Origin) -> str:
     return "https" if origin.location.startswith("https:") else "http:https"
 
 
-def upload_pack(program: GitProgram) -> str:
-    """How the other side of a fetch on this machine is run: it reads, and neither writes nor fetches."""
-    words = ["env", "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_OPTIONAL_LOCKS=0", program.path]
+def upload_pack(program: GitProgram, **env: str) -> str:
+    """How the other side of a fetch on this machine is run: it reads, and neither writes nor fetches.
+
+    `GIT_WORK_TREE` in `env` stands in for the one that a submodule names, which may not be there.
+    """
+    words = ["env", "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "GIT_OPTIONAL_LOCKS=0"]
+    words += [*(f"{name}={value}" for name, value in env.items()), program.path]
     for setting in ("safe.directory=*", "uploadpack.allowAnySHA1InWant=true", "core.hooksPath=/dev/null", "gc.auto=0"):
         words += ["-c", setting]
     return shlex.join([*words, "upload-pack"])

@@ -10,6 +10,7 @@ from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
 from services.workspace.git_backend import Oid
 from services.workspace.git_program.runner import Git
+from services.workspace.git_program.submodules import Submodules
 from services.workspace.git_program.tracked import Tracked
 from services.workspace.git_program.worktree import moves_between, put_back
 from services.workspace.names import show
@@ -28,6 +29,14 @@ class Commits(Protocol):
         """What an agent sees of the origin."""
         ...
 
+    def submodules(self, commit: Oid) -> dict[bytes, Oid]:
+        """The submodules in a commit, by path, and the commits that they stand at."""
+        ...
+
+    def check(self, commit: Oid) -> None:
+        """Raises `unsafe_repository` where a commit holds a file that must not be written to a disk."""
+        ...
+
 
 class GitEvidence:
     """The place, and what is known of it."""
@@ -37,6 +46,7 @@ class GitEvidence:
         self._git = git
         self._scratch = scratch
         self._tracked = Tracked(git, place, memory, scratch)
+        self._submodules = Submodules(commits, git, place, memory.with_name(memory.name + ".submodules"), scratch)
 
     def check_out(self, commit: Oid, *, keep: Sequence[str] = ()) -> bool:
         """Makes the tracked files those of `commit` and removes what is untracked."""
@@ -53,6 +63,9 @@ class GitEvidence:
             index = self._tracked.memory.fresh(index)
             self._tracked.move(index, tree, moves, state)
             self._tracked.sweep(index, files.Held(keep))
+        now = self._tracked.memory.state
+        assert now is not None
+        self._submodules.fill(commit, files.Held(keep if known else ()), some=bool(now.submodules))
         self._renew_git(commit)
         return known
 
@@ -65,13 +78,12 @@ class GitEvidence:
             )
         index = self._tracked.memory.index(state)
         status = self._tracked.status(index, untracked=False, submodules=state.submodules)
-        return [show(path) for path in sorted(status.changed | status.gone)]
+        return [show(path) for path in sorted({*status.changed, *status.gone, *self._submodules.changes()})]
 
     def unfilled(self, commit: Oid) -> list[str]:
         """The submodules of `commit` of which no file is there."""
         del commit  # what is checked out is remembered
-        state = self._tracked.memory.load()
-        return [show(path) for path in unfilled(self._tracked.path, state.submodules if state else [])]
+        return [show(path) for path in unfilled(self._tracked.path, self._submodules.known())]
 
     def _renew_git(self, commit: Oid) -> None:
         state = self._tracked.memory.state

@@ -24,7 +24,8 @@ class LocalOrigin:
     """What a repository says of itself.
 
     `refs` are its branches and tags, `commits` what tags stand for. `promisors` are addresses that a partial clone gets
-    its objects from. `excludes` and `attributes` are files of rules, the later over the earlier.
+    its objects from. `excludes` and `attributes` are files of rules, the later over the earlier. `modules` are the
+    directories in which it keeps the repositories of its submodules, whether they are there or not.
     """
 
     object_format: str
@@ -34,6 +35,7 @@ class LocalOrigin:
     promisors: list[str]
     excludes: list[Path]
     attributes: Path
+    modules: list[Path]
 
 
 def ask(program: GitProgram, origin: Origin, *words: str, codes: tuple[int, ...] | None = None) -> Done:
@@ -56,11 +58,11 @@ def look(program: GitProgram, origin: Origin) -> LocalOrigin:
     Raises:
         WorkspaceProblem: it is none, or of a kind that this git does not know, or lacks its history.
     """
-    paths = ("--git-path", "info/exclude", "--git-path", "info/attributes")
+    paths = ("--git-path", "info/exclude", "--git-path", "info/attributes", "--git-path", "modules", "--git-common-dir")
     done = ask(program, origin, "rev-parse", "--show-object-format", "--is-shallow-repository", *paths)
     if done.code != 0:
         raise _refusal(program, origin, done)
-    object_format, shallow, exclude, attributes = done.out.decode("utf-8", "surrogateescape").splitlines()
+    object_format, shallow, exclude, attributes, own, common = done.out.decode("utf-8", "surrogateescape").splitlines()
     if shallow == "true":
         raise WorkspaceProblem(
             "shallow_repository",
@@ -78,6 +80,9 @@ def look(program: GitProgram, origin: Origin) -> LocalOrigin:
         promisors=_promisors(settings),
         excludes=[*_excludes_file(settings), Path(origin.location, exclude)],
         attributes=Path(origin.location, attributes),
+        modules=sorted(
+            {at.resolve() / "modules" for at in (Path(origin.location, own).parent, Path(origin.location, common))}
+        ),
     )
 
 

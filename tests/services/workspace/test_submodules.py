@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from schemas.events import WorkspaceReady
+from schemas.workspaces import EvidenceCheckout
+from services.workspace.evidence import remove_tree
 from tests.services.workspace.bench import GIT, Bench, git, repository, write
 from tests.services.workspace.test_evidence import Place
 
-pytestmark = pytest.mark.skipif(GIT is None, reason="there is no git program to make a submodule with")
+pytestmark = [pytest.mark.backend("git"), pytest.mark.skipif(GIT is None, reason="there is no git program")]
 
 _WHO = ("-c", "user.name=u", "-c", "user.email=u@x", "-c", "protocol.file.allow=always")
 
@@ -35,10 +41,16 @@ def unheld(tmp_path: Path) -> Path:
     return origin
 
 
+def held(ready: WorkspaceReady) -> dict[str, bool]:
+    """The submodules that are named at the beginning, and whether checks will have their files."""
+    assert not isinstance(ready.submodules, msgspec.UnsetType)
+    return {one.path: one.held is True for one in ready.submodules}
+
+
 def test_a_submodule_of_which_no_file_is_there_is_named(tmp_path: Path) -> None:
     """When a check has been run: not before it, and not where the check or a set-up has put files there."""
     bench = Bench(tmp_path / "w")
-    bench.ready(unheld(tmp_path))
+    assert held(bench.ready(unheld(tmp_path))) == {"s": False}
     place, commit = Place(bench), bench.work("dev-1", {"n": "n\n"}).commit
     found = place.do("check_out", commit)
     assert (Path(found.path) / "s").is_dir()
@@ -51,4 +63,192 @@ def test_a_submodule_of_which_no_file_is_there_is_named(tmp_path: Path) -> None:
     (Path(found.path) / "s/.git").unlink()
     (Path(found.path) / "s").rmdir()
     (Path(found.path) / "s").symlink_to(tmp_path)
+    assert place.do("look", commit).unfilled == ["s"]
+
+
+def bumped(bench: Bench, path: str, back: int = 1) -> str:
+    """A commit of an agent in which a submodule stands `back` commits before."""
+    tree = Path(bench.prepare("dev-1", f"b{back}").path)
+    git(tree, *_WHO, "submodule", "update", "-q", "--init")
+    git(tree / path, "checkout", "-q", f"HEAD~{back}")
+    done = bench.finish("dev-1", f"b{back}")
+    assert done.files == [path]
+    return done.commit
+
+
+def names(found: EvidenceCheckout, path: str = "s") -> list[str]:
+    """What is in the directory of a submodule at the place."""
+    return sorted(entry.name for entry in Path(found.path, path).iterdir())
+
+
+def library(found: EvidenceCheckout, path: str = "s") -> str:
+    """What the library of a submodule holds at the place; empty where there is none."""
+    file = Path(found.path, path, "lib.py")
+    return file.read_text() if file.exists() else ""
+
+
+@pytest.mark.parametrize("name", ["s", "libs/deep/s"])
+def test_a_submodule_that_the_origin_holds_is_filled(tmp_path: Path, name: str) -> None:
+    """Its commit's files are there, clean to git; so after a bump, forwards and back, whatever a check has left."""
+    bench = Bench(tmp_path / "w")
+    assert held(bench.ready(with_submodule(tmp_path, name))) == {name: True}
+    (tmp_path / "sub").rename(tmp_path / "away")
+    place, base = Place(bench), bench.workspace.base
+    one = bench.work("dev-1", {"n": "n\n"}).commit
+    found = place.do("check_out", one)
+    assert library(found, name) == "2\n"
+    assert place.do("look", one).unfilled == []
+    assert git(Path(found.path, name), "status", "--porcelain") == ""
+    assert git(Path(found.path), "status", "--porcelain") == ""
+    git(Path(found.path), "submodule", "update", "--init")
+    write(Path(found.path), {f"{name}/left": "x", f"{name}/.git/hooks/post-checkout": "x"})
+    assert place.do("look", one).changed == []
+    (tmp_path / "away").rename(tmp_path / "sub")
+    two = bumped(bench, name)
+    for commit, expected in ((two, "1\n"), (base, "2\n"), (two, "1\n")):
+        found = place.do("check_out", commit)
+        assert library(found, name) == expected
+        assert names(found, name) == [".git", "lib.py"]
+        assert not Path(found.path, name, ".git/hooks").exists()
+    bench.again()
+    assert library(place.do("check_out", base), name) == "2\n"
+
+
+def test_a_check_that_changes_files_of_a_submodule_is_found(tmp_path: Path) -> None:
+    """Changed and removed files, and a directory that is no longer one; the next check finds a clean place."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    place, commit = Place(bench), bench.workspace.base
+    found = Path(place.do("check_out", commit).path)
+    write(found, {"s/lib.py": "changed\n", "s/new": "x"})
+    assert place.do("look", commit).changed == ["s/lib.py"]
+    assert place.do("check_out", commit).changed == []
+    assert place.do("look", commit).changed == []
+    remove_tree(found / "s")
+    (found / "s").symlink_to(tmp_path / "sub")
+    assert "s" in place.do("look", commit).changed
+    assert library(place.do("check_out", commit)) == "2\n"
+    assert (tmp_path / "sub/lib.py").read_text() == "2\n"
+    assert (tmp_path / "sub/.git/HEAD").exists()
+
+
+def test_what_a_set_up_left_in_a_submodule_stays_with_it(tmp_path: Path) -> None:
+    """Also one that it filled itself; when the submodule moves, the set-up is made again, on a clean one."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    place, base = Place(bench), bench.workspace.base
+    order: dict[str, Any] = {"setup": "make", "setup_key": ["a"]}
+    found = place.do("check_out", base, **order)
+    write(Path(found.path), {"s/build/x": "x"})
+    assert place.do("settle", base, **order).changed == []
+    other = bench.work("dev-1", {"n": "n\n"}).commit
+    found = place.do("check_out", other, **order)
+    assert found.set_up
+    assert (Path(found.path) / "s/build/x").exists()
+    git(Path(found.path, "s"), "status")
+    assert place.do("check_out", other, **order).set_up
+    write(Path(found.path), {"s/lib.py": "changed\n"})
+    assert place.do("look", other).changed == ["s/lib.py"]
+    found = place.do("check_out", other, **order)
+    assert not found.set_up
+    assert library(found) == "2\n"
+    place.do("settle", other, **order)
+    found = place.do("check_out", bumped(bench, "s"), **order)
+    assert not found.set_up
+    assert names(found) == [".git", "lib.py"]
+    assert library(found) == "1\n"
+
+
+def test_what_a_set_up_filled_stays_until_the_submodule_moves(tmp_path: Path) -> None:
+    """The origin does not hold it; a check that leaves something there does not pass it on."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(unheld(tmp_path))
+    place, base = Place(bench), bench.workspace.base
+    order: dict[str, Any] = {"setup": "fetch", "setup_key": ["a"]}
+    write(Path(place.do("check_out", base, **order).path), {"s/lib.py": "2\n"})
+    assert place.do("settle", base, **order).changed == []
+    other = bench.work("dev-1", {"n": "n\n"}).commit
+    found = place.do("check_out", other, **order)
+    assert (found.set_up, library(found)) == (True, "2\n")
+    write(Path(found.path), {"s/left": "x"})
+    found = place.do("check_out", other, **order)
+    assert (found.set_up, names(found)) == (True, ["lib.py"])
+    found = place.do("check_out", other)
+    assert names(found) == []
+
+
+def test_nested_submodules_are_filled_too(tmp_path: Path) -> None:
+    """Where the origin holds them; one that it does not is named with its whole path."""
+    middle = with_submodule(tmp_path, "inner")
+    origin = tmp_path / "top"
+    repository(origin, {"a": "a\n"}).close()
+    git(origin, "reset", "-q", "--hard")
+    git(origin, *_WHO, "submodule", "add", "-q", str(middle), "m")
+    git(origin, *_WHO, "commit", "-qm", "m")
+    bench = Bench(tmp_path / "w")
+    bench.ready(origin)
+    place, commit = Place(bench), bench.workspace.base
+    place.do("check_out", commit)
+    assert place.do("look", commit).unfilled == ["m/inner"]
+    git(origin, *_WHO, "submodule", "update", "-q", "--init", "--recursive")
+    later = Bench(tmp_path / "w", "x2")
+    later.ready(origin)
+    place = Place(later)
+    found = place.do("check_out", commit)
+    assert library(found, "m/inner") == "2\n"
+    assert place.do("look", commit).unfilled == []
+    write(Path(found.path), {"m/inner/lib.py": "3\n"})
+    assert place.do("look", commit).changed == ["m/inner/lib.py"]
+
+
+def test_only_what_a_clone_would_fill_is_filled_and_only_from_the_origins_own_modules(tmp_path: Path) -> None:
+    """Not a pointer that `.gitmodules` does not name, nor a repository behind a link or a `commondir`."""
+    origin = with_submodule(tmp_path)
+    bench = Bench(tmp_path / "w")
+    bench.ready(origin)
+    place = Place(bench)
+    bare = bench.work("dev-1", {".gitmodules": ""}).commit
+    assert library(place.do("check_out", bare)) == ""
+    assert place.do("look", bare).unfilled == ["s"]
+    modules = origin / ".git/modules"
+    for number, tamper in enumerate((_linked, _linked_whole, _with_commondir)):
+        shutil.copytree(modules, tmp_path / "safe")
+        tamper(modules, tmp_path / f"out{number}")
+        other = Bench(tmp_path / f"w{number}")
+        other.ready(origin)
+        place = Place(other)
+        assert library(place.do("check_out", other.workspace.base)) == "", tamper
+        assert place.do("look", other.workspace.base).unfilled == ["s"]
+        modules.unlink() if modules.is_symlink() else shutil.rmtree(modules)
+        (tmp_path / "safe").rename(modules)
+
+
+def _linked(modules: Path, out: Path) -> None:
+    (modules / "s").rename(out)
+    (modules / "s").symlink_to(out)
+
+
+def _linked_whole(modules: Path, out: Path) -> None:
+    modules.rename(out)
+    modules.symlink_to(out)
+
+
+def _with_commondir(modules: Path, out: Path) -> None:
+    (modules / "s").rename(out)
+    (modules / "s").mkdir()
+    shutil.copytree(out / "refs", modules / "s/refs")
+    (modules / "s/objects").mkdir()
+    shutil.copyfile(out / "HEAD", modules / "s/HEAD")
+    (modules / "s/commondir").write_text(f"{out}\n")
+
+
+def test_what_is_wrong_with_a_submodule_stops_nobody(tmp_path: Path) -> None:
+    """A repository of one that is damaged leaves it unfilled and named."""
+    origin = with_submodule(tmp_path)
+    remove_tree(origin / ".git/modules/s/objects")
+    (origin / ".git/modules/s/objects").mkdir()
+    bench = Bench(tmp_path / "w")
+    bench.ready(origin)
+    place, commit = Place(bench), bench.workspace.base
+    place.do("check_out", commit)
     assert place.do("look", commit).unfilled == ["s"]
