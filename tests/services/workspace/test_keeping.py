@@ -355,6 +355,7 @@ def test_a_bumped_submodule_is_committed(tmp_path: Path) -> None:
     assert git(bench.workspace.repository, "ls-tree", done.commit, "s").split()[2] == first
 
 
+@pytest.mark.backend("git")
 def test_a_commit_of_a_submodule_that_nobody_else_has_is_named(tmp_path: Path) -> None:
     """The pointer is committed; the repository that has the commit is moved aside, and said."""
     sub, origin = tmp_path / "sub", tmp_path / "origin"

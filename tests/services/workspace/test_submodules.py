@@ -252,3 +252,20 @@ def test_what_is_wrong_with_a_submodule_stops_nobody(tmp_path: Path) -> None:
     place, commit = Place(bench), bench.workspace.base
     place.do("check_out", commit)
     assert place.do("look", commit).unfilled == ["s"]
+
+
+def test_repositories_of_submodules_are_found_as_git_keeps_them(tmp_path: Path) -> None:
+    """Those of a linked worktree, of which the directory is gone, or whose branch has no commit."""
+    origin = with_submodule(tmp_path)
+    (tmp_path / "linked").mkdir()
+    git(origin, "worktree", "add", "-q", str(tmp_path / "linked/r"))
+    git(tmp_path / "linked/r", *_WHO, "submodule", "update", "-q", "--init")
+    (origin / ".git/modules").rename(tmp_path / "modules")
+    bench = Bench(tmp_path / "w1")
+    assert held(bench.ready(tmp_path / "linked/r")) == {"s": True}
+    (tmp_path / "modules").rename(origin / ".git/modules")
+    remove_tree(origin / "s")
+    (origin / ".git/modules/s/HEAD").write_text("ref: refs/heads/none\n")
+    bench = Bench(tmp_path / "w2")
+    assert held(bench.ready(origin)) == {"s": True}
+    assert library(Place(bench).do("check_out", bench.workspace.base)) == "2\n"
