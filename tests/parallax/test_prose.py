@@ -50,8 +50,8 @@ def test_an_event_with_nothing_but_what_it_must_have_is_one_line(kind: str) -> N
         ("task.retrying", {"delay_ms": 200, "error": {"code": "x", "message": "no luck"}},
          "will be tried again in 0.2 s: no luck"),
         ("verification.completed", {"role": "fixer", "passed": False, "score": 0.0,
-                                    "oracles": [{"exit_code": 1, "tests_failed": 2}]},
-         "the check of fixer did not pass (exit code 1, 2 failed), score 0.00"),
+                                    "oracles": [{"exit_code": 1, "tests_passed": 3, "tests_failed": 2}]},
+         "the check of fixer did not pass (exit code 1, 3 passed, 2 failed), score 0.00"),
         ("some.future", {"execution_id": "e", "what": "x", "nothing": None}, "what=x"),
     ],
 )  # fmt: skip

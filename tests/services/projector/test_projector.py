@@ -250,9 +250,9 @@ async def _process(nats_url: str, postgres_url: str) -> asyncio.subprocess.Proce
         *arguments, env=environ, pass_fds=[writing], stderr=asyncio.subprocess.DEVNULL
     )
     os.close(writing)
-    line = await asyncio.to_thread(os.read, reading, 4096)
-    os.close(reading)
-    assert json.loads(line)["state"] == "ready"
+    with os.fdopen(reading) as words:
+        while json.loads(await asyncio.to_thread(words.readline))["state"] != "ready":  # first it says that it starts
+            pass
     return process
 
 
