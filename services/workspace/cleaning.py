@@ -9,6 +9,7 @@ from services.workspace.evidence import Evidence
 from services.workspace.journal import Line, Session
 from services.workspace.keeping import keeper_of
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.submodules import empty
 from services.workspace.workspace import Workspace
 
 
@@ -50,6 +51,8 @@ def _keep_session(workspace: Workspace, session: Session, at: int) -> None:
         kept = keeper.finish(None)
     if kept.aside is not None:
         agent_git.set_aside(workspace.worktree(session).path, kept.aside)
+    if kept.filled:
+        empty(workspace.worktree(session).path, kept.filled)
 
 
 def _keep_result(workspace: Workspace) -> dict[str, str]:

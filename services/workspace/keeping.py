@@ -30,6 +30,7 @@ from services.workspace.agent_repository.quarantine import Quarantine
 from services.workspace.agent_repository.refs import Named
 from services.workspace.agent_repository.repository import AgentRepository, foreign_objects
 from services.workspace.agent_repository.staged import staged_commit
+from services.workspace.agent_repository.submodules import is_filled, is_pristine
 from services.workspace.commit_text import PLATFORM, message
 from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
 from services.workspace.journal import KEPT, Line, Session
@@ -47,12 +48,16 @@ _PLACES = {"branch": "heads", "tag": "tags", "worktree": "worktrees", "stash": "
 
 @dataclass(slots=True)
 class Kept:
-    """What was found beside the work. `aside`: where the agent's `.git` goes, for what could not be read of it."""
+    """What was found beside the work. `aside`: where the agent's `.git` goes, for what could not be read of it.
+
+    `filled` are the submodules that the agent filled, and where what is in them goes. None: it can be had again.
+    """
 
     refs: list[WorkspaceKept] = field(default_factory=list[WorkspaceKept])
     left_out: list[WorkspaceLeftOut] = field(default_factory=list[WorkspaceLeftOut])
     notes: list[str] = field(default_factory=list[str])
     aside: Path | None = None
+    filled: dict[bytes, Path | None] = field(default_factory=dict[bytes, Path | None])
 
 
 class Keeper:
@@ -126,7 +131,26 @@ class Keeper:
         self._write_down(None)
         known = workspace.state.found.get((self._session.session, self._moment), [])
         refs = [msgspec.structs.replace(one, in_result=self._is_in(one, made)) for one in known]
-        return Kept(refs, self._left_out, *self._said())
+        notes, aside = self._said()
+        filled = self._filled()
+        notes += [
+            f"{shown(path)}: what the submodule holds is not its commit alone, so it is not part of the result; it was "
+            f"moved as it is to {place}"
+            for path, place in filled.items()
+            if place is not None
+        ]
+        return Kept(refs, self._left_out, notes, aside, filled)
+
+    def _filled(self) -> dict[bytes, Path | None]:
+        """The submodules with anything in them, and where that goes. A git of theirs ends with the agent's `.git`."""
+        if self._root is None:
+            return {}
+        worktree, found = self._root.descriptor, dict[bytes, Path | None]()
+        for path in sorted({*self.intent.submodules, *self._workspace.git.submodules(self._session.head)}):
+            if is_filled(worktree, path):
+                aside = self._workspace.root / "aside" / f"{self._session.session}-{secrets.token_hex(6)}"
+                found[path] = None if is_pristine(worktree, path) else aside
+        return found
 
     def _take(
         self, repository: AgentRepository, quarantine: Quarantine, fresh: AbstractSet[bytes], *, staged: bool

@@ -7,7 +7,6 @@ without belonging to an attempt is set aside under `refs/parallax/kept/` and nev
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import msgspec
 
@@ -16,8 +15,9 @@ from services.workspace.commit_text import PLATFORM, identity, message
 from services.workspace.git_backend import NO_INTENT, Oid, Worktree, object_id
 from services.workspace.ignored_files import made_ignored
 from services.workspace.journal import Line, Session
-from services.workspace.keeping import keeper_of
+from services.workspace.keeping import Kept, keeper_of
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.submodules import empty
 from services.workspace.workspace import Workspace
 
 
@@ -53,7 +53,7 @@ def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRe
         kept = keeper.finish(None)
         found = worktree.snapshot() if keeper.intent != NO_INTENT else found
     worktree.bring_to(wanted, found=found, clean=request.attempt > 1 or session.task is not None)
-    _refresh(workspace, session, worktree, target, kept.aside)
+    _refresh(workspace, session, worktree, target, kept)
     prepared = WorkspacePrepared(
         execution_id=workspace.execution_id,
         task_id=request.task_id,
@@ -169,7 +169,7 @@ def _commit(
         worktree.settle(found)
     else:
         worktree.bring_to(found.tree, found=whole, clean=False)
-    _refresh(workspace, session, worktree, new, kept.aside)
+    _refresh(workspace, session, worktree, new, kept)
     answer = msgspec.structs.replace(
         answer,
         commit=new,
@@ -210,7 +210,7 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
         kept = keeper.finish(None)
         found = worktree.snapshot() if keeper.intent != NO_INTENT else found
     worktree.bring_to(tree, found=found, clean=True)
-    _refresh(workspace, session, worktree, head, kept.aside)
+    _refresh(workspace, session, worktree, head, kept)
     answer = msgspec.structs.replace(
         answer,
         kept=kept.refs or msgspec.UNSET,
@@ -220,15 +220,15 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
     return workspace.answer(answer, _line(session, head, (answer.task_id, answer.attempt)))
 
 
-def _refresh(
-    workspace: Workspace, session: Session, worktree: Worktree, commit: Oid, aside: Path | None = None
-) -> None:
+def _refresh(workspace: Workspace, session: Session, worktree: Worktree, commit: Oid, kept: Kept) -> None:
+    """Makes the agent's `.git` anew. Its submodules stand where the commit says then, and are empty, as in a clone."""
     workspace.git.flush()
     refs = {**workspace.git.visible_refs(), f"refs/heads/{workspace.branch}": workspace.result}
     base_branch = workspace.ready.base_branch
     if base_branch and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_/-]*", base_branch):
         refs[f"refs/remotes/origin/{base_branch}"] = workspace.base
-    worktree.renew_git(branch=session.branch, commit=commit, refs=refs, name=session.session, aside=aside)
+    worktree.renew_git(branch=session.branch, commit=commit, refs=refs, name=session.session, aside=kept.aside)
+    empty(worktree.path, kept.filled)
 
 
 def _line(session: Session, head: Oid, task: tuple[str, int]) -> Line:

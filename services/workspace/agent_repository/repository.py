@@ -135,7 +135,7 @@ class AgentRepository:
         Raises:
             Unreadable: something there is not what git writes.
         """
-        git = _gitlink_directory(worktree, path)
+        git = gitlink_directory(worktree, path)
         if git is None:
             return b""
         with git:
@@ -147,7 +147,7 @@ class AgentRepository:
         Raises:
             Unreadable: something there is not what git writes.
         """
-        git = _gitlink_directory(worktree, path)
+        git = gitlink_directory(worktree, path)
         if git is None:
             return True
         with git:
@@ -171,7 +171,12 @@ class AgentRepository:
         return False
 
 
-def _gitlink_directory(worktree: int, path: bytes) -> Directory | None:
+def gitlink_directory(worktree: int, path: bytes) -> Directory | None:
+    """The git directory of the submodule at `path`: a `.git` of its own, or one in `.git/modules`. None: there is none.
+
+    Raises:
+        Unreadable: something there is not what git writes, or leads elsewhere.
+    """
     root = Directory(worktree, "")
     parts = path.split(b"/")
     below = root.directory(*parts)

@@ -11,8 +11,9 @@ import pytest
 
 from schemas.events import WorkspaceReady
 from schemas.workspaces import EvidenceCheckout
+from services.workspace.cleaning import clean_up
 from services.workspace.evidence import remove_tree
-from tests.services.workspace.bench import GIT, Bench, git, repository, write
+from tests.services.workspace.bench import AT, GIT, Bench, git, repository, write
 from tests.services.workspace.test_evidence import Place
 
 pytestmark = [pytest.mark.backend("git"), pytest.mark.skipif(GIT is None, reason="there is no git program")]
@@ -269,3 +270,75 @@ def test_repositories_of_submodules_are_found_as_git_keeps_them(tmp_path: Path) 
     bench = Bench(tmp_path / "w2")
     assert held(bench.ready(origin)) == {"s": True}
     assert library(Place(bench).do("check_out", bench.workspace.base)) == "2\n"
+
+
+# -- worktrees -------------------------------------------------------------------------------------------------------
+
+
+def filled(bench: Bench, task: str, session: str = "dev-1") -> Path:
+    """A worktree prepared for a task, in which the agent has filled the submodule."""
+    tree = Path(bench.prepare(session, task).path)
+    assert list((tree / "s").iterdir()) == []
+    git(tree, *_WHO, "submodule", "update", "-q", "--init")
+    return tree
+
+
+def test_an_agent_can_fill_a_submodule_in_every_turn(tmp_path: Path) -> None:
+    """It is empty before each, as in a clone; what can be had again is not kept, and nothing is said of it."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    for number in range(3):
+        tree = filled(bench, f"t{number}")
+        assert git(tree, "status", "--porcelain") == ""
+        write(tree, {f"n{number}": "n\n"})
+        done = bench.finish("dev-1", f"t{number}", outcome="failed" if number == 1 else "ok")
+        assert done.notes is msgspec.UNSET
+        assert git(tree, "status", "--porcelain") == ""
+    assert not (bench.workspace.root / "aside").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"s/lib.py": "mine\n"}, {"s/new.py": "n\n"}, {"s/lib.py": None}, {"s/d/e": "n\n", "s/lib.py": "2\n"}]
+)
+def test_what_an_agent_changed_in_a_submodule_is_moved_aside_and_named(
+    tmp_path: Path, changes: dict[str, str | None]
+) -> None:
+    """Without a commit of the submodule it cannot be part of the result; nothing of it is destroyed."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = filled(bench, "t1")
+    write(tree, {**changes, "n": "n\n"})
+    done = bench.finish("dev-1", "t1")
+    assert done.files == ["n"]
+    (aside,) = (bench.workspace.root / "aside").iterdir()
+    assert not isinstance(done.notes, msgspec.UnsetType)
+    assert [note.startswith("s: ") and str(aside) in note for note in done.notes] == [True]
+    for name, content in changes.items():
+        file = aside / name.removeprefix("s/")
+        assert (file.read_text() if file.exists() else None) == content
+    tree = filled(bench, "t2")
+    write(tree, changes)
+    with bench.workspace.locked():
+        clean_up(bench.workspace, AT, ended=True, force=False)
+    assert len(list(aside.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("outcome", ["ok", "failed"])
+def test_a_submodule_stands_where_the_work_goes_on_from(tmp_path: Path, outcome: str) -> None:
+    """A repository that an agent cloned into one moves it in its own turn, and never back in a later one."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    write(tmp_path / "sub", {"lib.py": "3\n"})
+    git(tmp_path / "sub", *_WHO, "commit", "-qam", "3")
+    for number, (session, back) in enumerate((("dev-1", "HEAD~2"), ("dev-2", "HEAD"))):
+        tree = Path(bench.prepare(session, f"t{number}").path)
+        git(tree, *_WHO, "clone", "-q", str(tmp_path / "sub"), "s")
+        git(tree / "s", "checkout", "-q", back)
+        done = bench.finish(session, f"t{number}", outcome=outcome if number == 0 else "ok")
+        assert done.files == (["s"] if done.commit != done.parent else [])
+        bench.integrate(done, effect=str(number))
+    tree = Path(bench.prepare("dev-1", "t3").path)
+    assert git(tree, "status", "--porcelain") == ""
+    write(tree, {"n": "n\n"})
+    assert bench.finish("dev-1", "t3").files == ["n"]
+    assert len(list((bench.workspace.root / "aside").iterdir())) == 2
