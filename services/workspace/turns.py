@@ -228,7 +228,8 @@ def _refresh(workspace: Workspace, session: Session, worktree: Worktree, commit:
     if base_branch and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_/-]*", base_branch):
         refs[f"refs/remotes/origin/{base_branch}"] = workspace.base
     worktree.renew_git(branch=session.branch, commit=commit, refs=refs, name=session.session, aside=kept.aside)
-    empty(worktree.path, kept.filled)
+    if kept.filled:
+        empty(worktree.path, kept.filled)
 
 
 def _line(session: Session, head: Oid, task: tuple[str, int]) -> Line:
