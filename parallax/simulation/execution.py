@@ -49,6 +49,7 @@ from schemas.events import (
     WorkspaceReady,
     WorkspaceRequested,
 )
+from schemas.events.tasks import saying_whether_interactive
 from shared.ids import digest
 
 
@@ -256,6 +257,8 @@ class Execution:
             kind = type(request).__name__.lower()
             self._fail(Failure(code="unsupported", message=f"{kind} cannot be simulated", where=f"effect {path}"))
             return
+        if isinstance(event, TaskRequested):
+            event = saying_whether_interactive(event)
         self.world.log(event)
         self._asked[path] = event
         if isinstance(request, Wait) and self._signals.get(request.signal):

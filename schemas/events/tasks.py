@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from schemas.agents import AgentSpec, EvidenceUsed, Oracle, OracleResult
@@ -49,6 +50,14 @@ WaitReason = Literal[
 ]
 """What a task waits for: an agent that fits, one that is free, a session of its role, room on this machine, a runtime
 that starts its agent, that agent's start, the registry of agents, its worktree."""
+
+
+def saying_whether_interactive(event: TaskRequested) -> TaskRequested:
+    """The request of a task that says whether its agent may ask: not, unless the role says so."""
+    agent = event.agent
+    if "command" not in agent.kinds or agent.interactive is not None:
+        return event
+    return msgspec.structs.replace(event, agent=msgspec.structs.replace(agent, interactive=False))
 
 
 class TaskWaiting(Event, frozen=True, kw_only=True):

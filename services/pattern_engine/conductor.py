@@ -42,6 +42,7 @@ from schemas.events import (
     WorkspaceReady,
     WorkspaceRequested,
 )
+from schemas.events.tasks import saying_whether_interactive
 from schemas.patterns import CompiledPattern
 from services.pattern_engine.admission import started_pattern
 from services.pattern_engine.decisions import (
@@ -437,7 +438,7 @@ class Conductor:
     def _take(self) -> list[Event]:
         out, self._out = self._out, []
         if self._semantics >= SAYS_INTERACTIVE:
-            out = [_with_interactive(event) if isinstance(event, TaskRequested) else event for event in out]
+            out = [saying_whether_interactive(event) if isinstance(event, TaskRequested) else event for event in out]
         return out
 
 
@@ -447,14 +448,6 @@ def _in_doubles(answered: Any) -> Any:
         return answered
     names = [name for name in _JSON_ANSWERS if hasattr(answered, name)]
     return msgspec.structs.replace(answered, **{name: as_doubles(getattr(answered, name)) for name in names})
-
-
-def _with_interactive(event: TaskRequested) -> TaskRequested:
-    """The request of a task that says whether its agent may ask: not, unless the role says so."""
-    agent = event.agent
-    if "command" not in agent.kinds or agent.interactive is not None:
-        return event
-    return msgspec.structs.replace(event, agent=msgspec.structs.replace(agent, interactive=False))
 
 
 def _failure(error: Any, pattern: CompiledPattern) -> Failure:

@@ -42,6 +42,11 @@ MAX_KEPT = 1_000
 
 _MAX_NOTES = 20
 _SHA1_DIGITS = 40
+_EMPTY_TREES = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
+"""By the length of ids. Every git knows it without having it, and a stored one would be a find of its `fsck`."""
 _ABSENT = frozenset({"missing"})
 _PLACES = {"branch": "heads", "tag": "tags", "worktree": "worktrees", "stash": "stash", "head": "head"}
 
@@ -342,7 +347,7 @@ def keeper_of(workspace: Workspace, session: Session, moment: str, at: int) -> G
     made = Keeper(workspace, session, moment, at)
     try:
         git, read = workspace.git, len(workspace.base) == _SHA1_DIGITS
-        made.open(git.changed_paths(git.empty_tree(), git.tree_of(session.head)) if read else [])
+        made.open(git.changed_paths(_EMPTY_TREES[len(session.head)], git.tree_of(session.head)) if read else [])
         yield made
     finally:
         made.close()

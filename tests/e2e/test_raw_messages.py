@@ -26,7 +26,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "JSON"),
     "no json": (b"hello", "JSON"),
     "half a json": (b'{"pattern": "duo"', "JSON"),
-    "bad utf-8": (b'{"pattern": "\xff\xfe"}', "JSON"),
+    "bad utf-8": (b'{"pattern": "\xff\xfe"}', "no pattern '\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}'"),
     "nul bytes": (b"\x00\x00\x00", "JSON"),
     "deep nesting": (b"[" * 100_000, "JSON"),
     "deep nesting that closes": (b'{"pattern":"duo","input":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001, "JSON"),
@@ -48,7 +48,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a repository that is a command": (body(repo="ext::sh -c touch% /tmp/owned"), "ext"),
     "a repository over ssh": (body(repo="ssh://-oProxyCommand=touch/x"), "ssh"),
     "a repository with a password": (body(repo="https://me:secret@example.org/x"), "password"),
-    "a repository with a nul byte": (body(repo="/tmp/\x00"), "control"),
+    "a repository with a control character": (body(repo="/tmp/\x01"), "control"),
     "options that are a string": (body(options="fast"), "options"),
     "a time limit below zero": (body(options={"timeout_ms": -1}), "timeout_ms"),
     "a time limit without bounds": (body(options={"timeout_ms": 10**30}), "timeout_ms"),
@@ -182,11 +182,14 @@ async def test_commands_of_strangers_are_answered(stack: Stack, verb: str) -> No
         await harmless(stack, client, pids)
 
 
-async def test_unknown_fields_are_ignored_and_the_same_key_is_one_execution(stack: Stack) -> None:
-    """A request of a later version runs; repeated it is the same execution; another body under its id is refused."""
+async def test_unknown_fields_are_refused_and_the_same_key_is_one_execution(stack: Stack) -> None:
+    """A misspelt field would be none; a request that is repeated is the same execution, another body is refused."""
     async with plain(stack.nats_url) as client:
-        first = await client.ask(REQUEST, body(execution_id="key-1", colour="blue"))
-        again = await client.ask(REQUEST, body(execution_id="key-1", colour="blue"))
+        misspelt = await client.ask(REQUEST, body(execution_id="key-0", optoins={"budget": {"tokens": 5}}))
+        assert (misspelt["status"], misspelt["errors"][0]["where"]) == ("rejected", "optoins")
+        assert "options" in misspelt["errors"][0]["hint"]
+        first = await client.ask(REQUEST, body(execution_id="key-1"))
+        again = await client.ask(REQUEST, body(execution_id="key-1"))
         assert first == again == {"execution_id": "key-1", "status": "accepted", "errors": []}
         other = await client.ask(REQUEST, body(execution_id="key-1", input={"topic": "something else"}))
         assert other["status"] == "rejected"

@@ -105,7 +105,7 @@ def circle() -> list[Any]:
         (lambda: Result(1, confidence=float("nan")), "nan is no number from 0 to 1"),
         (lambda: Result(1, confidence="high"), "'high' is no number from 0 to 1"),  # pyright: ignore[reportArgumentType] - the very mistake
         (lambda: Result(1, confidence=True), "True is no number from 0 to 1"),
-        (lambda: "x" * 20_000_000, "bytes"),
+        (lambda: "x" * 70_000_000, "bytes"),
     ],
     ids=["object", "function", "circle", "surrogate", "1.5", "nan", "text", "bool", "large"],
 )

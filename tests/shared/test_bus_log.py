@@ -13,6 +13,7 @@ from schemas.events import ExecutionClaimed
 from shared import subjects
 from shared.bus import Bus, BusClosed, EventTooLarge, Fence, Recorded, StaleFence, UnknownEvent
 from shared.bus import bus as bus_module
+from shared.bus.large import LARGEST
 from shared.bus.streams import STREAMS, api
 from shared.testing import eventually
 from tests.shared.conftest import Connect, OwnServer
@@ -237,12 +238,12 @@ async def test_facts_of_one_execution_keep_the_order_they_were_said_in(bus: Bus,
 
 async def test_an_event_that_is_too_large_harms_nobody_else(bus: Bus, key: str) -> None:
     """It is refused with its size; what was said beside it is stored."""
-    huge = accepted(f"{key}-huge", "x" * bus.connection.max_payload)
+    huge = accepted(f"{key}-huge", "x" * LARGEST)
     async with asyncio.TaskGroup() as group:
         good = group.create_task(bus.append(accepted(key)))
         bad = group.create_task(_refused(bus, huge))
     assert good.result() > 0
-    assert "too large" in str(bad.result())
+    assert f"{LARGEST:,} is the limit" in str(bad.result())
     assert await history(bus, f"{key}-huge") == []
 
 

@@ -60,7 +60,7 @@ def test_a_value_that_changes_is_told(scalar: str, value: object, became: str) -
 @pytest.mark.parametrize(
     "scalar",
     [
-        "0", "-0", "12", "-12", "0.5", "1.50", "1.5e-3", "123456789012345678901234567890", "a01", "01a", "word",
+        "0", "-0", "12", "-12", "0.5", "1.50", "1.5e-3", "a01", "01a", "word",
         "1:2:3:x", "10 000", "2026-3", "v1", "1.2.3", "true", "null", "~", "0.1", "1e", "x=y", "2026-03-29.txt",
         "12:99",
     ],

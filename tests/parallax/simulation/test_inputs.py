@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compiler.patterns import validate_input
@@ -44,6 +44,7 @@ fields = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first draw imports what the check of inputs needs
 @given(
     st.dictionaries(st.sampled_from(["task", "files", "count"]), fields.map(lambda rules: {**rules, "required": True}))
 )

@@ -20,7 +20,7 @@ from schemas.events import (
 from services.pattern_engine.decisions import FACTS
 from services.pattern_engine.ownership import adopt
 from services.pattern_engine.service import PatternEngine
-from shared.bus import Bus, Recorded
+from shared.bus import Bus, Recorded, large
 from shared.config import load
 from shared.testing import eventually
 from tests.services.pattern_engine.conftest import House
@@ -127,8 +127,11 @@ async def test_facts_followed_while_the_log_is_read_are_heard_once(house: House,
     assert (await house.replay(name)).identical
 
 
-async def test_a_decision_too_large_for_the_log_ends_the_execution_at_a_successor_too(house: House) -> None:
+async def test_a_decision_too_large_for_the_log_ends_the_execution_at_a_successor_too(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The engine that takes over fails it with the same code instead of trying for ever."""
+    monkeypatch.setattr(large, "LARGEST", 5 << 20)
     grown = 'reduce(range(20), (text, n) => concat(text, text), "0123456789")'
     prism(house, "huge", f'{ONE}\nassign(one, "begin")\n{grown}\n')
     first = await house.engine()
