@@ -40,6 +40,7 @@ _SOURCES = {
     "program": "computed by the pattern",
 }
 _MOST_LINES = 14
+_LONGEST_LINE = 1000
 
 
 def print_card(out: Console, progress: Progress, ending: Event, commands: Iterable[str] = ()) -> None:
@@ -161,11 +162,17 @@ def _reasons(row: Row, judged: list[Row]) -> list[str]:
 
 def result_lines(value: Any) -> list[str]:
     """A result for people: of an aggregate who brought what, else its own words, else its fields, a line each."""
-    lines = _aggregate_lines(value) or _verdict_lines(value) or _lines(_work_of(value))
+    lines = [_within(line) for line in _aggregate_lines(value) or _verdict_lines(value) or _lines(_work_of(value))]
     if len(lines) > _MOST_LINES:
         left = len(lines) - _MOST_LINES + 1
         return [*lines[: _MOST_LINES - 1], f"… {left} lines more; `show ID --json` has them all"]
     return lines
+
+
+def _within(line: str) -> str:
+    """A line of which a person reads the beginning, and is told how much more there is."""
+    left = len(line) - _LONGEST_LINE
+    return line if left <= 0 else f"{line[:_LONGEST_LINE]}… {left:,} characters more; `show ID --json` has them all"
 
 
 def _verdict_lines(value: Any) -> list[str]:

@@ -33,9 +33,11 @@ def read_pattern_file(typed: str, data: Path | None) -> tuple[PatternFile, Compi
     from parallax.cli.pattern_library import own_patterns_dir
     from parallax.cli.pattern_texts import shown_diagnostic, unreadable
     from schemas.commands import PatternFile
+    from shared.log import keep_quiet
     from shared.pattern_sources import Patterns
     from shared.patterns import PatternLibrary
 
+    keep_quiet()
     path = Path(typed)
     try:
         text = path.read_text("utf-8")

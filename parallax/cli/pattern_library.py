@@ -6,6 +6,7 @@ from pathlib import Path
 
 from parallax.cli.common import environ_for
 from shared.config import Settings, explicit
+from shared.log import keep_quiet
 from shared.paths import current_dir
 from shared.pattern_sources import Patterns, shipped_patterns_dir
 from shared.patterns import PatternLibrary
@@ -13,6 +14,7 @@ from shared.patterns import PatternLibrary
 
 def library_for(directory: Path | None, data: Path | None = None) -> Patterns | PatternLibrary:
     """The patterns of `directory` alone; without one, those of the stack that runs, else of the settings."""
+    keep_quiet()  # a file of somebody else's that cannot be read is none of this command's output
     if directory is not None:
         return PatternLibrary(directory, elsewhere=Patterns(shipped_patterns_dir()).source)
     return Patterns(own_patterns_dir(data))

@@ -366,3 +366,11 @@ def started(key: str) -> ExecutionStarted:
         execution_id=key, engine="e", epoch=1, pattern_name=ASKS, pattern_version="1.0.0", pattern_format="prism",
         pattern_digest="d", program="1", program_digest="d",
     )  # fmt: skip
+
+
+async def test_a_bad_pattern_of_somebody_else_is_no_output(parallax: Shell) -> None:
+    """The directory of patterns is read for the types of inputs; what is wrong in it does not stand in the JSON."""
+    (parallax.directory / "patterns").mkdir()
+    (parallax.directory / "patterns" / "bad.yaml").write_text("name: [\n", encoding="utf-8")
+    said = await parallax("run", DONE, "--input", "n=1234567", "--json")
+    assert (said.code, said.json["status"]) == (0, "completed")

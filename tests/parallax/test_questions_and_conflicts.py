@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from parallax.cli.card import outcome_words, print_card
+from parallax.cli.card import outcome_words, print_card, result_lines
 from parallax.cli.executions import further
 from parallax.cli.progress import Progress, Row, age, duration
 from parallax.cli.render import plain_line, progress_table
@@ -164,3 +164,10 @@ def test_an_age_is_one_unit(seconds: float, words: str) -> None:
 def test_a_result_in_a_list_is_a_few_words_and_no_dump(value: object, words: str) -> None:
     """Its own summary, its verdict, or what it is made of."""
     assert outcome_words(value) == words
+
+
+def test_a_result_of_one_endless_line_is_cut_with_a_word() -> None:
+    """The card shows its beginning and says how much more there is, and where."""
+    (line,) = result_lines("x" * 3_000_000)
+    assert len(line) < 1_100
+    assert "2,999,000 characters more; `show ID --json` has them all" in line
