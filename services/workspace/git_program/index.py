@@ -50,10 +50,14 @@ class Memory:
         return self._path.with_name(state.index)
 
     def fresh(self, source: Path | None = None) -> Path:
-        """A new index, a copy of another or not there yet."""
+        """A new index, a copy of another or not there yet.
+
+        A copy keeps the time of its source. A file that was changed in the second in which git wrote it, to the same
+        size, looks untouched; git compares the contents of files as young as their index, and of those only.
+        """
         path = self._path.with_name(self._prefix + secrets.token_hex(6))
         if source is not None:
-            shutil.copyfile(source, path)
+            shutil.copy2(source, path)
         return path
 
     def save(self, index: Path, tree: str, *, attributes: bool, submodules: list[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,12 +92,16 @@ class GitWorktree:
         return Snapshot(state.tree, tree, list(problems.values()), extra, found)
 
     def _meant(self, index: Path, intent: Intent, width: int) -> Path:
-        """An index in which what the agent took out is not tracked, and submodules stand where it put them."""
+        """An index in which what the agent took out is not tracked, and submodules stand where it put them.
+
+        It keeps the time of `index`, for the sake of files that changed in the second in which that was written.
+        """
         meant = self._tracked.memory.fresh(index)
         zero = b"0" * width
         lines = [b"0 %s\t%s\0" % (zero, path) for path in intent.untracked]
         lines += [b"160000 %s\t%s\0" % (oid.encode(), path) for path, oid in intent.submodules.items()]
         self._git.at(self._scratch, meant).run("update-index", "-z", "--index-info", stdin=b"".join(lines))
+        shutil.copystat(index, meant)
         return meant
 
     def _stored(

@@ -266,6 +266,21 @@ def test_a_file_that_was_untracked_and_ignored_leaves_the_result(bench: Bench) -
     assert (Path(bench.prepare("dev-1", "t2").path) / "secret.env").read_text() == "k\n"
 
 
+def test_a_change_in_the_second_of_the_checkout_counts_whatever_else_was_untracked(bench: Bench) -> None:
+    """Of the same size, in place and within the second in which the file was made: its times say nothing."""
+
+    def seconds_to(fraction: float) -> float:
+        return (fraction - time.time()) % 1
+
+    def work(tree: Path) -> None:
+        (tree / "src/c").write_text("d\n")
+        git(tree, "rm", "-q", "--cached", "secret.env")
+        time.sleep(seconds_to(0.05))
+
+    time.sleep(seconds_to(0.05))
+    assert worked(bench, work).files == ["src/c"]
+
+
 def test_a_file_that_is_only_out_of_the_index_is_added_again(bench: Bench) -> None:
     """Without an ignore rule `git add -A` would add it, and so does the platform."""
     assert worked(bench, lambda tree: void(git(tree, "rm", "-q", "--cached", "secret.env"))).files == []
