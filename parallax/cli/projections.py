@@ -83,5 +83,6 @@ def rebuild(compare: bool, as_json: bool, data: Path | None) -> int:
             f"{answer.events} events folded in {answer.duration_ms / 1000:.1f} s, up to event {answer.position}."
         )
         if answer.identical is not None:
-            click.echo(f"The rows are {'the same as' if answer.identical else 'others than'} before.")
+            differ = "not the ones that were there; those are kept in the schema parallax_former"
+            click.echo(f"The rows are {'the same as before' if answer.identical else differ}.")
     return 1 if answer.identical is False else 0

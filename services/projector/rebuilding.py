@@ -46,7 +46,8 @@ async def rebuild(
     """Folds the log up to the sequence `target` into new tables and puts them in the place of the live ones.
 
     `against` is the live store where the rows are to be compared. `keep_former` moves the old tables into a schema of
-    their own instead of dropping them, for when the log that they were made from is gone.
+    their own instead of dropping them, for when the log that they were made from is gone; tables with other rows than
+    the new ones are kept there as well, so that somebody can find out which.
     """
     await connection.execute(f'DROP SCHEMA IF EXISTS "{SHADOW}" CASCADE')
     await migrate(connection, migrations, schema=SHADOW)
@@ -63,7 +64,7 @@ async def rebuild(
                 if batch[-1].seq >= target:
                     break
     identical = None if against is None else await store.digest(connection) == await against.digest(connection)
-    await _swap(connection, live, keep_former=keep_former)
+    await _swap(connection, live, keep_former=keep_former or identical is False)
     _log.info("projections_rebuilt", events=events, position=position, identical=identical)
     return Rebuilt(events=events, position=position, identical=identical)
 

@@ -62,6 +62,8 @@ class Connection:
         self._telling: set[asyncio.Task[None]] = set()
         self._last_error = ""
         self.closed = False
+        self.losses = 0
+        """How often the line to a server was lost. It counts before anything is heard over the next one."""
         self.reconnects = 0
 
     # -- life -------------------------------------------------------------------------------------------------------
@@ -197,6 +199,7 @@ class Connection:
     async def _on_disconnect(self) -> None:
         if self.closed:
             return
+        self.losses += 1
         self._up.clear()
         self._fail_waiting(Disconnected("The connection to the bus was lost."))
 
@@ -214,6 +217,7 @@ class Connection:
         """nats-py has given up, which we do not."""
         if self.closed or self._connecting:
             return
+        self.losses += 1
         self._up.clear()
         self._fail_waiting(Disconnected("The server ended the connection."))
         self._renewing = asyncio.get_running_loop().create_task(self._renew(again=True), name="bus-renew")

@@ -2,9 +2,11 @@
 
 What is stored in the log is said again by the server on `parallax.events.>`, with its sequence in a header. So live
 events come by a plain subscription, which costs the server next to nothing and arrives first. History, and whatever
-may have been missed (a reconnect, a server that died between storing and saying, a reader too slow to keep up), is
-read from the stream by an ordered consumer; so is every stream that is not republished. Every few seconds the last
-position is compared with the stream, so that a message which was stored but never said is found as well.
+may have been missed (a lost line, a server that died between storing and saying, a reader too slow to keep up), is
+read from the stream by an ordered consumer; so is every stream that is not republished. A line that was lost counts
+from the moment of its loss: over the next one live events may arrive before anybody is told that there is one. What is
+said names the event before it on its subject, so one that was skipped is noticed by the next. And every few seconds
+the last position is compared with the stream, so that a last message which was stored but never said is found as well.
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ class Follower:
         self._live_bytes = 0
         self._heard: asyncio.Event = asyncio.Event()
         self._doubt = True
+        self._losses = connection.losses
+        self._everything = self._filters == [subjects.EVENTS_ALL]
         self._subscriptions: list[Subscription] = []
 
     async def batches(self) -> AsyncGenerator[list[Recorded]]:
@@ -84,6 +88,10 @@ class Follower:
             async for batch in self._catch_up():
                 yield batch
 
+    @property
+    def _doubtful(self) -> bool:
+        return self._doubt or self._losses != self._connection.losses
+
     async def _doubted(self) -> None:
         self._doubt = True
         self._heard.set()
@@ -96,15 +104,15 @@ class Follower:
         looking = asyncio.get_running_loop().create_task(self._look(), name="bus-follow-look")
         try:
             while True:
-                if self._doubt:
-                    self._doubt = False
+                if self._doubtful:
+                    self._doubt, self._losses = False, self._connection.losses
                     async for batch in self._catch_up():
                         yield batch
                     continue
-                heard = await self._taken()
+                heard = self._unbroken(await self._taken())
                 async for batch in self._recorded(heard):
                     yield batch
-                if heard or self._live:
+                if heard or self._live or self._doubtful:
                     continue
                 if self._connection.closed:
                     raise BusClosed("The connection to the bus is closed.")
@@ -145,6 +153,22 @@ class Follower:
         self._live = deque(one for one in heard if one[0] > complete)
         self._live_bytes = sum(len(message.payload) for _, message in self._live)
         return [one for one in heard if one[0] <= complete]
+
+    def _unbroken(self, heard: list[tuple[int, RawMessage]]) -> list[tuple[int, RawMessage]]:
+        """What was heard up to the first message before which one is missing. The rest is read from the stream."""
+        if self._losses != self._connection.losses:
+            return []
+        last = self._position
+        for number, (seq, message) in enumerate(heard):
+            if seq <= last:
+                continue
+            before = message.header("Nats-Last-Sequence")  # of the same subject, so it is among what is followed
+            if (before.isdigit() and int(before) > last) or (self._everything and seq != last + 1):
+                _log.info("follow_found_gap", after=last, heard=seq)
+                self._doubt = True
+                return heard[:number]
+            last = seq
+        return heard
 
     async def _look(self) -> None:
         """Asks every few seconds whether something is stored that was never said."""

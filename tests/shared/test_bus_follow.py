@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager, suppress
 
 import nats
 import pytest
+import structlog.testing
 
 from schemas.agents import AgentRegistered, AgentRegistration, OutputLine
 from shared import subjects
 from shared.bus import Bus, Recorded, UnknownEvent, follower
+from shared.bus.raw import RawMessage
 from shared.testing import eventually
 from tests.shared.conftest import Connect
 from tests.shared.events import accepted, fact
@@ -133,6 +135,75 @@ async def test_what_was_stored_and_never_said_is_found(bus: Bus, key: str, monke
         second = await bus.append(fact(key, 2))
         await eventually(lambda: len(seen) == 2)
         assert [record.seq for record in seen] == [first, second]
+
+
+@pytest.mark.parametrize("everything", [True, False])
+async def test_what_was_skipped_is_noticed_by_what_is_said_next(bus: Bus, key: str, everything: bool) -> None:
+    """A live event names the one before it on its subject; in the whole log, events are without gaps."""
+    filters = [subjects.EVENTS_ALL if everything else subjects.events_of(key)]
+    async with following(bus, filters, after=await bus.last_seq()) as seen:
+        seqs = [await bus.append(fact(key, 1))]
+        await eventually(lambda: len(seen) == 1)
+        (subscription,) = [one for one in bus.connection._subscriptions if one.subject == filters[0]]
+        hear, lost = subscription.callback, asyncio.Event()
+
+        async def lose_one(message: RawMessage) -> None:
+            if lost.is_set():
+                await hear(message)
+            lost.set()
+
+        subscription.callback = lose_one
+        seqs.append(await bus.append(accepted(key) if everything else fact(key, 2)))
+        await lost.wait()
+        seqs.append(await bus.append(fact(key, 3)))
+        await eventually(lambda: len(seen) == 3, timeout_s=2)
+        assert [record.seq for record in seen] == seqs
+
+
+async def test_what_is_heard_before_a_reconnect_is_known_does_not_hide_what_came_before(
+    nats_url: str, connect: Connect, key: str
+) -> None:
+    """One event is stored while the line is down, and the next one is heard before anybody is told of the new line."""
+    reader, writer = await connect(nats_url), await connect(nats_url)
+    client, told = reader.connection._client, asyncio.Event()
+    down, up = client._disconnected_cb, client._reconnected_cb
+    seqs: list[int] = []
+
+    async def lost() -> None:
+        assert down is not None
+        await down()
+        seqs.append(await writer.append(fact(f"{key}-a", 1)))
+
+    async def back() -> None:
+        seqs.append(await writer.append(fact(f"{key}-b", 1)))
+        await asyncio.sleep(0.2)
+        told.set()
+        assert up is not None
+        await up()
+
+    filters = [subjects.events_of(f"{key}-a"), subjects.events_of(f"{key}-b")]
+    async with following(reader, filters, after=0) as seen:
+        seqs.append(await writer.append(fact(f"{key}-b", 0)))
+        await eventually(lambda: len(seen) == 1)
+        client._disconnected_cb, client._reconnected_cb = lost, back
+        assert client._transport is not None
+        client._transport.close()
+        await told.wait()
+        await eventually(lambda: len(seen) == 3)
+        assert [record.seq for record in seen] == seqs
+
+
+async def test_a_line_without_losses_has_no_gaps(nats_url: str, connect: Connect, key: str) -> None:
+    """What is said in the common case is taken as it is said: nothing is read a second time."""
+    writer, reader = await connect(nats_url), await connect(nats_url)
+    with structlog.testing.capture_logs() as lines:
+        async with following(reader, [subjects.EVENTS_ALL], after=await writer.last_seq()) as seen:
+            await asyncio.sleep(0.2)
+            for number in range(20):
+                await writer.append_all([fact(key, f"{number}-{part}") for part in range(5)])
+                await writer.append(accepted(f"{key}-{number}"))
+            await eventually(lambda: sum(record.execution_id.startswith(key) for record in seen) == 120)
+    assert not [line for line in lines if line["event"] == "follow_found_gap"]
 
 
 async def test_a_slow_reader_loses_nothing(bus: Bus, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
