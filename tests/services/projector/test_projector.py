@@ -142,7 +142,7 @@ async def test_a_bad_query_is_answered(nats_url: str, postgres_url: str, action:
 
 
 async def test_a_rebuild_says_whether_the_rows_are_the_same(nats_url: str, postgres_url: str) -> None:
-    """`compare` finds a row that somebody has changed by hand, and the rebuild mends it."""
+    """`compare` finds a row that somebody has changed by hand, and the rebuild mends it and keeps what was there."""
     name = fresh()
     async with projecting(nats_url, postgres_url) as (_, bus):
         for event in story(name):
@@ -153,6 +153,8 @@ async def test_a_rebuild_says_whether_the_rows_are_the_same(nats_url: str, postg
         await connection.execute("UPDATE tasks SET attempt = 99 WHERE id = $1", f"{name}-1")
         await connection.close()
         assert (await ask(bus, "rebuild", compare=True)).identical is False
+        kept = await row_of(postgres_url, "SELECT attempt FROM parallax_former.tasks WHERE id = $1", f"{name}-1")
+        assert kept["attempt"] == 99
         assert (await ask(bus, "rebuild", compare=True)).identical is True
         row = await row_of(postgres_url, "SELECT attempt FROM tasks WHERE id = $1", f"{name}-1")
         assert row["attempt"] == 2
