@@ -44,8 +44,25 @@ def _merged(git: Git, ours: Oid, theirs: Oid) -> tuple[Oid, list[_Stage]]:
             mode, oid, number = head.split(b" ")
             stages.append(_Stage(int(mode, 8), oid.decode(), int(number), path))
     if done.code and not stages:
-        stages = [_Stage(0, "", 0, b"?")]
+        stages = [_Stage(0, "", 0, path) for path in _told(git, ours, theirs)]
     return tree.decode(), stages
+
+
+def _told(git: Git, ours: Oid, theirs: Oid) -> list[bytes]:
+    """The paths of a conflict that leaves no version of a file in the index, such as a file in the way of another that
+    a renamed directory would take along. Git tells of them in its messages alone."""
+    words = ("merge-tree", "--write-tree", "-z", "--messages", "--end-of-options", ours, theirs)
+    _, *rest = git.run(*words, codes=(0, 1)).out.split(b"\0")
+    told: list[bytes] = []
+    left = iter(rest[1:])
+    for count in left:
+        if not count.isdigit():
+            break
+        paths = [next(left, b"") for _ in range(int(count))]
+        if next(left, b"").startswith(b"CONFLICT"):
+            told += paths
+        next(left, b"")
+    return told or [b"?"]
 
 
 def _forwarded(git: Git, stages: list[_Stage]) -> dict[bytes, Oid]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
 from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
-from services.workspace.git_program.attributes import is_attributes
+from services.workspace.git_program.attributes import ATTRIBUTES, is_attributes
 from services.workspace.git_program.filters import refused
 from services.workspace.git_program.index import State
 from services.workspace.git_program.runner import LOOK_AT_SUBMODULES, Git, split
@@ -115,11 +115,12 @@ class GitWorktree:
             taken, untaken = self._tracked.copied_out(changed - problems.keys(), stage, MAX_FILE_BYTES)
             problems |= untaken
             gone |= changed - set(taken) - problems.keys()
-            if state.attributes or any(is_attributes(path) for path in taken):
+            attributes = self._ruled(stage, taken) or state.attributes
+            if attributes:
                 taken = self._touched(index, stage, taken)
             index = self._tracked.memory.fresh(index)
             git = self._git.inside(stage, index)
-            if state.attributes or any(is_attributes(path) for path in taken):
+            if attributes:
                 problems |= refused(git, stage, taken)
                 taken = [path for path in taken if path not in problems]
             _update(git, sorted(gone), "--force-remove")
@@ -127,6 +128,21 @@ class GitWorktree:
             return git.text("write-tree"), index, problems
         finally:
             files.remove_tree(stage)
+
+    def _ruled(self, stage: Path, paths: Sequence[bytes]) -> bool:
+        """Puts the attribute files that rule over `paths` beside them, and says whether there are any.
+
+        To git those in the worktree count, also unchanged, ignored and untracked ones, before those of the index.
+        """
+        above = {b""}
+        for path in paths:
+            cut = path.rfind(b"/")
+            while cut > 0 and path[: cut + 1] not in above:
+                above.add(path[: cut + 1])
+                cut = path.rfind(b"/", 0, cut)
+        rules = {directory + ATTRIBUTES for directory in above}
+        there, _ = self._tracked.copied_out(rules - set(paths), stage, MAX_FILE_BYTES)
+        return bool(there) or any(is_attributes(path) for path in paths)
 
     def _touched(self, index: Path, stage: Path, paths: Sequence[bytes]) -> list[bytes]:
         """Those of `paths` that differ from what the platform wrote there.

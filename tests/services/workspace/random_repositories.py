@@ -344,7 +344,6 @@ class Round:
                     "-c",
                     "user.email=u",
                     "merge",
-                    "-q",
                     "--no-edit",
                     theirs,
                 ],
@@ -353,8 +352,12 @@ class Round:
                 check=False,
             )
             if merged.returncode != 0:
-                assert hand(self._origin, "ls-files", "-u", env=env), merged.stderr
                 assert isinstance(integrated, WorkspaceConflicted), "git finds a conflict"
+                if not hand(self._origin, "ls-files", "-u", env=env):  # git tells of some in words alone
+                    words = merged.stdout.decode("utf-8", "backslashreplace")
+                    assert integrated.paths, words
+                    assert all(path in words for path in integrated.paths), (integrated.paths, words)
+                    return "conflict"
                 lines = hand(self._origin, "ls-files", "-u", "-z", env=env).split(b"\0")[:-1]
                 wanted = {line.partition(b"\t")[2].decode("utf-8", "backslashreplace") for line in lines}
                 wanted = {name.removesuffix("~HEAD").removesuffix(f"~{theirs}") for name in wanted}

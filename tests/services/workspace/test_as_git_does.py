@@ -86,6 +86,38 @@ def test_line_ends_are_those_that_attributes_ask_for(tmp_path: Path) -> None:
     assert (files["a.bat"], files["b.txt"], files["n.txt"]) == (b"1\n3\n", b"b\n", b"n\n")
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {".gitattributes": b"\xef\xbb\xbf* text=auto\n"},
+        {"d/.gitattributes": b"\xef\xbb\xbf*.t text\n"},
+    ],
+)
+def test_attribute_files_are_read_as_they_are_in_the_worktree(tmp_path: Path, rules: dict[str, str | bytes]) -> None:
+    """Git passes over a byte order mark in a file; in the index it would hide the first line."""
+    bench = opened(tmp_path, {"d/a": "a\n", **rules})
+    done = bench.work("dev-1", {"d/new.t": "1\r\n2\r\n"})
+    assert git(bench.workspace.repository, "cat-file", "-p", f"{done.commit}:d/new.t") == "1\n2\n"
+
+
+def test_an_ignored_attribute_file_of_the_agent_counts(tmp_path: Path) -> None:
+    """`git add` reads it in the worktree, whatever becomes of the file itself."""
+    bench = opened(tmp_path, {".gitignore": ".gitattributes\n"})
+    done = bench.work("dev-1", {".gitattributes": "*.t text\n", "new.t": "1\r\n"})
+    assert done.files == ["new.t"]
+    assert git(bench.workspace.repository, "cat-file", "-p", f"{done.commit}:new.t") == "1\n"
+
+
+def test_a_conflict_that_leaves_nothing_in_the_index_is_named(tmp_path: Path) -> None:
+    """One side renames a directory; a file stands where the other side's new file would then go."""
+    bench = opened(tmp_path, {"d/x": "a long line of text\n", "f": "f\n"})
+    one = bench.work("dev-1", {"d/x": None, "x": "a long line of text\n"})
+    two = bench.work("dev-2", {"d/f": "new\n"}, "t2")
+    done = bench.integrate(one, two)
+    assert isinstance(done, WorkspaceConflicted)
+    assert sorted(done.paths) == ["d/f", "f"]
+
+
 @pytest.mark.parametrize("name", ["lfs", "git-crypt"])
 def test_a_filter_that_nobody_runs_is_refused_by_name(tmp_path: Path, name: str) -> None:
     """Raw content under a filter is never committed; the file and the filter are named. Others go on."""
