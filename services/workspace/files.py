@@ -21,6 +21,7 @@ from services.workspace.modes import EXECUTABLE, SYMLINK
 from services.workspace.problems import WorkspaceProblem
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TRIES = 5
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -43,12 +44,33 @@ def open_directory(parent: int, name: bytes) -> int | None:
     try:
         return os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
     except PermissionError:
-        os.chmod(name, 0o700, dir_fd=parent)
-        return os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+        try:
+            _unlock(parent, name)
+            return os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise
     except OSError as error:
         if error.errno in _NOT_THERE:
             return None
         raise
+
+
+def _unlock(parent: int, name: bytes) -> None:
+    """Gives a directory that may not be read its rights back. It is never a link's target that gets them.
+
+    A mode cannot be set on Linux without following a link; so it is set on a descriptor that stands for the directory
+    itself, which may be had without rights to it.
+    """
+    if os.chmod in os.supports_follow_symlinks:
+        os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
+        return
+    place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{place}", 0o700)  # noqa: PTH101 - the descriptor, whatever the name is by now
+    finally:
+        os.close(place)
 
 
 def _make_writable(directory: int) -> None:
@@ -123,9 +145,7 @@ class Places:
         """The directory with these parts, made where it is not there; a file or link in its place gives way."""
         found = self._reach(parts, make=True)
         if found is None:
-            raise WorkspaceProblem(
-                "worktree_busy", "The worktree changes while it is written; is an agent still at work?"
-            )
+            raise _busy()
         return found
 
     def _back_to(self, depth: int) -> None:
@@ -140,10 +160,13 @@ class Places:
         for name in parts[common:]:
             parent = self._chain[-1][1] if self._chain else self._root
             descriptor = open_directory(parent, name)
-            if descriptor is None and make:
+            for _ in range(_TRIES if make and descriptor is None else 0):
                 remove(parent, name)
-                os.mkdir(name, 0o755, dir_fd=parent)
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o755, dir_fd=parent)
                 descriptor = open_directory(parent, name)
+                if descriptor is not None:
+                    break
             if descriptor is None:
                 return None
             if self._repair:
@@ -163,36 +186,60 @@ def is_there(parent: int, name: bytes) -> bool:
 
 def remove(parent: int, name: bytes) -> None:
     """Removes whatever has this name; a directory with everything in it."""
-    try:
-        os.unlink(name, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError):
-        _remove_directory(parent, name)
-
-
-def _remove_directory(parent: int, name: bytes) -> None:
-    """Takes a directory apart. Directories inside move up beside it first, so that no depth is too deep."""
-    waiting = [name]
-    while waiting:
-        current = waiting.pop()
-        descriptor = open_directory(parent, current)
-        if descriptor is None:
-            os.unlink(current, dir_fd=parent)
-            continue
+    for _ in range(_TRIES):
         try:
-            with suppress(OSError):
-                os.fchmod(descriptor, 0o700)
-            with os.scandir(descriptor) as entries:
-                inside = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
-            for child, is_directory in inside:
-                if not is_directory:
-                    os.unlink(child, dir_fd=descriptor)
-                elif not prune(descriptor, child):
-                    waiting.append(_move_up(descriptor, child, parent))
-        finally:
-            os.close(descriptor)
-        os.rmdir(current, dir_fd=parent)
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            return
+        except (IsADirectoryError, PermissionError):
+            if _remove_directory(parent, name):
+                return
+        else:
+            return
+    raise _busy()
+
+
+def _busy() -> WorkspaceProblem:
+    return WorkspaceProblem("worktree_busy", "The worktree changes while it is written; is an agent still at work?")
+
+
+def _remove_directory(parent: int, name: bytes) -> bool:
+    """Takes a directory apart. Directories inside move up beside it first, so that no depth is too deep.
+
+    False: somebody changes it meanwhile, and what is there now is to be looked at again.
+    """
+    waiting = [name]
+    try:
+        while waiting:
+            descriptor = open_directory(parent, waiting[-1])
+            if descriptor is None:
+                break
+            try:
+                _empty(descriptor, parent, waiting)
+            finally:
+                os.close(descriptor)
+            os.rmdir(waiting[-1], dir_fd=parent)
+            waiting.pop()
+    except OSError as error:
+        if error.errno not in (*_NOT_THERE, errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR):
+            raise
+    for left in waiting:
+        if left != name:
+            remove(parent, left)
+    return not waiting
+
+
+def _empty(directory: int, parent: int, moved: list[bytes]) -> None:
+    """Empties a directory. Directories in which something is are moved to `parent`, before those of `moved`."""
+    with suppress(OSError):
+        os.fchmod(directory, 0o700)
+    with os.scandir(directory) as entries:
+        inside = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for child, is_directory in inside:
+        if not is_directory:
+            os.unlink(child, dir_fd=directory)
+        elif not prune(directory, child):
+            moved.insert(0, _move_up(directory, child, parent))
 
 
 def _move_up(directory: int, name: bytes, parent: int) -> bytes:
@@ -200,7 +247,7 @@ def _move_up(directory: int, name: bytes, parent: int) -> bytes:
     try:
         os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)
     except PermissionError:
-        os.chmod(name, 0o700, dir_fd=directory)
+        _unlock(directory, name)
         os.rename(name, new, src_dir_fd=directory, dst_dir_fd=parent)
     return new
 

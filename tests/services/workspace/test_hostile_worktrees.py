@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from services.workspace import files
 from tests.services.workspace.bench import GIT, Bench, git, repository, write
 
 needs_git = pytest.mark.skipif(GIT is None, reason="uses the git program")
@@ -188,6 +190,18 @@ def test_replaced_objects_are_not_replaced_for_the_platform(bench: Bench) -> Non
     assert (Path(bench.prepare("dev-2", "t2").path) / "a.txt").read_text() == "1\n"
 
 
+def write_inside(worktree: Path, name: str, text: str) -> None:
+    """Writes a file of a directory that may be a link by now: then it is not for the test to follow it."""
+    directory, _, last = name.partition("/")
+    place = os.open(worktree / directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(last, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644, dir_fd=place)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    finally:
+        os.close(place)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_directories_that_become_links_while_git_looks(bench: Bench, tmp_path: Path, seed: int) -> None:
     """An agent that goes on swapping a directory for a link makes the platform read and write nothing elsewhere."""
@@ -213,12 +227,8 @@ def test_directories_that_become_links_while_git_looks(bench: Bench, tmp_path: P
         for number in range(6):
             task = f"t{number + 2 + seed}"
             for name in ("d/n.txt", "d/b.txt", "away/b.txt"):
-                try:
-                    (worktree / name).write_text(f"{number}\n") if "secret" not in (
-                        worktree / name
-                    ).read_text() else None
-                except OSError:
-                    continue
+                with suppress(OSError):
+                    write_inside(worktree, name, f"{number}\n")
             bench.finish(
                 "dev-1", "t1" if not number else f"t{number + 1 + seed}", outcome="ok" if number % 2 else "failed"
             )
@@ -230,3 +240,27 @@ def test_directories_that_become_links_while_git_looks(bench: Bench, tmp_path: P
         for sha in repo.object_store:
             assert b"secret" not in repo[sha].as_raw_string()
     assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
+
+
+def test_rights_are_never_given_to_what_a_link_points_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that could not be read, and is a link when its rights are mended, changes nothing elsewhere."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (tmp_path / "d").symlink_to(outside)
+    (tmp_path / "e").mkdir(mode=0o755)
+    real, refused = os.open, set[bytes]()
+
+    def once(path: bytes | str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if isinstance(path, bytes) and path not in refused:
+            refused.add(path)
+            raise PermissionError(path)
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", once)
+    with files.opened(tmp_path) as here:
+        assert files.open_directory(here, b"d") is None
+        descriptor = files.open_directory(here, b"e")
+        assert descriptor is not None
+        os.close(descriptor)
+    assert outside.stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "e").stat().st_mode & 0o777 == 0o700
