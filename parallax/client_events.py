@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from schemas.base import Failure
-from schemas.events import ENDINGS
+from schemas.events import ATTEMPT_ENDS, ENDINGS
 from schemas.events import Event as Fact
 from schemas.secrets import masked
 
@@ -125,7 +125,7 @@ def status_of(events: Iterable[Event]) -> Status:
     """The status of an execution after `events`: `waiting` while one of its questions is open."""
     status: Status = "pending"
     paused = False
-    asked: set[str] = set()
+    asked: dict[str, str] = {}
     for event in events:
         if event.type in _ENDED:
             return _ENDED[event.type]
@@ -135,14 +135,21 @@ def status_of(events: Iterable[Event]) -> Status:
             case "execution.paused" | "execution.resumed":
                 paused = event.type == "execution.paused"
             case "question.asked":
-                asked.add(event.data["question_id"])
+                asked[event.data["question_id"]] = event.data.get("task_id", "")
             case "question.answered":
-                asked.discard(event.data["question_id"])
+                asked.pop(event.data["question_id"], None)
             case _:
-                pass
+                asked = still_asked(asked, event)
     if paused:
         return "paused"
     return "waiting" if asked and status == "running" else status
+
+
+def still_asked(asked: dict[str, str], event: Event) -> dict[str, str]:
+    """Of open questions, each with the task that asked it, those that are still asked after an event."""
+    if event.type not in ATTEMPT_ENDS:
+        return asked
+    return {question: task for question, task in asked.items() if not task or task != event.data.get("task_id")}
 
 
 _ENDED: dict[str, Status] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from schemas.base import ExecutionId, Json, Millis, Model, Problem
@@ -101,12 +102,30 @@ class Signal(Model, frozen=True, kw_only=True):
 
 
 class Answer(Model, frozen=True, kw_only=True):
-    """The body of `parallax.executions.<id>.answer`: the answer to a durable question."""
+    """The body of `parallax.executions.<id>.answer`: the answer to a durable question.
+
+    Options are texts: a number, true, false or null as `value` means the option that reads as its JSON (2 means "2").
+    An answer to a question that nobody waits for any more is rejected.
+    """
 
     question_id: str
     value: Json
     by: str = ""
     reason: str = ""
+
+
+def option_of(value: Json, options: list[str]) -> str | None:
+    """Which of a question's options an answer means; None when it means none of them.
+
+    Options are texts. A text means the option that it is, blanks around it or not. A number, true, false and null mean
+    the option that reads as their JSON: 2 means "2". One rule for the command line, HTTP and the bus.
+    """
+    if isinstance(value, str):
+        return next((one for one in (value, value.strip()) if one in options), None)
+    if value is None or isinstance(value, bool | int | float):
+        said = msgspec.json.encode(value).decode()
+        return said if said in options else None
+    return None
 
 
 class CommandReply(Model, frozen=True, kw_only=True):

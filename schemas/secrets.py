@@ -24,13 +24,39 @@ _ELSE = frozenset(
 )
 """Last words of names that say something about a secret, and hold none: `SSH_KEY_PATH`, `TOKEN_LIMIT`."""
 
-_COUNTED = re.compile(r"(?i)^(?:max|min|input|output|total|num)_?tokens?$|^tokenizers?_|^keyboard|^pwd$")
+_COUNTED = re.compile(r"(?i)^(?:max|min|input|output|total|num)_?tokens?$|^tokenizers?_|^keyboard|^(?:old)?pwd$")
+_ENDS = ("KEY", "TOKEN", "PASS", "PASSWORD", "PASSWD", "SECRET")
+_NO_ENDS = frozenset(
+    {"MONKEY", "DONKEY", "TURKEY", "HOCKEY", "JOCKEY", "WHISKEY", "HOTKEY"}
+    | {"BYPASS", "COMPASS", "SURPASS", "TRESPASS", "OVERPASS", "UNDERPASS"}
+)
+"""Words that end as names of secrets do, and are none: `PGPASS` is a password, `BYPASS` is not."""
 
+_KEY_BLOCK = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----"
 _TEXT = re.compile(
-    r"\b(?:sk-(?:ant-)?|ghp_|gho_|ghs_|ghu_|ghr_|github_pat_|glpat-|xox[abprs]-|AKIA|AIza)[A-Za-z0-9_\-]{8,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"\b(?:sk-(?:ant-)?|[sr]k_(?:live|test)_|ghp_|gho_|ghs_|ghu_|ghr_|github_pat_|glpat-|xox[abeprs]-|xapp-|AKIA|ASIA|AIza"
+    r"|dop_v1_|pypi-|shpat_|whsec_)[A-Za-z0-9_\-]{8,}"
+    r"|\b(?:npm_|hf_)[A-Za-z0-9]{24,}|\bya29\.[A-Za-z0-9_\-]{16,}|\bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}"
+    rf"|{_KEY_BLOCK}(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\Z)"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
 )
+"""Keys and tokens of kinds that are known by their form. Of a private key the block to its end."""
+
+_NO_VALUE = r"(?!\$|\*+|<|\{|\[redacted\])"
+"""What stands in a secret's place: a variable, stars, `<password>`, `{password}`."""
+
+_IN_URL = re.compile(
+    rf"(?P<before>\b[A-Za-z][A-Za-z0-9+.\-]*://[^\s/:@?#\"'`]*:){_NO_VALUE}(?P<secret>[^\s/?#\"'`]+)(?=@)"
+)
+_IN_CONNECTION = re.compile(
+    r"(?P<before>(?<![A-Za-z0-9_])(?:[a-z]*password|passwd|pwd|passphrase|client[_-]?secret|api[_-]?key"
+    r"|(?:access|auth|refresh)[_-]?token|account[_-]?key|shared[_-]?access[_-]?key)[ \t]*=[ \t]*)"
+    rf"{_NO_VALUE}(?!(?:true|false|yes|no|none|null|prompt|required|0|1)\b)"
+    r"""(?P<secret>"[^"\n]+"|'[^'\n]+'|[^\s;&,"'`]+)""",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(?P<before>\bbearer\s+)(?P<secret>[A-Za-z0-9._~+/=\-]{16,})", re.IGNORECASE)
+_WITHIN = (_IN_URL, _IN_CONNECTION, _BEARER)
 _ASSIGNED = re.compile(
     r"""(?P<before>(?<![A-Za-z0-9_])["']?(?P<name>[A-Za-z_][A-Za-z0-9_]*)["']?[ \t]*:[ \t]*)"""
     r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"'{}\[\],#][^\n,}\]#]*)"""
@@ -46,12 +72,24 @@ def is_secret_name(name: str) -> bool:
         return False
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     words = [word for word in re.split(r"[^A-Za-z0-9]+", spaced.upper()) if word]
-    return bool(words) and words[-1] not in _ELSE and bool(_WORDS & set(words) or words[-1].endswith(("KEY", "TOKEN")))
+    if not words or words[-1] in _ELSE:
+        return False
+    return bool(_WORDS & set(words)) or (words[-1].endswith(_ENDS) and words[-1] not in _NO_ENDS)
 
 
 def is_secret_text(text: str) -> bool:
-    """Whether a text is a key or a token of a kind that is known by its form."""
-    return _TEXT.search(text) is not None
+    """Whether a text holds a secret that is known by its form.
+
+    A key or a token of a known kind, a private key, a password in a URL or in a connection string.
+    """
+    return any(form.search(text) for form in (_TEXT, *_WITHIN))
+
+
+def without_secrets(text: str, mask: str = MASK) -> str:
+    """The text with `mask` in place of each secret that is known by its form."""
+    for form in _WITHIN:
+        text = form.sub(rf"\g<before>{mask}", text)
+    return _TEXT.sub(mask, text)
 
 
 def is_reference_name(name: str) -> bool:
@@ -102,7 +140,7 @@ def _masked(value: Json, values: set[str]) -> Json:
         }
     if isinstance(value, list):
         return [_masked(item, values) for item in cast("list[Json]", value)]
-    return value
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _environment(env: dict[str, Json], values: set[str]) -> dict[str, Json]:
@@ -128,4 +166,4 @@ def _masked_text(text: str, values: set[str]) -> str:
         quote = value[0] if value[0] in "\"'" else ""
         return f"{found['before']}{quote}{MASK}{quote}"
 
-    return _TEXT.sub(MASK, _ASSIGNED.sub(shown, text))
+    return without_secrets(_ASSIGNED.sub(shown, text))

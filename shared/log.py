@@ -12,23 +12,17 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from schemas.secrets import MASK, without_secrets
+
 _SECRET_NAME = re.compile(
     r"(?i)(password|passwd|secret|token|api[_-]?key|private[_-]?key|authorization|credential|cookie|bearer)"
 )
 _HARMLESS_NAME = re.compile(r"(?i)^(input_tokens|output_tokens|tokens|max_tokens|total_tokens|token_count)$")
-_SECRET_TEXT = re.compile(
-    r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}"
-    r"|\b(?:sk-(?:ant-)?|ghp_|gho_|ghs_|ghu_|ghr_|github_pat_|glpat-|xox[abprs]-|AKIA|AIza)[A-Za-z0-9_\-]{8,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
-    re.DOTALL,
-)
-_URL_PASSWORD = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^\s/:@]*):(?P<password>[^\s/@]+)@", re.IGNORECASE
-)
+_BEARER = re.compile(r"(?P<before>\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE)
 _DEEPEST = 6
 
-REDACTED = "[redacted]"
+REDACTED = MASK
 """What is written in place of a secret."""
 
 _known_secrets: set[str] = set()
@@ -42,8 +36,9 @@ def add_secret(value: str) -> None:
 
 def redact(text: str) -> str:
     """A text without anything that looks like a key, a token, a private key or a password in a URL."""
-    text = _URL_PASSWORD.sub(rf"\g<scheme>\g<user>:{REDACTED}@", text)
-    text = _SECRET_TEXT.sub(lambda found: (found.group(1) or "") + REDACTED, text)
+    for form in (_URL_PASSWORD, _BEARER):
+        text = form.sub(rf"\g<before>{REDACTED}", text)
+    text = without_secrets(text, REDACTED)
     for secret in _known_secrets:
         if secret in text:
             text = text.replace(secret, REDACTED)

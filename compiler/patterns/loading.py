@@ -16,6 +16,7 @@ from compiler.patterns.orgchart import every_step, is_flat, read_flat_pattern, r
 from compiler.patterns.prism_files import load_prism
 from compiler.patterns.reader import read_yaml
 from compiler.patterns.report import Report
+from compiler.patterns.secret_texts import check_secret_texts
 from compiler.prism import PrismError, compile_program
 from compiler.setups import proposed_setup
 from schemas.base import Model
@@ -89,6 +90,7 @@ def _yaml(text: str, report: Report, callees: Callees) -> CompiledPattern | None
     root = read_yaml(text, report)
     if root is None:
         return None
+    check_secret_texts(root, report)
     if is_flat(root):
         flat = read_flat_pattern(root, report)
         lowering = FlatLowering(flat, report, text, callees)

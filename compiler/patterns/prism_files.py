@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from compiler.patterns.nesting import PatternSource
 from compiler.patterns.prism_calls import resolve_calls
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean
+from compiler.patterns.secret_texts import HINT
 from compiler.patterns.view import View, to_json
 from compiler.patterns.workspaces import read_workspace
 from compiler.patterns.written_out import NotWrittenOut, written_out
@@ -147,6 +148,21 @@ def _check_secrets(program: t.Program, places: Source, report: Report) -> None:
                         message = f"{name!r} looks like a secret, and its value would be readable in the log for ever"
                         hint = f'Write {name}: {{ secret: "{name}" }}.'
                         report.error("secret-literal", line, column, message, hint)
+                if any(map(is_secret_text, _texts(config))):
+                    line, column = places.locate(entry.value.pos)
+                    message = "agentConfig holds what looks like a secret, and would be readable in the log for ever"
+                    report.error("secret-literal", line, column, message, HINT)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text of a value but those of `env`."""
+    if isinstance(value, str):
+        yield value
+    inner = cast("list[Any]", value) if isinstance(value, list) else []
+    if isinstance(value, dict):
+        inner = [item for key, item in cast("dict[str, Any]", value).items() if key != "env"]
+    for item in inner:
+        yield from _texts(item)
 
 
 def _roles(program: t.Program, places: Source) -> dict[str, Any]:

@@ -257,8 +257,7 @@ def _scalar(value: object) -> str:
 
 def _answered(question: Question) -> str:
     """A question and its answer, as a line or two."""
-    answer = gist(question.answer) if question.answered else "not answered"
-    return f"{gist(question.text)}\n→ {answer}"
+    return f"{gist(question.text)}\n→ {gist(question.answer)}"
 
 
 def _where(data: Data, progress: Progress) -> list[tuple[str, RenderableType]]:

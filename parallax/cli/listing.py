@@ -9,7 +9,8 @@ import aiohttp
 import msgspec
 
 from parallax.client import Client
-from parallax.client_events import Event, event_of
+from parallax.client_events import Event, event_of, still_asked
+from schemas.events import ATTEMPT_ENDS
 from schemas.gateway import ExecutionView
 from shared import subjects
 from shared.config import Settings
@@ -102,13 +103,18 @@ class _Page(msgspec.Struct):
 async def from_log(client: Client) -> list[ExecutionView]:
     """Every execution in the log, the oldest first."""
     views: dict[str, dict[str, Any]] = {}
-    asked: dict[str, set[str]] = {}
-    async for record in client.bus.stored([subjects.event("*", entity, "*") for entity in ("execution", "question")]):
+    asked: dict[str, dict[str, str]] = {}
+    ends = [subjects.event_of_type("*", kind) for kind in ATTEMPT_ENDS]
+    filters = [*(subjects.event("*", entity, "*") for entity in ("execution", "question")), *ends]
+    async for record in client.bus.stored(filters):
         event = event_of(record)
         if event.type == "question.asked":
-            asked.setdefault(event.execution_id, set()).add(event.data["question_id"])
+            asked.setdefault(event.execution_id, {})[event.data["question_id"]] = event.data.get("task_id", "")
         elif event.type == "question.answered":
-            asked.get(event.execution_id, set()).discard(event.data["question_id"])
+            asked.get(event.execution_id, {}).pop(event.data["question_id"], None)
+        elif event.type in ATTEMPT_ENDS:
+            if open_ones := asked.get(event.execution_id):
+                asked[event.execution_id] = still_asked(open_ones, event)
         else:
             _fold(views.setdefault(event.execution_id, {"id": event.execution_id}), event)
     for name, questions in asked.items():

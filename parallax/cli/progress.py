@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 
 from parallax.cli.beside import Beside
 from parallax.client_events import Data, Event, failure_of, standing_words
+from schemas.events import ATTEMPT_ENDS
 
 State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
 
@@ -47,6 +48,10 @@ class Question:
     by: str = ""
     reason: str = ""
     answered: bool = False
+    task_id: str = ""
+    """The task whose agent asks; empty where the pattern does."""
+    withdrawn: str = ""
+    """Why nobody waits for an answer any more; empty while somebody does."""
 
     @property
     def commands(self) -> list[str]:
@@ -60,6 +65,10 @@ class Question:
     @property
     def answer(self) -> str:
         """What was answered, by whom, and why."""
+        if self.by == "withdrawn":
+            return f"withdrawn{f': {self.reason}' if self.reason else ''}"
+        if not self.answered:
+            return f"withdrawn: {self.withdrawn}" if self.withdrawn else "not answered"
         said = summary(self.value)
         if self.approval:
             said = {True: "approved", False: "denied", "approve": "approved", "deny": "denied"}.get(self.value, said)
@@ -234,6 +243,7 @@ class Progress:
     def _task(self, event: Event) -> list[Line]:
         data = event.data
         key = str(data.get("task_id", ""))
+        self._withdraw(event, key)
         match event.type:
             case "task.requested":
                 self._start(event, key, data["role"], data.get("step") or shorten(data["text"]), "waiting")
@@ -271,6 +281,16 @@ class Progress:
                 return self._line(event, row.who, f"was stopped: {row.note}".rstrip(": "), "stopped")
             case _:
                 return []
+
+    def _withdraw(self, event: Event, task_id: str) -> None:
+        """Nobody waits for what an attempt asked once it is over."""
+        why = ATTEMPT_ENDS.get(event.type, "")
+        for row in self.rows.values() if why and task_id else ():
+            asked = row.question
+            if asked is not None and asked.task_id == task_id and row.state == "asking":
+                asked.withdrawn = why
+                row.state, row.ended = "stopped", event.time
+                row.note = f"{gist(asked.text, 80)} {asked.answer}"
 
     def _workspace(self, event: Event) -> list[Line]:
         data = event.data
@@ -379,6 +399,7 @@ def question_of(asked: Event) -> Question:
         text=visible(data["question"]),
         approval=data.get("kind") == "approval",
         options=list(data.get("options") or []),
+        task_id=str(data.get("task_id", "")),
     )
 
 

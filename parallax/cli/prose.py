@@ -119,6 +119,10 @@ def _verified(data: _Data) -> str:
 
 
 def _answered(data: _Data) -> str:
+    if data.get("by") == "withdrawn":
+        return _join("the question is withdrawn", _reason(data))
+    if data.get("by") == "deadline":
+        return f"nobody answered in time: {summary(data.get('value')) or 'no answer'}"
     return _join(f"answered: {summary(data.get('value'))}", _by(data), _reason(data))
 
 

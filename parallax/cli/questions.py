@@ -16,13 +16,11 @@ from parallax.cli.progress import summary, visible
 from parallax.cli.render import console
 from parallax.client import Client
 from parallax.client_events import Event, event_of
-from schemas.events import ENDINGS
+from schemas.commands import option_of
+from schemas.events import ATTEMPT_ENDS, ENDINGS
 from shared import subjects
 
-_OVER = ("task.retrying", "task.completed", "task.failed", "task.cancelled")
-"""What an agent asked in an attempt that is over waits for nobody."""
-
-_KINDS = ("question.asked", "question.answered", *_OVER, *sorted(ENDINGS))
+_KINDS = ("question.asked", "question.answered", *ATTEMPT_ENDS, *sorted(ENDINGS))
 
 
 async def open_questions(client: Client) -> dict[str, Event]:
@@ -39,7 +37,7 @@ async def open_questions(client: Client) -> dict[str, Event]:
         elif event.type == "question.answered":
             found.pop(event.data["question_id"], None)
         else:
-            task_id = event.data.get("task_id") if event.type in _OVER else None
+            task_id = event.data.get("task_id") if event.type in ATTEMPT_ENDS else None
             for question_id, asked in list(found.items()):
                 if asked.execution_id == event.execution_id and task_id in (None, asked.data.get("task_id")):
                     del found[question_id]
@@ -116,14 +114,25 @@ def _give(data: Path | None, question_id: str, value: Any, reason: str, *, as_js
 
 async def _why_not(client: Client, question_id: str) -> str:
     """Why there is nothing to answer."""
-    async for record in client.bus.stored([subjects.event_of_type("*", "question.answered")]):
+    asked: Event | None = None
+    over = ""
+    async for record in client.bus.stored([subjects.event_of_type("*", kind) for kind in _KINDS]):
         event = event_of(record)
-        if event.data["question_id"] == question_id:
+        if event.type == "question.asked" and event.data["question_id"] == question_id:
+            asked = event
+        elif event.type == "question.answered" and event.data["question_id"] == question_id:
             by = event.data.get("by", "")
             if by == "withdrawn":
                 return f"{question_id} was withdrawn and needs no answer any more."
             answered = f"{question_id} is answered already: {summary(event.data.get('value'))}"
             return f"{answered} (by {by})." if by else f"{answered}."
+        elif asked is not None and event.execution_id == asked.execution_id and not over:
+            if event.type in ENDINGS:
+                over = f"{event.execution_id} is {event.type.partition('.')[2]}"
+            elif asked.data.get("task_id") and event.data.get("task_id") == asked.data["task_id"]:
+                over = ATTEMPT_ENDS.get(event.type, "")
+    if over:
+        return f"{question_id} was withdrawn and needs no answer any more: {over}."
     return f"No question {question_id} waits for an answer; `parallax inbox` lists those that do."
 
 
@@ -135,9 +144,11 @@ def _chosen(question_id: str, typed: str, options: list[str]) -> Any:
     read = read_value(typed)
     if not options:
         return typed if read is None else read.content
-    for candidate in (typed, typed.strip(), read.content if read is not None else None):
-        if candidate in options:
-            return candidate
+    option = option_of(typed, options)
+    if option is None and read is not None:
+        option = option_of(read.content, options)
+    if option is not None:
+        return option
     raise BadInputError(f"{typed} is none of the answers to {question_id}: {', '.join(options)}.")
 
 

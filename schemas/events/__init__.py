@@ -31,6 +31,7 @@ from schemas.events.execution import (
 )
 from schemas.events.http import HttpCompleted, HttpRequested
 from schemas.events.tasks import (
+    ATTEMPT_ENDS,
     TaskCancelled,
     TaskCancelRequested,
     TaskCompleted,
@@ -65,6 +66,7 @@ from schemas.events.workspaces import (
 )
 
 __all__ = [
+    "ATTEMPT_ENDS",
     "ENDINGS",
     "EVENT_TYPES",
     "SEMANTICS",

@@ -211,6 +211,16 @@ class TaskCancelled(Event, frozen=True, kw_only=True):
     reason: str = ""
 
 
+ATTEMPT_ENDS = {
+    TaskRetrying.TYPE: "the attempt that asked was cut off, and the task is tried again",
+    TaskCompleted.TYPE: "the task that asked has completed",
+    TaskFailed.TYPE: "the task that asked has failed",
+    TaskCancelRequested.TYPE: "the task that asked is being cancelled",
+    TaskCancelled.TYPE: "the task that asked was cancelled",
+}
+"""What ends an attempt, in the words of somebody who would answer what it asked: nobody waits for that any more."""
+
+
 class VerificationRequested(Event, frozen=True, kw_only=True):
     """A program wants evidence about a task's outcome from command oracles in the session's worktree.
 

@@ -140,6 +140,6 @@ def refused(reply: CommandReply) -> Trouble:
     what = errors[0].what if errors else "The engine rejected it."
     if any(error.where == "execution_id" and "There is no" in error.what for error in errors):
         return Trouble(404, what, errors)
-    if any(error.where == "execution_id" for error in errors):
+    if any(error.where in ("execution_id", "question_id") for error in errors):
         return Trouble(409, what, errors)
     return Trouble(422, what, errors)

@@ -6,15 +6,17 @@ number is the number of the event that it becomes, which makes carrying it out t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from compiler.orchestration.questions import ROLE_PREFIX
-from schemas.base import MOST_LEVELS, Problem, too_deep
-from schemas.commands import Answer, Cancel, CommandReply, Pause, Resume, Signal
+from schemas.base import MOST_LEVELS, Json, Problem, too_deep
+from schemas.commands import Answer, Cancel, CommandReply, Pause, Resume, Signal, option_of
 from schemas.engines import ForwardedCommand
 from schemas.events import (
+    ATTEMPT_ENDS,
     Event,
     ExecutionCancelled,
     ExecutionPaused,
@@ -118,7 +120,8 @@ async def _once(run: Run, event: Event) -> bool:
 
 
 async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
-    asked, answered = await _question(bus, run, body.question_id)
+    found = await _question(bus, run, body.question_id)
+    asked, answered = found.asked, found.answered
     if asked is None:
         return rejected(
             run.id,
@@ -131,15 +134,9 @@ async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
     if asked.who and body.by not in asked.who:
         hint = f"It is for {', '.join(asked.who)} to answer."
         return rejected(run.id, "by", f"{body.by or 'Somebody without a name'} may not answer this question.", hint)
-    value = body.value
-    if asked.kind == "approval" and isinstance(value, bool):
-        word = "approve" if value else "deny"
-        value = word if word in asked.options else value  # the log has one word for one answer
-    elif asked.kind == "approval" and not asked.options:
-        return rejected(run.id, "value", "An approval is answered with true or false.")
-    elif asked.options and value not in asked.options:
-        hint = f"Options: {', '.join(asked.options)}{'; or true or false' if asked.kind == 'approval' else ''}."
-        return rejected(run.id, "value", f"{value!r} is none of the options.", hint)
+    value = _meant(run.id, asked, body.value)
+    if isinstance(value, CommandReply):
+        return value
     event = QuestionAnswered(
         execution_id=run.id,
         question_id=asked.question_id,
@@ -154,21 +151,52 @@ async def _answer(bus: Bus, run: Run, body: Answer) -> CommandReply:
     if answered is not None:
         over = "no longer asked" if answered.by == WITHDRAWN else "answered already"
         return rejected(run.id, "question_id", f"The question {body.question_id} is {over}.")
+    if found.over:
+        what = f"The question {body.question_id} is no longer asked: {found.over}."
+        return rejected(run.id, "question_id", what, "`parallax inbox` lists the open ones.")
     if not await _once(run, event):
         raise Retry(0.05)
     return CommandReply(execution_id=run.id, status="accepted")
 
 
-async def _question(bus: Bus, run: Run, question_id: str) -> tuple[QuestionAsked | None, QuestionAnswered | None]:
-    """A question of the program, or one that an agent asked; and its answer, if it has one. The log knows both."""
-    found: QuestionAsked | None = None
+def _meant(execution_id: str, asked: QuestionAsked, value: Json) -> Json | CommandReply:
+    """The answer as the log has it: one word for one answer. A CommandReply where it is no answer to this question."""
+    if asked.kind == "approval" and isinstance(value, bool):
+        word = "approve" if value else "deny"
+        return word if word in asked.options else value
+    if asked.kind == "approval" and not asked.options:
+        return rejected(execution_id, "value", "An approval is answered with true or false.")
+    if not asked.options:
+        return value
+    option = option_of(value, asked.options)
+    if option is None:
+        hint = f"Options: {', '.join(asked.options)}{'; or true or false' if asked.kind == 'approval' else ''}."
+        said = msgspec.json.encode(value).decode()
+        return rejected(execution_id, "value", f"{said} is none of the options.", hint)
+    return option
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the log knows of a question. `over`: why the attempt that asked waits for no answer, empty while it does."""
+
+    asked: QuestionAsked | None = None
     answered: QuestionAnswered | None = None
-    async for record in bus.read(run.id, types=("question.asked", "question.answered")):
+    over: str = ""
+
+
+async def _question(bus: Bus, run: Run, question_id: str) -> _Asked:
+    """A question of the program, or one that an agent asked; and what became of it. The log knows."""
+    found = _Asked()
+    async for record in bus.read(run.id, types=("question.asked", "question.answered", *ATTEMPT_ENDS)):
         match record.data:
             case QuestionAsked(question_id=known) if known == question_id:
-                found = record.data
+                found.asked = found.asked or record.data
             case QuestionAnswered(question_id=known) if known == question_id:
-                answered = answered or record.data
+                found.answered = found.answered or record.data
+            case event if record.type in ATTEMPT_ENDS and found.asked is not None and found.asked.task_id:
+                if getattr(event, "task_id", "") == found.asked.task_id:
+                    found.over = found.over or ATTEMPT_ENDS[record.type]
             case _:
                 continue
-    return found, answered
+    return found

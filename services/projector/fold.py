@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
 from msgspec import UNSET
 
 from schemas.events import (
+    ATTEMPT_ENDS,
     ENDINGS,
     ExecutionAccepted,
     ExecutionClaimed,
@@ -32,7 +34,7 @@ from schemas.events import (
 from services.projector import fold_work
 from services.projector.rows import Fact, Key, Row, Rows, plain
 
-FOLD = 2
+FOLD = 3
 """The number of this fold. Tables that another one has made are made anew from the log: raise it when rows change."""
 
 _LONGEST_NAME = 256
@@ -69,6 +71,8 @@ def touched(fact: Fact) -> Iterator[Key]:
 def touched_through(rows: Rows, fact: Fact) -> Iterator[Key]:
     """The rows that an event may change and that only the rows of `touched` can name."""
     event = fact.event
+    if event.TYPE in ATTEMPT_ENDS:
+        yield from (("questions", asked) for asked in _asked_by(rows.peek("tasks", getattr(event, "task_id", ""))))
     if isinstance(event, TaskFailed):
         agent_id = rows.peek("tasks", event.task_id).get("agent_id")
         if agent_id:
@@ -97,6 +101,7 @@ def apply(rows: Rows, fact: Fact) -> None:
             _execution(rows, execution, fact)
         case "task":
             fold_work.task(rows, fact)
+            _withdraw(rows, execution, fact)
         case "verification":
             fold_work.verification(rows, fact)
         case "workspace":
@@ -239,6 +244,9 @@ def _question(rows: Rows, execution: Row, fact: Fact) -> None:
                 asked_at=fact.time,
             )
             _questions_open(execution, 1)
+            if rows.has("tasks", event.task_id):
+                task = rows.row("tasks", event.task_id)
+                task["asks"] = [*_asked_by(task), event.question_id]
         case QuestionAnswered():
             row = rows.row("questions", event.question_id)
             if row.get("status") != "open":
@@ -253,6 +261,26 @@ def _question(rows: Rows, execution: Row, fact: Fact) -> None:
             _questions_open(execution, -1)
         case _:
             return
+
+
+def _withdraw(rows: Rows, execution: Row, fact: Fact) -> None:
+    """Nobody waits for what an attempt asked once it is over."""
+    event = fact.event
+    if event.TYPE not in ATTEMPT_ENDS:
+        return
+    task = rows.row("tasks", getattr(event, "task_id", ""))
+    for name in _asked_by(task):
+        row = rows.row("questions", name)
+        if row.get("status") == "open":
+            row.update(status="withdrawn", reason=ATTEMPT_ENDS[event.TYPE], answered_at=fact.time)
+            _questions_open(execution, -1)
+    task["asks"] = None
+
+
+def _asked_by(task: Row) -> list[str]:
+    """The questions that an attempt of a task has asked; they may be answered by now."""
+    asked = task.get("asks")
+    return msgspec.json.decode(asked, type=list[str]) if isinstance(asked, msgspec.Raw) else asked or []
 
 
 def _questions_open(execution: Row, change: int) -> None:

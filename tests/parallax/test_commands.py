@@ -170,6 +170,10 @@ async def test_what_an_attempt_asked_that_is_over_waits_for_nobody(parallax: She
         await client.bus.append(TaskRetrying(execution_id=key, task_id="t1", attempt=1, error=error, delay_ms=1))
     found = [one["question_id"] for one in (await parallax("inbox", "--json")).json["questions"]]
     assert [one for one in found if one.startswith(key)] == [f"{key}-t2"]
+    refused = await parallax("answer", f"{key}-t1", "tabs")
+    assert (refused.code, "was withdrawn" in refused.err, "cut off" in refused.err) == (2, True, True)
+    shown = await parallax("show", key)
+    assert "withdrawn: the attempt that asked was cut off" in " ".join(shown.out.split())
 
 
 @pytest.mark.parametrize("verb", ["approve", "deny"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.secrets import MASK, is_secret_name, is_secret_text, masked
+from schemas.secrets import MASK, is_secret_name, is_secret_text, masked, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,11 @@ from schemas.secrets import MASK, is_secret_name, is_secret_text, masked
         "SECRET",
         "AWS_SECRET_ACCESS_KEY",
         "CREDENTIALS",
+        "PGPASS",
+        "PASS",
+        "SSHPASS",
+        "DBPASSWORD",
+        "MYSQL_PWD",
     ],
 )
 def test_names_that_hold_a_secret(name: str) -> None:
@@ -26,7 +31,11 @@ def test_names_that_hold_a_secret(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PATH", "SSH_KEY_PATH", "TOKEN_LIMIT", "MAX_TOKENS", "TOKENIZERS_PARALLELISM", "KEYBOARD", "PWD", "AUTHOR"]
+    "name",
+    [
+        *("PATH", "SSH_KEY_PATH", "TOKEN_LIMIT", "MAX_TOKENS", "TOKENIZERS_PARALLELISM", "KEYBOARD", "PWD", "OLDPWD"),
+        *("AUTHOR", "PASSENGER", "MONKEY", "BYPASS", "PGPASSFILE", "DATABASE_URL"),
+    ],
 )
 def test_names_that_say_something_else(name: str) -> None:
     """A place, a number, a word that only begins alike."""
@@ -40,11 +49,67 @@ def test_keys_are_known_by_their_form() -> None:
     assert not is_secret_text("a skein of ghosts")
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgres://ada:hunter2@db.example/x", f"postgres://ada:{MASK}@db.example/x"),
+        ("redis://:s3cr3t@cache:6379", f"redis://:{MASK}@cache:6379"),
+        ("https://ada:p@ss@host/x", f"https://ada:{MASK}@host/x"),
+        ("host=db password=hunter2 dbname=x", f"host=db password={MASK} dbname=x"),
+        ("Server=db;Uid=ada;Pwd=hunter2;", f"Server=db;Uid=ada;Pwd={MASK};"),
+        ("AccountName=x;AccountKey=abc123==;", f"AccountName=x;AccountKey={MASK};"),
+        ("psql --password=hunter2", f"psql --password={MASK}"),
+        ("a\n-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\nb", f"a\n{MASK}\nb"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc", MASK),
+        ("sk-proj-abcdefgh1234", MASK),
+        ("sk_live_abcdefgh1234", MASK),
+        ("xoxb-1234567890-abc", MASK),
+        ("AKIAIOSFODNN7EXAMPLE", MASK),
+        ("x glpat-abcdefgh1234 y", f"x {MASK} y"),
+        ("Authorization: Bearer abcdefgh12345678", f"Authorization: Bearer {MASK}"),
+    ],
+)
+def test_a_secret_is_known_by_its_form(text: str, shown: str) -> None:
+    """Under any name; what stands around it stays."""
+    assert is_secret_text(text)
+    assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgres://ada@db.example/x",
+        "http://localhost:8080/@scope/x",
+        "ssh://git@host/x.git",
+        "postgres://ada:$PGPASS@db/x",
+        "postgres://ada:<password>@db/x",
+        "postgres://ada:***@db/x",
+        "password=$PGPASS",
+        "reset_password=hunter2x",
+        "ask-password=true",
+        "-----BEGIN CERTIFICATE-----",
+        "npm_config_cache",
+    ],
+)
+def test_what_only_looks_alike_is_none(text: str) -> None:
+    """A user without a password, a port, a variable or a gap in the place of one, a certificate."""
+    assert not is_secret_text(text)
+    assert without_secrets(text) == text
+
+
 def test_an_older_event_is_shown_masked() -> None:
     """In the role, in the program, in its source and in modules; what an agent said is its own."""
     shown = masked(
         {
-            "agent": {"command": ["x"], "env": {"MY_API_KEY": "hunter2", "TEAM": "blue"}},
+            "agent": {
+                "command": ["x", "--url", "redis://:pw@h"],
+                "env": {
+                    "MY_API_KEY": "hunter2",
+                    "TEAM": "blue",
+                    "DATABASE_URL": "postgres://a:b@c",
+                    "PGPASS": "swordfish",
+                },
+            },
             "roles": {"a": {"agentConfig": {"env": {"MY_API_KEY": "hunter2"}}}},
             "program": 'agents { a: { agentConfig: { env: { MY_API_KEY: "hunter2", TEAM: "blue" } } } }',
             "pattern_source": "env: {DB_PASSWORD: swordfish, TEAM: blue}\nMY_API_KEY: 'hunter2'",
@@ -54,7 +119,10 @@ def test_an_older_event_is_shown_masked() -> None:
         }
     )
     assert shown == {
-        "agent": {"command": ["x"], "env": {"MY_API_KEY": MASK, "TEAM": "blue"}},
+        "agent": {
+            "command": ["x", "--url", f"redis://:{MASK}@h"],
+            "env": {"MY_API_KEY": MASK, "TEAM": "blue", "DATABASE_URL": MASK, "PGPASS": MASK},
+        },
         "roles": {"a": {"agentConfig": {"env": {"MY_API_KEY": MASK}}}},
         "program": f'agents {{ a: {{ agentConfig: {{ env: {{ MY_API_KEY: "{MASK}", TEAM: "blue" }} }} }} }}',
         "pattern_source": f"env: {{DB_PASSWORD: {MASK}, TEAM: blue}}\nMY_API_KEY: '{MASK}'",

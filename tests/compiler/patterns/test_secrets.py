@@ -38,6 +38,9 @@ def found(line: str) -> list[tuple[str, str]]:
     [
         ("MY_API_KEY: hunter2", "secret-literal", "MY_API_KEY: {secret: MY_API_KEY}"),
         ("OTHER: ghp_0123456789abcdef", "secret-literal", "OTHER: {secret: OTHER}"),
+        ("PGPASS: hunter2", "secret-literal", "PGPASS: {secret: PGPASS}"),
+        ('DATABASE_URL: "postgres://a:b@c/d"', "secret-literal", "DATABASE_URL: {secret: DATABASE_URL}"),
+        ('DSN: "host=x password=y"', "secret-literal", "DSN: {secret: DSN}"),
         ('MY_API_KEY: "${env.X}"', "unfilled-variable", "MY_API_KEY: {secret: X}"),
         ('TEAM: "a ${TEAM} b"', "unfilled-variable", "TEAM: {secret: TEAM}"),
         ("MY_API_KEY: {secret: a-b}", "bad-value", ""),
@@ -84,3 +87,38 @@ def test_interactive_is_true_or_false_and_is_told() -> None:
     assert read_role(loaded.pattern.roles["a"], "assign").agent.interactive is True
     custom = CHART.format(line="interactive: true").replace("agentType: command", "agentType: custom")
     assert "unused-interactive" in [problem.code for problem in load_pattern(custom, filename="x.yaml").diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "severity"),
+    [
+        ("command: [x]", 'command: [x, "--db=postgres://a:b@c"]', "error"),
+        ("{enabled: false}", '{setup: ["pip install https://a:b@pypi.example/x"]}', "error"),
+        ("task: Work.", 'task: "Log in with ghp_0123456789abcdef."', "warning"),
+    ],
+)
+def test_a_secret_outside_of_the_variables_is_found(old: str, new: str, severity: str) -> None:
+    """In what is run it is an error; in a text for an agent it may be an example."""
+    chart = PLAIN.replace(old, new)
+    assert chart != PLAIN
+    found = load_pattern(chart, filename="x.yaml").diagnostics
+    assert [(one.severity, one.code) for one in found] == [
+        (severity, "secret-literal" if severity == "error" else "secret-text")
+    ]
+    assert load_pattern(PLAIN, filename="x.yaml").diagnostics == []
+
+
+PLAIN = """
+name: plain
+version: 1.0.0
+workspace: {enabled: false}
+structure:
+  name: one
+  roles:
+    worker: {id: worker, name: Worker, agentType: command, capabilities: [work], agentConfig: {command: [x]}}
+workflow:
+  name: plain
+  steps:
+    - {id: work, type: assign, role: worker, task: Work.}
+  output: work
+"""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from schemas.base import Failure
 from schemas.engines import OpenExecution
 from schemas.events import (
+    Event,
     ExecutionCompleted,
     ExecutionFailed,
     QuestionAnswered,
     QuestionAsked,
+    TaskCancelled,
+    TaskFailed,
+    TaskRequested,
+    TaskRetrying,
     TimerFired,
     TimerSet,
 )
@@ -34,7 +42,7 @@ def prism(house: House, name: str, body: str, more: str = "") -> None:
     (house.patterns / f"{name}.prism").write_text(head + body, encoding="utf-8")
 
 
-async def recorded(house: House, name: str, kind: type[Any], count: int = 1) -> list[Any]:
+async def recorded_of(house: House, name: str, kind: type[Any], count: int = 1) -> list[Any]:
     """The events of a kind, once there are so many."""
 
     async def found() -> list[Any]:
@@ -55,7 +63,7 @@ async def test_one_early_signal_ends_one_of_two_waits(house: House) -> None:
     name = house.id("twins")
     await house.request(name, "twins")
     assert (await house.command(name, "signal", {"name": "go", "data": 1})).status == "accepted"
-    await recorded(house, name, TimerSet, 3)
+    await recorded_of(house, name, TimerSet, 3)
     assert (await house.command(name, "signal", {"name": "go", "data": 2})).status == "accepted"
     end = await house.ended(name)
     assert isinstance(end, ExecutionCompleted), end
@@ -155,8 +163,8 @@ async def test_an_answer_in_the_moment_of_withdrawal_leaves_the_replay_identical
     first = await house.engine()
     name = house.id("late")
     await house.request(name, "late")
-    (asked,) = await recorded(house, name, QuestionAsked)
-    (timer,) = await recorded(house, name, TimerSet)
+    (asked,) = await recorded_of(house, name, QuestionAsked)
+    (timer,) = await recorded_of(house, name, TimerSet)
     await house.crash(first)
     await house.bus.append(TimerFired(execution_id=name, effect=timer.effect))
     await house.bus.append(
@@ -176,7 +184,7 @@ async def test_of_two_answers_at_once_one_is_refused(house: House) -> None:
     await house.engine()
     name = house.id("asks")
     await house.request(name, "asks")
-    (asked,) = await recorded(house, name, QuestionAsked)
+    (asked,) = await recorded_of(house, name, QuestionAsked)
     async with asyncio.TaskGroup() as group:
         replies = [
             group.create_task(house.command(name, "answer", {"question_id": asked.question_id, "value": value}))
@@ -196,7 +204,7 @@ async def test_only_who_may_answer_answers_and_nobody_in_the_engines_name(house:
     await house.engine()
     name = house.id("private")
     await house.request(name, "private")
-    (asked,) = await recorded(house, name, QuestionAsked)
+    (asked,) = await recorded_of(house, name, QuestionAsked)
     answer: dict[str, Any] = {"question_id": asked.question_id, "value": "well"}
     for by in ("", "eve", "withdrawn", "deadline", "role:ada"):
         reply = await house.command(name, "answer", {**answer, "by": by})
@@ -213,12 +221,79 @@ async def test_an_answer_delivered_again_is_accepted_again(house: House) -> None
     await house.engine()
     name = house.id("patient")
     await house.request(name, "patient")
-    (asked,) = await recorded(house, name, QuestionAsked)
+    (asked,) = await recorded_of(house, name, QuestionAsked)
     answer = {"question_id": asked.question_id, "value": "well", "by": "ada"}
     assert [(await house.command(name, "answer", answer)).status for _ in range(2)] == ["accepted", "accepted"]
     other = await house.command(name, "answer", {**answer, "value": "ill"})
     assert (other.status, other.errors[0].where) == ("rejected", "question_id")
-    assert len(await recorded(house, name, QuestionAnswered)) == 1
+    assert len(await recorded_of(house, name, QuestionAnswered)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "recorded"),
+    [
+        (["1", "2"], 2, "2"),
+        (["1", "2"], "2", "2"),
+        (["1", "2"], " 2 ", "2"),
+        (["1", "2"], 3, None),
+        (["1", "2"], True, None),
+        (["1", "2"], [2], None),
+        (["0.5", "1.5"], 1.5, "1.5"),
+        (["true", "false"], True, "true"),
+        (["null", "more"], None, "null"),
+    ],
+)
+async def test_a_number_means_the_option_that_reads_as_it(
+    house: House, options: list[str], said: object, recorded: str | None
+) -> None:
+    """Options are texts; the log has the option, whatever the client wrote for it."""
+    prism(house, "choice", f'ask("Which?", {{options: {json.dumps(options)}}})\n')
+    await house.engine()
+    name = house.id("choice")
+    await house.request(name, "choice")
+    (asked,) = await recorded_of(house, name, QuestionAsked)
+    reply = await house.command(name, "answer", {"question_id": asked.question_id, "value": said})
+    if recorded is None:
+        assert (reply.status, reply.errors[0].where) == ("rejected", "value")
+        assert f"Options: {', '.join(options)}" in reply.errors[0].hint
+    else:
+        assert reply.status == "accepted"
+        end = await house.ended(name)
+        assert isinstance(end, ExecutionCompleted)
+        assert end.result["value"] == recorded
+
+
+NO = Failure(code="task_failed", message="no")
+
+
+@pytest.mark.parametrize(
+    ("over", "why"),
+    [
+        (TaskRetrying(execution_id="", task_id="", attempt=1, error=NO, delay_ms=9), "cut off"),
+        (TaskFailed(execution_id="", task_id="", effect="", role="one", error=NO, attempts=1), "has failed"),
+        (TaskCancelled(execution_id="", task_id="", effect=""), "was cancelled"),
+    ],
+)
+async def test_what_an_attempt_that_is_over_asked_takes_no_answer(house: House, over: Event, why: str) -> None:
+    """It would go nowhere: the answer is refused with the reason, and nothing is recorded."""
+    prism(house, "curious", ONE + '\nparallel([() => assign(one, "work"), () => wait("never")])\n')
+    house.puppet.hold = True
+    await house.engine()
+    name = house.id("curious")
+    await house.request(name, "curious")
+    (task,) = await recorded_of(house, name, TaskRequested)
+    first, second = f"{task.task_id}-1-1", f"{task.task_id}-2-1"
+    await house.bus.append(QuestionAsked(execution_id=name, question_id=first, question="?", task_id=task.task_id))
+    await house.bus.append(msgspec.structs.replace(over, execution_id=name, task_id=task.task_id))
+    refused = await house.command(name, "answer", {"question_id": first, "value": 1})
+    assert (refused.status, refused.errors[0].where) == ("rejected", "question_id")
+    assert "no longer asked" in refused.errors[0].what
+    assert why in refused.errors[0].what
+    if isinstance(over, TaskRetrying):  # what the next attempt asks is answered as ever
+        await house.bus.append(QuestionAsked(execution_id=name, question_id=second, question="?", task_id=task.task_id))
+        assert (await house.command(name, "answer", {"question_id": second, "value": 1})).status == "accepted"
+    answers = [record.data for record in await house.events(name) if isinstance(record.data, QuestionAnswered)]
+    assert [answer.question_id for answer in answers] == ([second] if isinstance(over, TaskRetrying) else [])
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -230,7 +305,7 @@ async def test_a_clock_that_jumps_holds_nothing_up(house: House, hours: int) -> 
     names = [house.id("sleeper"), house.id("limited")]
     for name, pattern in zip(names, ("sleeper", "limited"), strict=True):
         await house.request(name, pattern)
-        await recorded(house, name, TimerSet)
+        await recorded_of(house, name, TimerSet)
     right = engine.now_ms
     engine.now_ms = lambda: right() + hours * 3_600_000
     assert isinstance(await house.ended(names[0]), ExecutionCompleted)

@@ -71,6 +71,7 @@ def work(name: str) -> list[Event]:
         AgentSpawnRequested(**where, kind="custom", runtime="local", agent=spec),
         AgentSpawned(**where, kind="custom", runtime="local"),
         TaskStarted(**where, task_id=task, attempt=1, effect="1"),
+        QuestionAsked(execution_id=name, question_id=f"{name}-asked", question="Which?", task_id=task),
         TaskRetrying(execution_id=name, task_id=task, attempt=1, error=no, delay_ms=1),
         TaskStarted(**where, task_id=failing, attempt=1, effect="2"),
         TaskCompleted(
