@@ -21,6 +21,8 @@ _SECOND = 1_000_000_000
 _IDLE_S = 60
 _PULL_S = 5.0
 _PULL_BYTES = 32 << 20
+_PAGE_ENDS = ("MaxBytes", "Batch Completed")
+"""How a server says that a page is full, by its bytes or by its number of messages."""
 
 
 class OrderedReader:
@@ -69,8 +71,8 @@ class OrderedReader:
         if not message.reply.startswith("$JS.ACK"):
             if message.status in {404, 408}:
                 self._left = 0
-            elif message.status == 409 and "MaxBytes" in message.status_text:
-                self._left = 0  # a page is full by its bytes; the next pull goes on
+            elif message.status == 409 and any(end in message.status_text for end in _PAGE_ENDS):
+                self._left = 0  # the next pull goes on
             elif message.status != 100:
                 self._fault = f"{message.status} {message.status_text}"
         else:

@@ -263,3 +263,14 @@ async def test_the_fleet_and_output_are_followed_too(bus: Bus, key: str) -> None
     assert [record.seq async for record in bus.stored([subjects.agent_output(key)], stream="output")] == [
         record.seq for record in output
     ]
+
+
+async def test_a_long_history_is_read_by_one_consumer(bus: Bus, key: str) -> None:
+    """A page that is full ends with a status of the server's, which is no fault of the reading."""
+    seqs: list[int] = []
+    for part in range(3):
+        seqs += await bus.append_all([fact(key, f"{part}-{number}") for number in range(400)])
+    with structlog.testing.capture_logs() as lines:
+        records = [record.seq async for record in bus.stored([subjects.events_of(key)])]
+    assert records == seqs
+    assert not [line for line in lines if line["event"] == "follow_again"]
