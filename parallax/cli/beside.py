@@ -40,7 +40,7 @@ class Beside:
     rules: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
     submodules: list[str] = field(default_factory=list[str])
-    """Those that are not filled in worktrees; of `held` a clean checkout has the files."""
+    """Those that are not filled; those that are `held` are."""
     held: list[str] = field(default_factory=list[str])
 
     def take(self, data: Mapping[str, Any]) -> list[str]:
@@ -77,7 +77,7 @@ class Beside:
     def _unfilled(self) -> list[str]:
         said = {
             "not filled, so a check that fails says nothing about the work; a set-up may fetch them": self.submodules,
-            "filled on the clean checkouts of checks, not in worktrees": self.held,
+            "filled": self.held,
         }
         return [
             f"{', '.join(paths[:_MOST_FILES])}{' …' if len(paths) > _MOST_FILES else ''}: {what}"

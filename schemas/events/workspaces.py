@@ -76,7 +76,7 @@ class WorkspaceRequested(Event, frozen=True, kw_only=True):
 
 
 class WorkspaceSubmodule(Model, frozen=True, kw_only=True):
-    """A submodule by its path, and the commit that it stands at. `held`: a clean checkout has its files."""
+    """A submodule by its path, and where it stands. `held`: worktrees and clean checkouts have its files."""
 
     path: str
     commit: str
@@ -87,7 +87,7 @@ class WorkspaceReady(Event, frozen=True, kw_only=True):
     """The clone exists, and the result branch at the base commit.
 
     `git_backend` is what does git for this execution from now on: the git program or dulwich, with its version.
-    `submodules` are those of the base commit whose files are not in the worktrees; absent, there are none.
+    `submodules` are those of the base commit, filled where their commits are held; absent, there are none.
     """
 
     TYPE: ClassVar[str] = "workspace.ready"

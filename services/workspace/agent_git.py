@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.workspace import files
@@ -31,7 +31,11 @@ _CONFIG = """\
 
 @dataclass(frozen=True, slots=True)
 class AgentGit:
-    """What is in it. `branch` empty: a detached HEAD. Objects are borrowed from `objects`; `index` is a file of git."""
+    """What is in it. `branch` empty: a detached HEAD. Objects are borrowed from `objects`; `index` is a file of git.
+
+    `submodules` are those that are filled, by their names: their repositories are in `modules`, where git keeps them.
+    Of one of these `worktree` says where its files are, and `url` where it comes from.
+    """
 
     branch: str
     commit: str
@@ -40,6 +44,9 @@ class AgentGit:
     objects: Path
     index: bytes
     exclude: bytes
+    submodules: Mapping[bytes, AgentGit] = field(default_factory=dict[bytes, "AgentGit"])
+    worktree: bytes = b""
+    url: bytes = b""
 
 
 def renew(worktree: Path, scratch: Path, content: AgentGit, *, aside: Path | None = None) -> None:
@@ -70,7 +77,7 @@ def _fill(git: Path, content: AgentGit) -> None:
     for directory in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
         (git / directory).mkdir(parents=True, exist_ok=True)
     (git / "HEAD").write_text(f"ref: refs/heads/{content.branch}\n" if content.branch else f"{content.commit}\n")
-    (git / "config").write_text(_config(content))
+    (git / "config").write_bytes(_config(content))
     (git / "objects/info/alternates").write_text(f"{content.objects}\n")
     (git / "info/exclude").write_bytes(content.exclude)
     known = dict(content.refs)
@@ -79,12 +86,29 @@ def _fill(git: Path, content: AgentGit) -> None:
     lines = [f"{sha} {ref}\n" for ref, sha in sorted(known.items())]
     (git / "packed-refs").write_text("# pack-refs with: sorted\n" + "".join(lines))
     (git / "index").write_bytes(content.index)
+    for name, submodule in content.submodules.items():
+        _fill(git / "modules" / os.fsdecode(name), submodule)
 
 
-def _config(content: AgentGit) -> str:
-    if len(content.commit) == 64:
-        return _CONFIG.format(name=content.name, version=1) + "[extensions]\n\tobjectFormat = sha256\n"
-    return _CONFIG.format(name=content.name, version=0)
+def _config(content: AgentGit) -> bytes:
+    wide = len(content.commit) == 64
+    text = _CONFIG.format(name=content.name, version=int(wide)).encode()
+    if wide:
+        text += b"[extensions]\n\tobjectFormat = sha256\n"
+    if content.worktree:
+        text += b"[core]\n\tworktree = %s\n" % _quoted(content.worktree)
+    if content.url:
+        fetch = b"+refs/heads/*:refs/remotes/origin/*"
+        text += b'[remote "origin"]\n\turl = %s\n\tfetch = %s\n' % (_quoted(content.url), fetch)
+    for name, submodule in content.submodules.items():
+        text += b"[submodule %s]\n\tactive = true\n" % _quoted(name)
+        if submodule.url:
+            text += b"\turl = %s\n" % _quoted(submodule.url)
+    return text
+
+
+def _quoted(value: bytes) -> bytes:
+    return b'"%s"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
 
 
 def _move(source: str, target: str, source_directory: int, target_directory: int) -> None:

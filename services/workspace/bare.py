@@ -48,6 +48,15 @@ def borrow(path: Path, objects: Path) -> None:
     files.replace(alternates, content, durable=True)
 
 
+def borrowed_by(path: Path) -> Path | None:
+    """The repository of which one borrows objects: the cached clone of its origin."""
+    try:
+        objects = (path / "objects/info/alternates").read_text("utf-8", "surrogateescape").rstrip("\n")
+    except OSError:
+        return None
+    return Path(objects).parent if objects else None
+
+
 def point(path: Path, ref: str, commit: str) -> None:
     """Makes a ref name a commit."""
     place = path / ref

@@ -20,7 +20,7 @@ What every implementation promises:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,6 +88,22 @@ class Intent:
 NO_INTENT = Intent()
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What is in the directories of a worktree's submodules, before they are made anew.
+
+    `places` says for each that holds anything where that is moved; None: it can be had again. Those that are `intact`
+    may stay. `url` is where the repository came from, beside which relative addresses are read.
+    """
+
+    places: Mapping[bytes, Path | None] = field(default_factory=dict[bytes, "Path | None"])
+    intact: Collection[bytes] = ()
+    url: bytes = b""
+
+
+NOTHING_FILLED = Filled()
+
+
 @dataclass(slots=True)
 class Snapshot:
     """What is in a worktree.
@@ -147,13 +163,30 @@ class Worktree(Protocol):
         """The topmost paths that ignore rules keep out of the work, among them what tools leave behind."""
         ...
 
+    def is_clean(self, submodule: bytes, heads: Callable[[bytes], Oid]) -> bool:
+        """Whether a submodule holds nothing but the files of the commit that is checked out in it, and what ignore
+        rules keep out. False also where that cannot be told. `heads` says which commit that is, or nothing."""
+        ...
+
+    def is_intact(self, submodule: bytes, heads: Callable[[bytes], Oid]) -> bool:
+        """Whether a clean submodule stands where `renew_git` put it."""
+        ...
+
     def renew_git(
-        self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str, aside: Path | None = None
+        self,
+        *,
+        branch: str,
+        commit: Oid,
+        refs: Mapping[str, Oid],
+        name: str,
+        aside: Path | None = None,
+        submodules: Filled = NOTHING_FILLED,
     ) -> None:
         """Makes the agent's `.git` anew: on `branch` at `commit`, with `refs`, objects borrowed from the platform's.
 
         `name` is who the agent is as an author. The former `.git` is moved to `aside` as it is; without it, it is
-        gone: keep what was in it before.
+        gone: keep what was in it before. Submodules are filled where their commits are held, with repositories of
+        their own in `.git/modules`; the others are empty.
         """
         ...
 
@@ -261,6 +294,14 @@ class Repository(Protocol):
 
     def submodules(self, commit: Oid) -> dict[bytes, Oid]:
         """The submodules in a commit, by path, and the commits that they stand at."""
+        ...
+
+    def fillable(self, commit: Oid) -> set[bytes]:
+        """The submodules in a commit of which worktrees have the files."""
+        ...
+
+    def others_have(self, commit: Oid) -> bool:
+        """Whether the origin has a commit, its own submodules included: then others can have it."""
         ...
 
     def visible_refs(self) -> dict[str, Oid]:

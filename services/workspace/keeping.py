@@ -30,10 +30,11 @@ from services.workspace.agent_repository.quarantine import Quarantine
 from services.workspace.agent_repository.refs import Named
 from services.workspace.agent_repository.repository import AgentRepository, foreign_objects
 from services.workspace.agent_repository.staged import staged_commit
-from services.workspace.agent_repository.submodules import is_filled, is_pristine
+from services.workspace.agent_repository.submodules import has_own_repository, is_filled, is_pristine
 from services.workspace.commit_text import PLATFORM, message
 from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
 from services.workspace.journal import KEPT, Line, Session
+from services.workspace.kept_submodules import SubmoduleCommits, nobody_has
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.workspace import Workspace
 
@@ -55,7 +56,8 @@ _PLACES = {"branch": "heads", "tag": "tags", "worktree": "worktrees", "stash": "
 class Kept:
     """What was found beside the work. `aside`: where the agent's `.git` goes, for what could not be read of it.
 
-    `filled` are the submodules that the agent filled, and where what is in them goes. None: it can be had again.
+    `filled` are the submodules that hold anything, and where what is in them goes. None: it can be had again. Those
+    that are `intact` are as the platform filled them.
     """
 
     refs: list[WorkspaceKept] = field(default_factory=list[WorkspaceKept])
@@ -63,6 +65,7 @@ class Kept:
     notes: list[str] = field(default_factory=list[str])
     aside: Path | None = None
     filled: dict[bytes, Path | None] = field(default_factory=dict[bytes, Path | None])
+    intact: list[bytes] = field(default_factory=list[bytes])
 
 
 class Keeper:
@@ -123,6 +126,7 @@ class Keeper:
         """Keeps everything that is not in the tree `made`, and says what it is. None: nothing is committed."""
         workspace = self._workspace
         workspace.git.flush()
+        moved: list[str] = []
         if self._repository is not None:
             place = workspace.root / "scratch" / f"quarantine-{secrets.token_hex(6)}"
             fresh = self._lacking(self._repository.own())
@@ -133,29 +137,72 @@ class Keeper:
             finally:
                 quarantine.discard()
             self._keep_worktrees(self._repository)
+            moved = self._keep_submodules(self._repository)
         self._write_down(None)
         known = workspace.state.found.get((self._session.session, self._moment), [])
         refs = [msgspec.structs.replace(one, in_result=self._is_in(one, made)) for one in known]
         notes, aside = self._said()
-        filled = self._filled()
+        filled, intact = self._filled()
+        notes += moved if made is not None else []
         notes += [
             f"{shown(path)}: what the submodule holds is not its commit alone, so it is not part of the result; it was "
             f"moved as it is to {place}"
             for path, place in filled.items()
             if place is not None
         ]
-        return Kept(refs, self._left_out, notes, aside, filled)
+        return Kept(refs, self._left_out, notes, aside, filled, intact)
 
-    def _filled(self) -> dict[bytes, Path | None]:
-        """The submodules with anything in them, and where that goes. A git of theirs ends with the agent's `.git`."""
+    def _keep_submodules(self, repository: AgentRepository) -> list[str]:
+        """Keeps the commits that were made in submodules. Says which of them others need and cannot have."""
         if self._root is None:
-            return {}
-        worktree, found = self._root.descriptor, dict[bytes, Path | None]()
+            return []
+        workspace, session, intent = self._workspace, self._session, self.intent
+        paths = {*intent.submodules, *workspace.git.submodules(session.head)}
+        heads = {path: self._head(path).encode() for path in paths}
+
+        def name(module: bytes, one: Named, inside: AgentRepository) -> None:
+            place = f"submodules/{shown(module)}/{one.sha[:12].decode()}"
+            subject = shown(one.message) if not one.name else self._subject(one.sha, inside)
+            self._add("submodule", place, one.sha.decode(), shown(module), subject=subject)
+
+        found = SubmoduleCommits(
+            self._root.descriptor, workspace.root / "scratch", self._lacking, name, self._write_down
+        )
+        found.take(heads, self._at)
+        repository.findings += found.findings
+        before = workspace.git.submodules(session.head)
+        alone = nobody_has(intent.submodules, before, found.elsewhere, workspace.git.others_have)
+        return [
+            f"{shown(path)}: the submodule stands at {head}, which nobody else has: push it to where it comes from, or "
+            "nobody can check the result out with it"
+            for path, head in sorted(alone.items())
+        ]
+
+    def _head(self, path: bytes) -> Oid:
+        """The commit at which the agent's git stands in a submodule; empty where that cannot be told."""
+        if self._root is None or self._repository is None:
+            return ""
+        try:
+            return self._repository.gitlink_head(self._root.descriptor, path).decode()
+        except Unreadable:
+            return ""
+
+    def _filled(self) -> tuple[dict[bytes, Path | None], list[bytes]]:
+        """The submodules with anything in them, and where that goes; and those that are as the platform made them."""
+        found: dict[bytes, Path | None] = {}
+        intact: list[bytes] = []
+        if self._root is None:
+            return found, intact
+        descriptor, place = self._root.descriptor, self._workspace.worktree(self._session)
         for path in sorted({*self.intent.submodules, *self._workspace.git.submodules(self._session.head)}):
-            if is_filled(worktree, path):
-                aside = self._workspace.root / "aside" / f"{self._session.session}-{secrets.token_hex(6)}"
-                found[path] = None if is_pristine(worktree, path) else aside
-        return found
+            if not is_filled(descriptor, path):
+                continue
+            clean = not has_own_repository(descriptor, path) and place.is_clean(path, self._head)
+            if clean and place.is_intact(path, self._head):
+                intact.append(path)
+            aside = self._workspace.root / "aside" / f"{self._session.session}-{secrets.token_hex(6)}"
+            found[path] = None if clean or is_pristine(descriptor, path) else aside
+        return found, intact
 
     def _take(
         self, repository: AgentRepository, quarantine: Quarantine, fresh: AbstractSet[bytes], *, staged: bool
@@ -182,6 +229,8 @@ class Keeper:
     def _write_down(self, quarantine: Quarantine | None) -> None:
         """The journal first, then the objects, then the refs."""
         if not self._refs:
+            if quarantine is not None:
+                quarantine.admit(self._workspace.git.path / "objects")
             return
         found, session = list(self._refs.values()), self._session
         line = Line(
@@ -210,10 +259,11 @@ class Keeper:
         last = one.sha[:12].decode() if place in {"commits", "stash", "head"} else name
         self._add(kind, f"{place}/{last}", one.sha.decode(), name, subject=self._subject(one.sha))
 
-    def _subject(self, sha: bytes) -> str:
-        assert self._repository is not None
+    def _subject(self, sha: bytes, repository: AgentRepository | None = None) -> str:
+        repository = repository or self._repository
+        assert repository is not None
         try:
-            found = self._repository.objects.read(sha)
+            found = repository.objects.read(sha)
         except Unreadable:
             return ""
         text = found[1].partition(b"\n\n")[2].split(b"\n")[0] if found else b""
@@ -331,7 +381,7 @@ class Keeper:
 
     def _is_in(self, one: WorkspaceKept, made: Oid | None) -> bool:
         """Whether everything that a kept commit changed is in the tree `made` too."""
-        if made is None or one.kind in {"attempt", "lost", "staged", "hidden"}:
+        if made is None or one.kind in {"attempt", "lost", "staged", "hidden", "submodule"}:
             return False
         git = self._workspace.git
         try:

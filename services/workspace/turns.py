@@ -6,18 +6,18 @@ without belonging to an attempt is set aside under `refs/parallax/kept/` and nev
 
 from __future__ import annotations
 
+import os
 import re
 
 import msgspec
 
 from schemas.events import Event, TaskFinished, WorkspaceCommitted, WorkspacePrepared, WorkspacePrepareRequested
 from services.workspace.commit_text import PLATFORM, identity, message
-from services.workspace.git_backend import NO_INTENT, Oid, Worktree, object_id
+from services.workspace.git_backend import NO_INTENT, Filled, Oid, Worktree, object_id
 from services.workspace.ignored_files import made_ignored
 from services.workspace.journal import Line, Session
 from services.workspace.keeping import Kept, keeper_of
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.submodules import empty
 from services.workspace.workspace import Workspace
 
 
@@ -52,8 +52,9 @@ def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRe
             keeper.keep_commit(session.head, "lost", session.branch, subject)
         kept = keeper.finish(None)
         found = worktree.snapshot() if keeper.intent != NO_INTENT else found
-    worktree.bring_to(wanted, found=found, clean=request.attempt > 1 or session.task is not None)
-    _refresh(workspace, session, worktree, target, kept)
+    anew = request.attempt > 1 or session.task is not None
+    worktree.bring_to(wanted, found=found, clean=anew)
+    _refresh(workspace, session, worktree, target, kept, anew=anew)
     prepared = WorkspacePrepared(
         execution_id=workspace.execution_id,
         task_id=request.task_id,
@@ -210,7 +211,7 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
         kept = keeper.finish(None)
         found = worktree.snapshot() if keeper.intent != NO_INTENT else found
     worktree.bring_to(tree, found=found, clean=True)
-    _refresh(workspace, session, worktree, head, kept)
+    _refresh(workspace, session, worktree, head, kept, anew=True)
     answer = msgspec.structs.replace(
         answer,
         kept=kept.refs or msgspec.UNSET,
@@ -220,16 +221,28 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
     return workspace.answer(answer, _line(session, head, (answer.task_id, answer.attempt)))
 
 
-def _refresh(workspace: Workspace, session: Session, worktree: Worktree, commit: Oid, kept: Kept) -> None:
-    """Makes the agent's `.git` anew. Its submodules stand where the commit says then, and are empty, as in a clone."""
+def _refresh(
+    workspace: Workspace, session: Session, worktree: Worktree, commit: Oid, kept: Kept, *, anew: bool = False
+) -> None:
+    """Makes the agent's `.git` anew. Its submodules stand where the commit says then, filled where that is held.
+
+    `anew`: nothing that is ignored stays in them.
+    """
     workspace.git.flush()
     refs = {**workspace.git.visible_refs(), f"refs/heads/{workspace.branch}": workspace.result}
     base_branch = workspace.ready.base_branch
     if base_branch and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_/-]*", base_branch):
         refs[f"refs/remotes/origin/{base_branch}"] = workspace.base
-    worktree.renew_git(branch=session.branch, commit=commit, refs=refs, name=session.session, aside=kept.aside)
-    if kept.filled:
-        empty(worktree.path, kept.filled)
+    location = workspace.state.location
+    intact = [] if anew else kept.intact
+    worktree.renew_git(
+        branch=session.branch,
+        commit=commit,
+        refs=refs,
+        name=session.session,
+        aside=kept.aside,
+        submodules=Filled(kept.filled, intact, os.fsencode(location)),
+    )
 
 
 def _line(session: Session, head: Oid, task: tuple[str, int]) -> Line:

@@ -48,9 +48,9 @@ def bounded(names: list[str]) -> list[str]:
     return names[:_MAX_NAMES]
 
 
-def _said_of(submodules: dict[bytes, Oid], lacking: set[Oid]) -> list[WorkspaceSubmodule] | UnsetType:
+def _said_of(submodules: dict[bytes, Oid], fillable: set[bytes]) -> list[WorkspaceSubmodule] | UnsetType:
     found = [
-        WorkspaceSubmodule(path=show(path), commit=commit, held=UNSET if commit in lacking else True)
+        WorkspaceSubmodule(path=show(path), commit=commit, held=True if path in fillable else UNSET)
         for path, commit in submodules.items()
     ]
     return found[:_MAX_NAMES] or UNSET
@@ -248,7 +248,7 @@ class Workspace:
             base_commit=commit,
             url=origin.shown if origin else "",
             git_backend=backend.shown,
-            submodules=_said_of(submodules, git.lacking(set(submodules.values()))),
+            submodules=_said_of(submodules, git.fillable(commit) if submodules else set()),
         )
         location = origin.location if origin else ""
         return self.answer(ready, Line(type="", result=commit, location=location, backend=backend.name, at=at))

@@ -105,5 +105,5 @@ def test_submodules_that_are_not_filled_are_said() -> None:
     lines = progress.apply(event("workspace.ready", base_commit="b" * 40, submodules=submodules))
     assert [line.what for line in lines][1:] == [
         "submodules t: not filled, so a check that fails says nothing about the work; a set-up may fetch them",
-        "submodules s: filled on the clean checkouts of checks, not in worktrees",
+        "submodules s: filled",
     ]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 
 from services.workspace.agent_repository.index import DIRECTORY, GITLINK, Index
-from services.workspace.agent_repository.opening import Directory, Finding, Unreadable, shown
+from services.workspace.agent_repository.opening import Directory, Finding, Unreadable
 from services.workspace.agent_repository.repository import AgentRepository
 from services.workspace.git_backend import NO_INTENT, Intent
 
@@ -46,11 +46,6 @@ def _submodules(repository: AgentRepository, worktree: int, index: Index) -> tup
         head = b""
         try:
             head = repository.gitlink_head(worktree, entry.path)
-            if head and not repository.is_elsewhere(worktree, entry.path, head):
-                message = (
-                    f"the submodule stands at {head.decode()}, which nobody else has: push it to where it comes from"
-                )
-                findings.append(Finding("submodule_commit", shown(entry.path), message))
         except Unreadable as error:
             findings.append(error.finding)
         found[entry.path] = (head or entry.sha).decode()

@@ -129,6 +129,11 @@ class Quarantine:
         place.mkdir(exist_ok=True)
         (place / sha[2:].decode()).write_bytes(zlib.compress(b"%s %d\0" % (kind, len(data)) + data, 1))
 
+    @property
+    def taken(self) -> frozenset[bytes]:
+        """What was copied and is whole."""
+        return frozenset(self._whole)
+
     def put(self, kind: bytes, data: bytes) -> bytes:
         """Adds an object of the platform's own making, of parts that are here or held. Gives its name.
 

@@ -141,34 +141,20 @@ class AgentRepository:
         with git:
             return read_head(git)
 
-    def is_elsewhere(self, worktree: int, path: bytes, commit: bytes) -> bool:
-        """Whether the submodule at `path` knows its commit from where it was fetched, so that others can have it.
+    def elsewhere(self, fresh: AbstractSet[bytes]) -> frozenset[bytes]:
+        """The commits, `fresh` ones and those before them, that this repository has from another one: others can have
+        them too.
 
-        Raises:
-            Unreadable: something there is not what git writes.
+        A tag is from there where nothing says that it was made here.
         """
-        git = gitlink_directory(worktree, path)
-        if git is None:
-            return True
-        with git:
-            refs = read_refs(git)
-            objects = Objects(git.directory(b"objects"), Budget(), lambda _: None)
-            try:
-                waiting = [sha for name, sha in refs.names.items() if name.startswith(b"refs/remotes/")]
-                seen: set[bytes] = set()
-                while waiting and len(seen) < _MAX_COMMITS:
-                    sha = waiting.pop()
-                    if sha == commit:
-                        return True
-                    found = objects.read(sha) if sha not in seen else None
-                    seen.add(sha)
-                    if found is not None and found[0] == b"commit":
-                        waiting += commit_parts(found[1])[1]
-            except ValueError as error:
-                raise Unreadable("damaged_object", git.where, f"it holds no sound commit: {error}") from error
-            finally:
-                objects.close()
-        return False
+        logged = {entry.sha for entry in self.refs.logs}
+        names = self.refs.names.items()
+        tips = [sha for name, sha in names if name.startswith(b"refs/remotes/")]
+        if tips:
+            tips += [sha for name, sha in names if name.startswith(b"refs/tags/") and sha not in logged]
+        found: dict[bytes, list[bytes]] = {}
+        self._walk(tips, fresh, found)
+        return frozenset(found) | frozenset(parent for below in found.values() for parent in below) | frozenset(tips)
 
 
 def gitlink_directory(worktree: int, path: bytes) -> Directory | None:

@@ -30,6 +30,17 @@ def is_filled(worktree: int, path: bytes) -> bool:
         return False
 
 
+def has_own_repository(worktree: int, path: bytes) -> bool:
+    """Whether the directory of a submodule holds a repository itself, and not where one is."""
+    try:
+        inside = Directory(worktree, "").directory(*path.split(b"/"), b".git")
+    except Unreadable:
+        return False
+    if inside is not None:
+        inside.close()
+    return inside is not None
+
+
 def is_pristine(worktree: int, path: bytes) -> bool:
     """Whether the directory of a submodule holds nothing but the files of the commit that is checked out in it, so that
     they can be had again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import dulwich
@@ -22,12 +22,22 @@ from services.workspace.dulwich_git.scan import Scan
 from services.workspace.dulwich_git.store import Store
 from services.workspace.dulwich_git.trees import changed, changes_between, listing
 from services.workspace.dulwich_git.worktree import Files, entry_at
-from services.workspace.git_backend import NO_INTENT, Base, Difference, Intent, Merged, Oid, Snapshot
+from services.workspace.git_backend import (
+    NO_INTENT,
+    NOTHING_FILLED,
+    Base,
+    Difference,
+    Filled,
+    Intent,
+    Merged,
+    Oid,
+    Snapshot,
+)
 from services.workspace.modes import SUBMODULE
 from services.workspace.names import show
 from services.workspace.origins import Origin
 from services.workspace.problems import WorkspaceProblem
-from services.workspace.submodules import unfilled
+from services.workspace.submodules import empty, unfilled
 
 
 def _id(oid: Oid) -> ObjectID:
@@ -162,6 +172,16 @@ class DulwichRepository:
         entries = listing(self.store, self.store.tree_of(_id(commit)))
         return {path: sha.decode() for path, (mode, sha) in sorted(entries.items()) if mode == SUBMODULE}
 
+    def fillable(self, commit: Oid) -> set[bytes]:
+        """None: submodules need the git program."""
+        del commit
+        return set()
+
+    def others_have(self, commit: Oid) -> bool:
+        """Not told: submodules need the git program."""
+        del commit
+        return False
+
     def visible_refs(self) -> dict[str, Oid]:
         """What an agent sees of the origin."""
         return {}
@@ -221,10 +241,27 @@ class DulwichWorktree:
         """The topmost paths that ignore rules keep out of the work."""
         return list(_scan(found).ignored)
 
+    def is_clean(self, submodule: bytes, heads: Callable[[bytes], Oid]) -> bool:
+        """Not told: submodules need the git program."""
+        del submodule, heads
+        return False
+
+    def is_intact(self, submodule: bytes, heads: Callable[[bytes], Oid]) -> bool:
+        """Nothing is filled here."""
+        del submodule, heads
+        return False
+
     def renew_git(
-        self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str, aside: Path | None = None
+        self,
+        *,
+        branch: str,
+        commit: Oid,
+        refs: Mapping[str, Oid],
+        name: str,
+        aside: Path | None = None,
+        submodules: Filled = NOTHING_FILLED,
     ) -> None:
-        """Makes the agent's `.git` anew."""
+        """Makes the agent's `.git` anew. Submodules are left empty."""
         self._repository.flush()
         content = AgentGit(
             branch=branch,
@@ -236,6 +273,7 @@ class DulwichWorktree:
             exclude=DROPPINGS.lstrip(),
         )
         agent_git.renew(self.path, self._scratch, content, aside=aside)
+        empty(self.path, submodules.places)
 
     def remove(self) -> None:
         """Removes the worktree and what is known of it."""

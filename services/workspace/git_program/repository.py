@@ -11,15 +11,18 @@ from services.workspace.git_backend import Difference, Merged, Oid
 from services.workspace.git_program.attributes import with_attributes
 from services.workspace.git_program.checking import check_listing
 from services.workspace.git_program.evidence import GitEvidence
+from services.workspace.git_program.filling import Commits, fillable
 from services.workspace.git_program.merging import merge
 from services.workspace.git_program.publishing import publish
 from services.workspace.git_program.runner import LOOK_AT_SUBMODULES, Git, split
+from services.workspace.git_program.submodules import origin_has
 from services.workspace.git_program.worktree import GitWorktree
 from services.workspace.names import show
 from services.workspace.origins import Origin
 from services.workspace.problems import WorkspaceProblem
 
 _COMMIT = "%H %T %P"
+_MOST_REMEMBERED = 1_000
 
 
 class GitRepository:
@@ -33,6 +36,7 @@ class GitRepository:
         self._commits: dict[Oid, tuple[Oid, tuple[Oid, ...]]] = {}
         self._loaded: set[tuple[Oid, Oid]] = set()
         self._visible: dict[str, Oid] | None = None
+        self._submodules: dict[Oid, dict[bytes, Oid]] = {}
 
     def close(self) -> None:
         """Nothing is open between two runs of git."""
@@ -178,12 +182,26 @@ class GitRepository:
 
     def submodules(self, commit: Oid) -> dict[bytes, Oid]:
         """The submodules in a commit, by path, and the commits that they stand at."""
+        known = self._submodules.get(commit)
+        if known is not None:
+            return dict(known)
         found: dict[bytes, Oid] = {}
         for line in split(self._git.run("ls-tree", "-r", "-z", commit).out):
             if line.startswith(b"160000 "):
                 head, path = line.split(b"\t", 1)
                 found[path] = head.split()[2].decode()
-        return found
+        if len(self._submodules) >= _MOST_REMEMBERED:
+            self._submodules.clear()
+        self._submodules[commit] = found
+        return dict(found)
+
+    def fillable(self, commit: Oid) -> set[bytes]:
+        """The submodules in a commit of which worktrees have the files."""
+        return fillable(self._git, commit, self.submodules(commit))
+
+    def others_have(self, commit: Oid) -> bool:
+        """Whether the origin has a commit, or did when the workspace was opened."""
+        return origin_has(self._git, commit)
 
     def visible_refs(self) -> dict[str, Oid]:
         """What an agent sees of the origin."""
@@ -201,7 +219,8 @@ class GitRepository:
 
     def worktree(self, path: Path, *, memory: Path, scratch: Path) -> GitWorktree:
         """The worktree at `path`."""
-        return GitWorktree(self._git, path, memory, scratch)
+        commits = Commits(self.submodules, self.check)
+        return GitWorktree(self._git, path, memory, scratch, commits)
 
     def evidence(self, place: Path, *, memory: Path, scratch: Path) -> GitEvidence:
         """A place for evidence."""

@@ -1,13 +1,14 @@
 """Submodules whose commits are held: where a local origin keeps them, and their files at a place of evidence.
 
 A submodule is filled where its commit is held and `.gitmodules` names it, as a clone with its submodules would do. Its
-objects come from nowhere but the origin's own git directory.
+objects come from nowhere but the origin's own git directory: what only an agent has, nobody can fetch.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import structlog
 
 from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
+from services.workspace.bare import borrowed_by
 from services.workspace.git_backend import Oid
 from services.workspace.git_program.index import Memory
 from services.workspace.git_program.runner import Git, split
@@ -106,10 +108,10 @@ class Submodules:
         for left in self._memory.iterdir():
             if left.name not in kept:
                 left.unlink()
-        named = _named(self._git, commit)
+        named = names_of(self._git, commit)
         for path, oid in wanted.items():
             if not held.holds(path):
-                _put(self._place, path, self._made(oid, path, state, 1) if path in named else None)
+                put(self._place, path, self._made(oid, path, state, 1) if path in named else None)
         files.replace(self._file, msgspec.msgpack.encode(state))
 
     def changes(self) -> list[bytes]:
@@ -167,17 +169,28 @@ class Submodules:
 
     def _fill_nested(self, made: Path, oid: Oid, where: bytes, state: _State, depth: int) -> None:
         wanted = self._commits.submodules(oid)
-        named = _named(self._git, oid) if wanted else frozenset[bytes]()
+        named = names_of(self._git, oid) if wanted else dict[bytes, Name]()
         for path, inner in wanted.items():
             inside = where + b"/" + path
             state.known.append(inside)
-            _put(made, path, self._made(inner, inside, state, depth + 1) if path in named else None)
+            put(made, path, self._made(inner, inside, state, depth + 1) if path in named else None)
 
     def _is_commit(self, oid: Oid) -> bool:
-        return self._git.run("cat-file", "-t", oid, codes=None).out == b"commit\n"
+        return origin_has(self._git, oid)
 
 
-def _put(directory: Path, path: bytes, made: Path | None) -> None:
+def origin_has(git: Git, oid: Oid) -> bool:
+    """Whether the origin has a commit: its cached clone does, from which a repository borrows."""
+    clone = borrowed_by(git.directory)
+    return clone is not None and clone.is_dir() and is_commit(replace(git, directory=clone), oid)
+
+
+def is_commit(git: Git, oid: Oid) -> bool:
+    """Whether a repository has a commit."""
+    return git.run("cat-file", "-t", oid, codes=None).out == b"commit\n"
+
+
+def put(directory: Path, path: bytes, made: Path | None) -> None:
     """Makes a path of a directory what was made in the scratch, or an empty directory."""
     *above, name = path.split(b"/")
     with files.opened(directory) as root:
@@ -193,15 +206,22 @@ def _put(directory: Path, path: bytes, made: Path | None) -> None:
             places.close()
 
 
-def _named(git: Git, commit: Oid) -> Collection[bytes]:
-    """The paths that `.gitmodules` of a commit names."""
-    words = (
-        "config",
-        "--no-includes",
-        "--null",
-        f"--blob={commit}:.gitmodules",
-        "--get-regexp",
-        r"^submodule\..*\.path$",
-    )
-    done = git.run(*words, codes=None)
-    return frozenset(line.partition(b"\n")[2] for line in split(done.out)) if done.code == 0 else frozenset()
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What `.gitmodules` calls a submodule, and where it says that it comes from."""
+
+    name: bytes
+    url: bytes
+
+
+def names_of(git: Git, commit: Oid) -> Mapping[bytes, Name]:
+    """What `.gitmodules` of a commit says of submodules, by their paths."""
+    words = ("config", "--no-includes", "--null", f"--blob={commit}:.gitmodules")
+    done = git.run(*words, "--get-regexp", r"^submodule\..*\.(path|url)$", codes=None)
+    paths: dict[bytes, bytes] = {}
+    urls: dict[bytes, bytes] = {}
+    for line in split(done.out) if done.code == 0 else []:
+        key, _, value = line.partition(b"\n")
+        name, _, kind = key.removeprefix(b"submodule.").rpartition(b".")
+        (paths if kind == b"path" else urls)[name] = value
+    return {path: Name(name, urls.get(name, b"")) for name, path in paths.items()}

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
-from services.workspace.git_backend import NO_INTENT, Intent, Oid, Snapshot
+from services.workspace.git_backend import NO_INTENT, NOTHING_FILLED, Filled, Intent, Oid, Snapshot
 from services.workspace.git_program.attributes import ATTRIBUTES, is_attributes
+from services.workspace.git_program.filling import AgentSubmodules, Commits, Filling
 from services.workspace.git_program.filters import refused
 from services.workspace.git_program.index import State
 from services.workspace.git_program.runner import LOOK_AT_SUBMODULES, Git, split
 from services.workspace.git_program.tracked import Move, Tracked
 from services.workspace.names import show
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.submodules import empty
 
 MAX_FILE_BYTES = 200 * 1024 * 1024
 """A file over this size is not committed: most forges refuse it, and a mistake is likelier than a purpose."""
@@ -39,11 +41,13 @@ class Found:
 class GitWorktree:
     """The directory in which one session works."""
 
-    def __init__(self, git: Git, path: Path, memory: Path, scratch: Path) -> None:
+    def __init__(self, git: Git, path: Path, memory: Path, scratch: Path, commits: Commits) -> None:
         self.path = path
         self._git = git
         self._scratch = scratch
         self._tracked = Tracked(git, path, memory, scratch)
+        about = memory.with_name(memory.name + ".submodules")
+        self._submodules = AgentSubmodules(commits, git, path, about, scratch)
 
     def exists(self) -> bool:
         """Whether the directory is there."""
@@ -86,7 +90,8 @@ class GitWorktree:
         problems |= unstored
         extra += unstored
         attributes = state.attributes or any(is_attributes(path) for path in changed)
-        submodules = [path for path in state.submodules if path not in gone and path not in intent.untracked]
+        lost = gone | frozenset(intent.untracked)
+        submodules = sorted({*state.submodules, *intent.submodules} - lost)
         known = State(tree, index.name, attributes, submodules)
         found = Found(index, known, status.ignored, status.changed & unstored.keys())
         return Snapshot(state.tree, tree, list(problems.values()), extra, found)
@@ -193,14 +198,32 @@ class GitWorktree:
     def remove(self) -> None:
         """Removes the worktree and what is known of it."""
         self._tracked.remove()
+        self._submodules.remove()
 
     # -- the agent's .git -------------------------------------------------------------------------------------------
 
+    def is_clean(self, submodule: bytes, heads: Callable[[bytes], Oid]) -> bool:
+        """Whether a submodule holds nothing but the files of the commit that is checked out in it."""
+        return self._submodules.is_clean(submodule, heads)
+
+    def is_intact(self, submodule: bytes, heads: Callable[[bytes], Oid]) -> bool:
+        """Whether a clean submodule stands where the platform put it."""
+        return self._submodules.is_intact(submodule, heads)
+
     def renew_git(
-        self, *, branch: str, commit: Oid, refs: Mapping[str, Oid], name: str, aside: Path | None = None
+        self,
+        *,
+        branch: str,
+        commit: Oid,
+        refs: Mapping[str, Oid],
+        name: str,
+        aside: Path | None = None,
+        submodules: Filled = NOTHING_FILLED,
     ) -> None:
-        """Makes the agent's `.git` anew."""
+        """Makes the agent's `.git` anew, and fills its submodules where that is possible."""
         state = self._tracked.memory.state or self._tracked.memory.load()
+        some = state is not None and bool(state.submodules)
+        filling = self._submodules.make(commit, submodules.intact, name, submodules.url) if some else Filling()
         content = AgentGit(
             branch=branch,
             commit=commit,
@@ -209,8 +232,11 @@ class GitWorktree:
             objects=self._git.directory / "objects",
             index=self._tracked.memory.index(state).read_bytes() if state else b"",
             exclude=(self._git.directory / "info/exclude").read_bytes(),
+            submodules=filling.repositories,
         )
         agent_git.renew(self.path, self._scratch, content, aside=aside)
+        empty(self.path, {path: to for path, to in submodules.places.items() if path not in filling.kept})
+        self._submodules.take_over(filling)
 
 
 def moves_between(git: Git, old: Oid, new: Oid) -> list[Move]:

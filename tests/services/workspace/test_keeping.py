@@ -372,7 +372,7 @@ def test_a_bumped_submodule_is_committed(tmp_path: Path) -> None:
 
 @pytest.mark.backend("git")
 def test_a_commit_of_a_submodule_that_nobody_else_has_is_named(tmp_path: Path) -> None:
-    """The pointer is committed; the repository that has the commit is moved aside, and said."""
+    """The pointer is committed; the commit is kept, and said."""
     sub, origin = tmp_path / "sub", tmp_path / "origin"
     repository(sub, {"lib.py": "1\n"}).close()
     repository(origin, {"a": "a\n"}).close()
@@ -391,9 +391,10 @@ def test_a_commit_of_a_submodule_that_nobody_else_has_is_named(tmp_path: Path) -
 
     done = worked(bench, work)
     assert done.files == ["s"]
-    assert made[0] in notes(done)[0]
-    (aside,) = (bench.workspace.root / "aside").iterdir()
-    assert (aside / "modules/s/objects" / made[0][:2] / made[0][2:]).exists()
+    assert [made[0] in note for note in notes(done)] == [True]
+    assert not isinstance(done.kept, msgspec.UnsetType)
+    assert [(one.kind, one.name, one.commit) for one in done.kept] == [("submodule", "s", made[0])]
+    assert git(bench.workspace.repository, "rev-parse", done.kept[0].ref).strip() == made[0]
 
 
 def test_ignored_files_are_named_and_counted(bench: Bench) -> None:

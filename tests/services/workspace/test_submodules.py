@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import WorkspaceReady
+from schemas.events import WorkspaceCommitted, WorkspacePrepared, WorkspaceReady
 from schemas.workspaces import EvidenceCheckout
 from services.workspace.cleaning import clean_up
 from services.workspace.evidence import remove_tree
@@ -208,6 +208,9 @@ def test_only_what_a_clone_would_fill_is_filled_and_only_from_the_origins_own_mo
     bench = Bench(tmp_path / "w")
     bench.ready(origin)
     place = Place(bench)
+    git(origin, "config", "-f", ".gitmodules", "submodule.s.path", "elsewhere")
+    git(origin, *_WHO, "commit", "-qam", "unnamed")
+    assert held(Bench(tmp_path / "unnamed").ready(origin)) == {"s": False}
     bare = bench.work("dev-1", {".gitmodules": ""}).commit
     assert library(place.do("check_out", bare)) == ""
     assert place.do("look", bare).unfilled == ["s"]
@@ -274,27 +277,194 @@ def test_repositories_of_submodules_are_found_as_git_keeps_them(tmp_path: Path) 
 
 # -- worktrees -------------------------------------------------------------------------------------------------------
 
-
-def filled(bench: Bench, task: str, session: str = "dev-1") -> Path:
-    """A worktree prepared for a task, in which the agent has filled the submodule."""
-    tree = Path(bench.prepare(session, task).path)
-    assert list((tree / "s").iterdir()) == []
-    git(tree, *_WHO, "submodule", "update", "-q", "--init")
-    return tree
+_ME = ("-c", "user.name=me", "-c", "user.email=me@x")
 
 
-def test_an_agent_can_fill_a_submodule_in_every_turn(tmp_path: Path) -> None:
-    """It is empty before each, as in a clone; what can be had again is not kept, and nothing is said of it."""
+def prepared(bench: Bench, task: str = "t1", session: str = "dev-1", attempt: int = 1) -> Path:
+    """A worktree that is ready for a task."""
+    found = bench.prepare(session, task, attempt)
+    assert found.error is None, found.error
+    return Path(found.path)
+
+
+def saved(tree: Path, path: str = "s", name: str = "new.py") -> str:
+    """A commit that the agent makes in a submodule. Gives its id."""
+    (tree / path / name).write_text("new\n")
+    git(tree / path, "add", "-A")
+    git(tree / path, *_ME, "commit", "-qm", f"made {name}")
+    return git(tree / path, "rev-parse", "HEAD").strip()
+
+
+def pointer(bench: Bench, commit: str, path: str = "s") -> str:
+    """Where a commit says that a submodule stands."""
+    return git(bench.workspace.repository, "ls-tree", commit, path).split()[2]
+
+
+def notes(done: WorkspaceCommitted | WorkspacePrepared) -> list[str]:
+    """What is said of a turn."""
+    return [] if isinstance(done.notes, msgspec.UnsetType) else list(done.notes)
+
+
+def keeps(done: WorkspaceCommitted | WorkspacePrepared) -> list[tuple[str, str, str, bool]]:
+    """What is kept beside the work, but what is in the worktree of an attempt that failed."""
+    kept = [] if isinstance(done.kept, msgspec.UnsetType) else done.kept
+    return [(one.kind, one.name, one.commit, one.in_result) for one in kept if one.kind != "attempt"]
+
+
+def is_clean(tree: Path) -> bool:
+    """Whether the agent's git finds nothing to say of a worktree."""
+    return git(tree, "status", "--porcelain") == ""
+
+
+def is_whole(tree: Path, path: str = "s") -> bool:
+    """Whether the agent's git finds the worktree clean, and the submodule filled and where it is recorded."""
+    assert is_clean(tree)
+    assert is_clean(tree / path)
+    git(tree / path, "fsck", "--no-dangling")
+    return git(tree, "submodule", "status", path).startswith(" ")
+
+
+@pytest.mark.parametrize("name", ["s", "libs/deep/s", 'caf\u00e9 "x"'])
+def test_a_worktree_has_the_files_of_submodules_that_the_origin_holds(tmp_path: Path, name: str) -> None:
+    """With a repository in which the agent's git works: history, branches of the submodule's origin, and a remote."""
+    bench = Bench(tmp_path / "w")
+    origin = with_submodule(tmp_path, name)
+    bench.ready(origin)
+    (tmp_path / "sub").rename(tmp_path / "away")
+    tree = prepared(bench)
+    assert (tree / name / "lib.py").read_text() == "2\n"
+    assert is_whole(tree, name)
+    assert git(tree / name, "log", "--format=%s").split("\n")[0] == "2"
+    assert "remotes/origin/main" in git(tree / name, "branch", "-a")
+    assert git(tree / name, "config", "remote.origin.url").strip() == str(tmp_path / "sub")
+    git(tree, "submodule", "update", "-q", "--init", "--recursive")
+    git(tree / name, "checkout", "-q", "HEAD~1")
+    assert (tree / name / "lib.py").read_text() == "1\n"
+    wanted = git(tree / name, "rev-parse", "HEAD").strip()
+    done = bench.finish("dev-1")
+    assert (len(done.files), pointer(bench, done.commit, name), notes(done), keeps(done)) == (1, wanted, [], [])
+    assert is_whole(tree, name)
+    assert not (bench.workspace.root / "aside").exists()
+    assert is_clean(origin)
+
+
+def test_the_next_task_has_the_files_of_the_commit_that_is_recorded(tmp_path: Path) -> None:
+    """In the same session and in others, forwards and back, and after a restart."""
     bench = Bench(tmp_path / "w")
     bench.ready(with_submodule(tmp_path))
-    for number in range(3):
-        tree = filled(bench, f"t{number}")
-        assert git(tree, "status", "--porcelain") == ""
-        write(tree, {f"n{number}": "n\n"})
-        done = bench.finish("dev-1", f"t{number}", outcome="failed" if number == 1 else "ok")
-        assert done.notes is msgspec.UNSET
-        assert git(tree, "status", "--porcelain") == ""
+    one = prepared(bench, "t1")
+    git(one / "s", "checkout", "-q", "HEAD~1")
+    bench.integrate(bench.finish("dev-1", "t1"), effect="1")
+    two = prepared(bench, "t2", "dev-2")
+    assert (two / "s/lib.py").read_text() == "1\n"
+    assert is_whole(two)
+    git(two / "s", "checkout", "-q", "origin/main")
+    bench.integrate(bench.finish("dev-2", "t2"), effect="2")
+    bench.again()
+    for session in ("dev-1", "dev-2", "dev-3"):
+        tree = prepared(bench, "t3", session)
+        assert (tree / "s/lib.py").read_text() == "2\n"
+        assert is_whole(tree)
+        assert bench.finish(session, "t3").files == []
+
+
+def test_files_of_submodules_that_did_not_move_stay(tmp_path: Path) -> None:
+    """So does what is ignored there, as in the worktree itself; before another attempt it goes."""
+    bench = Bench(tmp_path / "w")
+    sub = with_submodule(tmp_path) / "s"
+    write(sub, {".gitignore": "*.o\n"})
+    git(sub, "add", "-A")
+    git(sub, *_ME, "commit", "-qm", "ignore")
+    git(tmp_path / "origin", *_ME, "commit", "-qam", "bump")
+    bench.ready(tmp_path / "origin")
+    tree = prepared(bench, "t1")
+    write(tree, {"s/a.o": "x"})
+    number = (tree / "s/lib.py").stat().st_ino
+    assert notes(bench.finish("dev-1", "t1")) == []
+    bench.again()
+    prepared(bench, "t2")
+    assert ((tree / "s/lib.py").stat().st_ino, (tree / "s/a.o").exists()) == (number, True)
+    assert is_whole(tree)
+    prepared(bench, "t2", attempt=2)
+    assert not (tree / "s/a.o").exists()
+    assert is_whole(tree)
+
+
+@pytest.mark.parametrize("outcome", ["ok", "failed"])
+def test_a_commit_made_in_a_submodule_is_kept(tmp_path: Path, outcome: str) -> None:
+    """One that the result names and nobody else has is said; the next task has its files, but a clean check has not."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench)
+    made = saved(tree)
+    done = bench.finish("dev-1", outcome=outcome)
+    assert keeps(done) == [("submodule", "s", made, False)]
+    assert git(bench.workspace.repository, "show", f"{made}:new.py") == "new\n"
     assert not (bench.workspace.root / "aside").exists()
+    if outcome == "failed":
+        assert (done.commit, notes(done)) == (done.parent, [])
+        assert not (tree / "s/new.py").exists()
+        assert is_whole(tree)
+        return
+    assert done.files == ["s"]
+    assert [note.startswith("s: ") and made in note and "push it" in note for note in notes(done)] == [True]
+    bench.integrate(done)
+    tree = prepared(bench, "t2", "dev-2")
+    assert (tree / "s/new.py").read_text() == "new\n"
+    assert is_whole(tree)
+    write(tree, {"n": "n\n"})
+    later = bench.finish("dev-2", "t2")
+    assert (later.files, notes(later), keeps(later)) == (["n"], [], [])
+    place = Place(bench)
+    assert names(place.do("check_out", later.commit)) == []
+    assert place.do("look", later.commit).unfilled == ["s"]
+
+
+def test_nothing_that_an_agent_did_in_a_submodule_is_lost(tmp_path: Path) -> None:
+    """A branch, a stash, what was reset away and what was staged, also of one that was removed."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench)
+    git(tree / "s", "checkout", "-qb", "feat")
+    kept = [saved(tree)]
+    git(tree / "s", "checkout", "-q", "--detach", "HEAD~1")
+    kept.append(saved(tree, name="gone.py"))
+    git(tree / "s", "reset", "-q", "--hard", "HEAD~1")
+    write(tree, {"s/lib.py": "stashed\n"})
+    git(tree / "s", *_ME, "stash")
+    kept.append(git(tree / "s", "rev-parse", "stash").strip())
+    write(tree, {"s/lib.py": "staged\n"})
+    git(tree / "s", "add", "lib.py")
+    remove_tree(tree / "s")
+    git(tree, "add", "-u")
+    done = bench.finish("dev-1")
+    assert done.files == ["s"]
+    found = {one[2] for one in keeps(done)}
+    assert set(kept) <= found
+    held = [git(bench.workspace.repository, "show", f"{one}:lib.py") for one in found - set(kept)]
+    assert held == ["staged\n"]
+    assert is_clean(tree)
+
+
+def test_a_commit_that_others_have_is_not_said_to_be_the_agents(tmp_path: Path) -> None:
+    """It was fetched, or pushed: the next task has its files."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    write(tmp_path / "sub", {"lib.py": "3\n"})
+    git(tmp_path / "sub", *_WHO, "commit", "-qam", "3")
+    tree = prepared(bench)
+    git(tree / "s", "fetch", "-q")
+    git(tree / "s", "checkout", "-q", "origin/main")
+    done = bench.finish("dev-1")
+    assert (done.files, notes(done), keeps(done)) == (["s"], [], [])
+    bench.integrate(done, effect="1")
+    tree = prepared(bench, "t2", "dev-2")
+    assert (tree / "s/lib.py").read_text() == "3\n"
+    made = saved(tree)
+    git(tree / "s", "push", "-q", "origin", "HEAD:refs/heads/mine")
+    done = bench.finish("dev-2", "t2")
+    assert (pointer(bench, done.commit), notes(done), keeps(done)) == (made, [], [])
+    assert is_whole(tree)
 
 
 @pytest.mark.parametrize(
@@ -306,21 +476,37 @@ def test_what_an_agent_changed_in_a_submodule_is_moved_aside_and_named(
     """Without a commit of the submodule it cannot be part of the result; nothing of it is destroyed."""
     bench = Bench(tmp_path / "w")
     bench.ready(with_submodule(tmp_path))
-    tree = filled(bench, "t1")
+    tree = prepared(bench)
     write(tree, {**changes, "n": "n\n"})
     done = bench.finish("dev-1", "t1")
     assert done.files == ["n"]
     (aside,) = (bench.workspace.root / "aside").iterdir()
-    assert not isinstance(done.notes, msgspec.UnsetType)
-    assert [note.startswith("s: ") and str(aside) in note for note in done.notes] == [True]
+    assert [note.startswith("s: ") and str(aside) in note for note in notes(done)] == [True]
     for name, content in changes.items():
         file = aside / name.removeprefix("s/")
         assert (file.read_text() if file.exists() else None) == content
-    tree = filled(bench, "t2")
+    assert is_whole(tree)
+    tree = prepared(bench, "t2")
     write(tree, changes)
     with bench.workspace.locked():
         clean_up(bench.workspace, AT, ended=True, force=False)
     assert len(list(aside.parent.iterdir())) == 2
+
+
+def test_an_agent_can_fill_a_submodule_that_the_origin_has_not(tmp_path: Path) -> None:
+    """It is empty before the first turn; what can be had again is not kept, and nothing is said of it."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(unheld(tmp_path))
+    assert list((prepared(bench, "t0") / "s").iterdir()) == []
+    for number in range(3):
+        tree = prepared(bench, f"t{number}")
+        git(tree, *_WHO, "submodule", "update", "-q", "--init")
+        assert is_whole(tree)
+        write(tree, {f"n{number}": "n\n"})
+        done = bench.finish("dev-1", f"t{number}", outcome="failed" if number == 1 else "ok")
+        assert (notes(done), keeps(done)) == ([], [])
+        assert is_clean(tree)
+    assert not (bench.workspace.root / "aside").exists()
 
 
 @pytest.mark.parametrize("outcome", ["ok", "failed"])
@@ -331,14 +517,153 @@ def test_a_submodule_stands_where_the_work_goes_on_from(tmp_path: Path, outcome:
     write(tmp_path / "sub", {"lib.py": "3\n"})
     git(tmp_path / "sub", *_WHO, "commit", "-qam", "3")
     for number, (session, back) in enumerate((("dev-1", "HEAD~2"), ("dev-2", "HEAD"))):
-        tree = Path(bench.prepare(session, f"t{number}").path)
+        tree = prepared(bench, f"t{number}", session)
+        remove_tree(tree / "s")
         git(tree, *_WHO, "clone", "-q", str(tmp_path / "sub"), "s")
         git(tree / "s", "checkout", "-q", back)
         done = bench.finish(session, f"t{number}", outcome=outcome if number == 0 else "ok")
         assert done.files == (["s"] if done.commit != done.parent else [])
         bench.integrate(done, effect=str(number))
-    tree = Path(bench.prepare("dev-1", "t3").path)
-    assert git(tree, "status", "--porcelain") == ""
+    tree = prepared(bench, "t3")
+    assert is_whole(tree)
+    assert (tree / "s/lib.py").read_text() == "3\n"
     write(tree, {"n": "n\n"})
     assert bench.finish("dev-1", "t3").files == ["n"]
     assert len(list((bench.workspace.root / "aside").iterdir())) == 2
+
+
+def nested(tmp_path: Path) -> Path:
+    """A repository with a submodule `m` that has a submodule `inner`, both of them filled."""
+    middle, origin = with_submodule(tmp_path, "inner"), tmp_path / "top"
+    repository(origin, {"a": "a\n"}).close()
+    git(origin, "reset", "-q", "--hard")
+    git(origin, *_WHO, "submodule", "add", "-q", str(middle), "m")
+    git(origin, *_WHO, "commit", "-qm", "m")
+    git(origin, *_WHO, "submodule", "update", "-q", "--init", "--recursive")
+    return origin
+
+
+def test_submodules_of_submodules_are_filled_in_worktrees(tmp_path: Path) -> None:
+    """Their bumps count where they are committed; where they are not, the one above is moved aside and named."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(nested(tmp_path))
+    tree = prepared(bench)
+    assert git(tree, "submodule", "status", "--recursive").count("\n ") == 1
+    assert is_whole(tree, "m")
+    assert is_whole(tree / "m", "inner")
+    git(tree / "m/inner", "checkout", "-q", "HEAD~1")
+    done = bench.finish("dev-1")
+    assert (done.files, len(notes(done))) == ([], 1)
+    assert is_whole(tree, "m")
+    assert (tree / "m/inner/lib.py").read_text() == "2\n"
+    tree = prepared(bench, "t2")
+    git(tree / "m/inner", "checkout", "-q", "HEAD~1")
+    git(tree / "m", *_ME, "commit", "-qam", "bump")
+    made = git(tree / "m", "rev-parse", "HEAD").strip()
+    done = bench.finish("dev-1", "t2")
+    assert (pointer(bench, done.commit, "m"), keeps(done)) == (made, [("submodule", "m", made, False)])
+    tree = prepared(bench, "t3")
+    assert (tree / "m/inner/lib.py").read_text() == "1\n"
+    assert is_whole(tree, "m")
+    assert is_whole(tree / "m", "inner")
+    made = saved(tree, "m/inner")
+    git(tree / "m/inner", "reset", "-q", "--hard", "HEAD~1")
+    done = bench.finish("dev-1", "t3")
+    assert (done.files, keeps(done), notes(done)) == ([], [("submodule", "m/inner", made, False)], [])
+
+
+def test_a_submodule_is_renamed_removed_and_added(tmp_path: Path) -> None:
+    """As the agent's git does it; what it added is filled in the next task, as its commit is known."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench, "t1")
+    git(tree, "mv", "s", "moved")
+    done = bench.finish("dev-1", "t1")
+    assert sorted(done.files) == [".gitmodules", "moved", "s"]
+    tree = prepared(bench, "t2")
+    assert (tree / "moved/lib.py").read_text() == "2\n"
+    assert not (tree / "s").exists()
+    assert is_whole(tree, "moved")
+    git(tree, "rm", "-q", "moved")
+    git(tree, *_WHO, "submodule", "add", "-q", str(tmp_path / "sub"), "added")
+    done = bench.finish("dev-1", "t2")
+    assert sorted(done.files) == [".gitmodules", "added", "moved"]
+    assert (notes(done), keeps(done)) == ([], [])
+    tree = prepared(bench, "t3")
+    assert (tree / "added/lib.py").read_text() == "2\n"
+    assert is_whole(tree, "added")
+
+
+def test_addresses_beside_the_repository_are_read_as_git_does(tmp_path: Path) -> None:
+    """`../sub` is beside where the repository came from."""
+    origin = with_submodule(tmp_path)
+    git(origin, "config", "-f", ".gitmodules", "submodule.s.url", "../sub")
+    git(origin, *_ME, "commit", "-qam", "relative")
+    bench = Bench(tmp_path / "w")
+    bench.ready(origin)
+    tree = prepared(bench)
+    assert git(tree / "s", "config", "remote.origin.url").strip() == str(tmp_path / "sub")
+    git(tree / "s", "fetch", "-q")
+    assert is_whole(tree)
+
+
+@pytest.mark.parametrize("name", ["../../out", "/tmp/out", "a/../../b", ".git", "s/.GIT", ""])
+def test_a_name_that_leads_out_of_the_modules_fills_nothing(tmp_path: Path, name: str) -> None:
+    """`.gitmodules` is anybody's: no repository is written where it says, and the directory is empty."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    work = bench.work("dev-1", {".gitmodules": f'[submodule "{name}"]\n\tpath = s\n\turl = ../sub\n'})
+    bench.integrate(work)
+    tree = prepared(bench, "t2", "dev-2")
+    assert list((tree / "s").iterdir()) == []
+    assert not (tree / ".git/modules").exists()
+
+
+def test_nothing_in_a_submodules_repository_is_run_or_followed(tmp_path: Path) -> None:
+    """Filters, `fsmonitor` and a link in its place: what cannot be read is moved aside as it is, and named."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench)
+    harm = tmp_path / "harm"
+    config = tree / ".git/modules/s/config"
+    harmful = f'[core]\n\tfsmonitor = touch {harm}\n[filter "x"]\n\tclean = touch {harm}\n'
+    config.write_text(config.read_text() + harmful)
+    write(tree, {"s/.gitattributes": "* filter=x\n", "s/lib.py": "changed\n"})
+    done = bench.finish("dev-1", "t1")
+    assert not harm.exists()
+    assert len(notes(done)) == 1
+    tree = prepared(bench, "t2")
+    remove_tree(tree / ".git/modules/s")
+    (tree / ".git/modules/s").symlink_to(tmp_path / "sub/.git")
+    done = bench.finish("dev-1", "t2")
+    assert notes(done)
+    assert done.files == []
+    assert (tmp_path / "sub/.git/HEAD").exists()
+    assert is_whole(prepared(bench, "t3"))
+
+
+@pytest.mark.parametrize("step", ["take_over", "empty"])
+def test_a_crash_while_submodules_are_filled_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The step is done again, with the same pointer, the same refs, and whole files."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench)
+    made = saved(tree)
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "killed")
+
+    with monkeypatch.context() as patched:
+        if step == "empty":
+            patched.setattr("services.workspace.git_program.worktree.empty", broken)
+        else:
+            patched.setattr("services.workspace.git_program.filling.AgentSubmodules.take_over", broken)
+        with pytest.raises(OSError, match="killed"):
+            bench.finish("dev-1")
+    bench.again()
+    done = bench.finish("dev-1")
+    assert (pointer(bench, done.commit), keeps(done)) == (made, [("submodule", "s", made, False)])
+    assert is_whole(tree)
+    assert (tree / "s/new.py").read_text() == "new\n"
