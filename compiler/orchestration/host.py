@@ -78,7 +78,7 @@ class HostLibrary:
     def assign(self, machine: Machine, role: Value, task: Value, options: Value = None) -> Value:
         """Sends a task to a session of a role and waits for that turn."""
         who, given = self._team.role(role, "assign"), self._team.options(options, "assign", _TASK)
-        assignment = Assignment(role=who, text=read_text(task, "assign"), options=given)
+        assignment = Assignment(role=who, text=read_text(task, "assign", self._step(given)), options=given)
 
         def run() -> Value:
             done = accomplish(self._team, machine, assignment)
@@ -87,6 +87,10 @@ class HostLibrary:
             return record(done)
 
         return flow.guarded(given, run)
+
+    def _step(self, given: Options) -> str:
+        """The step of an effect, for messages: executions of before know none."""
+        return given.id if given.id and self._team.semantics >= BOOKS_SINCE else ""
 
     def parallel(self, machine: Machine, branches: Value, options: Value = None) -> Value:
         """Runs functions at once."""

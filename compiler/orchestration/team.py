@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from compiler.orchestration.gates import BOOKS_SINCE, Books
+from compiler.orchestration.origin import empty_task
 from compiler.orchestration.roles import Role, oracles_of_call, read_role, role_of_call
 from compiler.orchestration.selecting import Done, preferred
 from compiler.orchestration.values import Value, bare, plain
@@ -385,9 +386,11 @@ def read_options(value: Value, function: str, allowed: frozenset[str]) -> Option
         raise EffectFailed("invalid_argument", f"{function}: {error}") from error
 
 
-def read_text(value: Value, function: str) -> str:
-    """A task's text. Raises `EffectFailed` when it is not text, or empty."""
+def read_text(value: Value, function: str, step: str = "") -> str:
+    """A task's text. Raises `EffectFailed` when it is not text, or empty, with the step where that is known."""
     text = bare(value)
     if not isinstance(text, str) or not text.strip():
+        if step:
+            raise EffectFailed("invalid_argument", empty_task(step))
         raise EffectFailed("invalid_argument", f"{function}: the task is a text that says something")
     return text

@@ -7,7 +7,7 @@ from typing import Any
 
 from compiler.patterns.flat_model import FlatPattern, FlatStep
 from compiler.patterns.flat_rules import check_votes, duration, read_aggregation, read_validation
-from compiler.patterns.inputs import read_schema
+from compiler.patterns.inputs import is_no_input, read_schema
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean, nearest
 from compiler.patterns.roles import KINDS
@@ -49,6 +49,7 @@ def read_flat(view: View, chart: dict[str, Any], report: Report) -> FlatPattern:
     made: dict[str, Any] = {key: chart[key] for key in ("name", "version", "description")}
     if (schema := view.get("input")) is not None:
         made["input"] = read_schema(schema, report)
+        made["no_input"] = is_no_input(schema)
     if steps_node is not None:
         if steps_node.kind != "list":
             report.error("wrong-type", steps_node.line, steps_node.column, "'steps' is a list of steps")

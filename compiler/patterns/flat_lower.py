@@ -78,7 +78,9 @@ class FlatLowering(Writer):
 
     def _input(self) -> Shape:
         schema = self._pattern.input
-        return Shape("record", fields={name: of_schema(rules) for name, rules in schema.items()} if schema else None)
+        if not schema and not self._pattern.no_input:
+            return Shape("record")
+        return Shape("record", fields={name: of_schema(rules) for name, rules in schema.items()})
 
     def _defaults(self) -> dict[str, Any]:
         return {name: rules["default"] for name, rules in self._pattern.input.items() if "default" in rules}
@@ -99,6 +101,13 @@ class FlatLowering(Writer):
     def _step(self, step: FlatStep, indent: str, scope: Scope) -> str:
         """Writes a step; gives the name of the variable that holds its record."""
         name = self._allocate(step.id if step.id != "result" else "outcome", "step")
+        part = step.kind in {"parallel", "switch"}
+        reason = (
+            f"step {step.id!r} is not done yet: this is a part of it" if part else f"step {step.id!r} refers to itself"
+        )
+        for word in filter(None, (step.id, step.alias)):
+            if word in scope.later:
+                scope.later[word] = reason
         self._emit(indent, f"// line {step.line}: {step.id}")
         if step.kind == "work":
             self._work(step, name, indent, scope)
@@ -193,7 +202,9 @@ class FlatLowering(Writer):
             there = scope.inner()
             for other in step.steps:
                 if other is not inner:
-                    there.later[other.id] = f"step {other.id!r} runs at the same time"
+                    for word in filter(None, (other.id, other.alias)):
+                        reason = f"step {other.id!r} runs at the same time, in another branch of this parallel step"
+                        there.later[word] = reason
             self._emit(indent + "  ", "() => {")
             made = self._step(inner, indent + "    ", there)
             self._emit(indent + "    ", f"return {made}")

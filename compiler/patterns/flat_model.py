@@ -52,6 +52,8 @@ class FlatPattern(Model, frozen=True, kw_only=True):
     version: str
     description: str = ""
     input: dict[str, Any] = {}
+    no_input: bool = False
+    """Whether it says that there is none (`input: {}`); a file that says nothing about input takes any."""
     steps: list[FlatStep] = []
     output: Node | None = None
     timeout_ms: int | None = None

@@ -39,6 +39,11 @@ def read_schema(node: Node, report: Report, what: str = "the input") -> dict[str
     return {key.raw: _field(key.raw, value, report, 0) for key, value in node.pairs}
 
 
+def is_no_input(node: Node) -> bool:
+    """Whether a schema says in so many words that there are no fields."""
+    return node.kind == "map" and not node.pairs
+
+
 def read_value_schema(node: Node, report: Report, what: str) -> dict[str, Any]:
     """The schema of one value, as JSON."""
     return _field(what, node, report, 0)

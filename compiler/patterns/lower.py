@@ -29,6 +29,17 @@ from compiler.patterns.writing import Writer, element
 _TAKEN = RESERVED | frozenset(HOST_FUNCTION_NAMES) | frozenset(PROGRAM_GLOBALS) | frozenset(FUNCTIONS)
 
 
+def _enter(step: Step, scope: Scope, names: list[str]) -> None:
+    """What a reference to a step means inside of that very step."""
+    whole = step.type in {"parallel", "sequential", "condition"}
+    reason = (
+        f"step {step.id!r} is not done yet: this is a part of it" if whole else f"step {step.id!r} refers to itself"
+    )
+    for name in names:
+        if name in scope.later:
+            scope.later[name] = reason
+
+
 class Lowering(Writer):
     """Writes the program of one org chart."""
 
@@ -144,6 +155,7 @@ class Lowering(Writer):
 
     def _step(self, step: Step, place: Place, names: list[str]) -> Variable:
         self._emit(place.indent, self._line(step.line, f": {step.type}"))
+        _enter(step, place.scope, names)
         if step.type in {"condition", "sequential"} and (step.on_error != "fail" or step.timeout_ms is not None):
             return self._group(step, place, names)
         if step.type == "condition":
@@ -263,7 +275,7 @@ class Lowering(Writer):
         self._emit(place.indent, f"{'' if known else 'let '}{variable.code} = parallel([")
         shapes: list[Shape] = []
         sure = step.strategy == "all" and step.on_error == "fail"
-        together = "step {id!r} runs at the same time"
+        together = "step {id!r} runs at the same time, in another branch of this parallel step"
         for branch in step.steps:
             self._functions += 1
             there = place.inside(
@@ -273,7 +285,7 @@ class Lowering(Writer):
             for one in every_step([branch]):
                 if one.id in hoisted:
                     hoisted[one.id].function = self._functions
-            self._announce([one for one in step.steps if one is not branch], there.scope, together)
+            self._announce(list(every_step([one for one in step.steps if one is not branch])), there.scope, together)
             shape = self._branch(branch, there)
             shapes.append(shape if sure or shape.kind == "record" else optional(ANY))
         self._emit(place.indent, f"], {self._calls.options(step)})")
@@ -303,6 +315,7 @@ class Lowering(Writer):
     def _branch(self, step: Step, place: Place) -> Shape:
         if step.type in SIMPLE:
             self._emit(place.indent, self._line(step.line, f": {step.type}"))
+            _enter(step, place.scope, self._names(step, None, set()))
             call = self._calls.write(step, place)
             self._emit(place.indent, f"() => {call.code},")
             return call.shape

@@ -90,6 +90,8 @@ class OrgChart(Model, frozen=True, kw_only=True):
     description: str = ""
     roles: dict[str, Role] = {}
     input: dict[str, Any] = {}
+    no_input: bool = False
+    """Whether it says that there is none (`input: {}`); a file that says nothing about input takes any."""
     steps: list[Step] = []
     output: Node | None = None
     workspace: WorkspaceSpec = WorkspaceSpec()

@@ -8,7 +8,7 @@ from typing import Any
 from compiler.patterns import flat
 from compiler.patterns.constants import report_unreachable
 from compiler.patterns.flat_model import FlatPattern
-from compiler.patterns.inputs import read_schema
+from compiler.patterns.inputs import is_no_input, read_schema
 from compiler.patterns.model import HUMAN, OrgChart, Role, Step
 from compiler.patterns.reader import Node
 from compiler.patterns.report import Report, did_you_mean, nearest
@@ -105,6 +105,7 @@ def _workflow(node: Node, report: Report, chart: dict[str, Any]) -> None:
     view.text("description")
     if (schema := view.get("input")) is not None:
         chart["input"] = read_schema(schema, report)
+        chart["no_input"] = is_no_input(schema)
     chart["timeout_ms"] = view.integer("timeoutMs", least=1, most=2_592_000_000)
     steps = view.items("steps")
     if view.valid and not view.has("steps"):

@@ -66,7 +66,7 @@ class Place:
 def globals_of(chart: OrgChart) -> dict[str, Symbol]:
     """What every step of a workflow can refer to."""
     schema = chart.input
-    fields = {name: of_schema(rules) for name, rules in schema.items()} if schema else None
+    fields = {name: of_schema(rules) for name, rules in schema.items()} if schema or chart.no_input else None
     defaults = {name: rules["default"] for name, rules in schema.items() if "default" in rules}
     given = Shape("record", fields=fields)
     workspace = WORKSPACE if chart.workspace.enabled else Shape("null")

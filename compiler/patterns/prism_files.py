@@ -52,6 +52,8 @@ def load_prism(
     made: dict[str, Any] = {"name": stem, "version": "1.0.0"}
     if fields is not None:
         made = _pattern(fields, stem, report)
+        if made.get("input"):
+            _check_inputs(program, made["input"], places, report)
     if fields is None and not _NAME.match(stem):
         report.error(
             "bad-name", 0, 0, f"{stem!r} cannot be a pattern's name", 'Add export const pattern = {name: "…"}.'
@@ -152,6 +154,30 @@ def _check_secrets(program: t.Program, places: Source, report: Report) -> None:
                     line, column = places.locate(entry.value.pos)
                     message = "agentConfig holds what looks like a secret, and would be readable in the log for ever"
                     report.error("secret-literal", line, column, message, HINT)
+
+
+def _check_inputs(program: t.Program, declared: Mapping[str, Any], places: Source, report: Report) -> None:
+    """Fields of the input that no request can bring, because the pattern declares others."""
+    read: list[tuple[str, int]] = []
+    left: list[Any] = [program]
+    while left:
+        node = left.pop()
+        if isinstance(node, list):
+            left += cast("list[Any]", node)
+        elif isinstance(node, dict):
+            left += cast("dict[str, Any]", node).values()
+        elif isinstance(node, t.Node):
+            fields = [getattr(node, name) for name in node.__struct_fields__]
+            if "input" in fields and not isinstance(node, t.Name | t.Member | t.String | t.Entry | t.Prop):
+                return  # a variable of the program's own is called so
+            if isinstance(node, t.Member) and isinstance(node.object, t.Name) and node.object.name == "input":
+                read.append((node.name, node.pos))
+            left += fields
+    for name, position in read:
+        if name not in declared:
+            line, column = places.locate(position)
+            hint = did_you_mean(name, declared, f"Declared: {', '.join(declared)}.")
+            report.warning("unknown-field", line, column, f"the pattern declares no input {name!r}: it is null", hint)
 
 
 def _texts(value: Any) -> Iterator[str]:

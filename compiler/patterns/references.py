@@ -101,6 +101,10 @@ class _Resolver:
 
     def _member(self, base: Expression, name: str, offset: int) -> tuple[str, Shape]:
         code, shape = self.visit(base)
+        if isinstance(base, Name) and base.name == "input" and shape.fields is not None and name not in shape.fields:
+            message = f"the pattern declares no input {name!r}"
+            hint = did_you_mean(name, shape.fields, _declare(name, shape.fields))
+            raise ExpressionError(message, offset, hint, "unknown-field")
         defaults = self._scope.symbols[base.name].defaults if isinstance(base, Name) else {}
         if name in defaults and shape.fields is not None:
             field = f"{code}?.{name}" if _plain(name) else f"({code} ?? {{}})[{scalar(name)}]"
@@ -248,6 +252,11 @@ def _zeroed(code: str, shape: Shape) -> str:
 
 def _list_hint(shape: Shape) -> str:
     return "It is a list: name one element, for example [0]." if shape.kind == "list" else ""
+
+
+def _declare(name: str, fields: Mapping[str, Shape]) -> str:
+    declared = f"Declared: {', '.join(fields)}. " if fields else ""
+    return f"{declared}To add it, write {name}: {{type: string}} under input."
 
 
 def _field_hint(name: str, fields: Mapping[str, Shape]) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from compiler.orchestration import GATE_CODES, UNPUBLISHED, Books, Conclusion, conclusion_of, open_machine
-from compiler.orchestration.origin import place_of
+from compiler.orchestration.origin import explained, place_of
 from compiler.orchestration.questions import Questions
 from compiler.orchestration.values import as_doubles
 from compiler.prism import EffectFailed, Machine, PrismError, Step
@@ -213,7 +213,7 @@ class Conductor:
                 books=self._books,
             )
         except (PrismError, EffectFailed) as error:
-            self._fail(_failure(error, self.pattern))
+            self._fail(_failure(error, self.pattern, self._input))
             return
         self._absorb(self._machine.start())
 
@@ -342,13 +342,13 @@ class Conductor:
         for path in list(self.asked):
             self._withdraw(path)
         if step.status == "failed":
-            self._refuse(_failure(step.error, self.pattern))
+            self._refuse(_failure(step.error, self.pattern, self._input))
             return
         works = self.pattern.workspace.enabled
         try:
             self._conclusion = conclusion_of(step, self._books, semantics=self._semantics, workspace=works)
         except PrismError as error:
-            self._fail(_failure(error, self.pattern))
+            self._fail(_failure(error, self.pattern, self._input))
             return
         if self._conclusion.failure is not None:
             self._refuse(self._conclusion.failure)
@@ -450,13 +450,14 @@ def _in_doubles(answered: Any) -> Any:
     return msgspec.structs.replace(answered, **{name: as_doubles(getattr(answered, name)) for name in names})
 
 
-def _failure(error: Any, pattern: CompiledPattern) -> Failure:
+def _failure(error: Any, pattern: CompiledPattern, given: dict[str, Any]) -> Failure:
     """An error of a program as the log says it: where in the program, and which step of the file that is."""
     match error:
         case EffectFailed():
             return Failure(code=error.code, message=error.message)
         case PrismError():
             code = {"LimitError": "limit_exceeded"}.get(error.kind, error.code or "program_error")
-            return Failure(code=code, message=error.message, where=place_of(pattern, error))
+            message = explained(error.message, pattern, given)
+            return Failure(code=code, message=message, where=place_of(pattern, error))
         case _:
             return Failure(code="program_error", message=str(error))

@@ -338,3 +338,16 @@ async def test_a_thousand_branches_at_once(house: House, branches: int) -> None:
     assert isinstance(end, ExecutionCompleted), end
     assert end.result == branches
     assert (await house.replay(name)).identical
+
+
+async def test_a_task_that_says_nothing_names_its_step_and_the_input(house: House) -> None:
+    """Which was not given: the pattern says nothing about its input, so the request is in order."""
+    prism(house, "mute", f'{ONE}\nassign(one, "${{text(input?.foo)}}", {{id: "speak"}})\n')
+    await house.engine()
+    name = house.id("mute")
+    await house.request(name, "mute")
+    end = await house.ended(name)
+    assert isinstance(end, ExecutionFailed)
+    assert end.error.message == "the task of step 'speak' is empty: input.foo is not given"
+    assert end.error.code == "invalid_argument"
+    assert (await house.replay(name)).identical
