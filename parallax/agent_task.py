@@ -30,7 +30,7 @@ class Result:
         given: object = confidence  # what a caller without a type checker hands over may be anything
         number = isinstance(given, int | float) and not isinstance(given, bool)
         if given is not None and not (number and 0.0 <= given <= 1.0):
-            raise AgentError(f"The confidence {confidence!r} is no number from 0 to 1.")
+            raise AgentError(f"$.confidence: {confidence!r} is no number from 0 to 1.")
         self.value = value
         self.confidence = None if confidence is None else float(confidence)
         self.usage = usage

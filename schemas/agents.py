@@ -155,11 +155,15 @@ class TaskQuestion(TaskMessage, frozen=True, kw_only=True, tag="question"):
 
 
 class TaskResult(TaskMessage, frozen=True, kw_only=True, tag="result"):
-    """The turn ended well. Without `confidence` there is no self-report."""
+    """The turn ended well. Without `confidence` there is no self-report.
+
+    `note` says what of the agent's words was left out, where something was: runtimes that read a program's lines.
+    """
 
     result: Json = None
     confidence: Score | None = None
     usage: Usage | None = None
+    note: str | UnsetType = UNSET
 
 
 class TaskFault(TaskMessage, frozen=True, kw_only=True, tag="failed"):

@@ -157,7 +157,7 @@ def _reasons(row: Row, judged: list[Row]) -> list[str]:
         reasons.append(f"its own word {row.confidence:.2f}" + ("" if judged else ", uncalibrated"))
     elif not judged:
         reasons.append("no evidence, and no word of its own")
-    return reasons
+    return [*reasons, row.remark] if row.remark else reasons
 
 
 def result_lines(value: Any) -> list[str]:

@@ -89,6 +89,8 @@ class Row:
     note: str = ""
     attempt: int = 1
     agent_id: str = ""
+    remark: str = ""
+    """What of the agent's words was left out."""
     verdict: str = ""
     """What a reviewer said: approve, revise, reject."""
     of: str = ""
@@ -270,7 +272,8 @@ class Progress:
                 verdict, critique = verdict_of(data.get("result"))
                 note = f"{verdict}: {critique}".rstrip(": ") if verdict else summary(data.get("result"))
                 row = self._finish(event, key, "done", note, data.get("confidence"))
-                row.verdict = verdict
+                row.verdict, row.remark = verdict, visible(str(data.get("note", "")))
+                row.note = "; ".join(filter(None, (row.note, row.remark)))
                 sure = "" if row.confidence is None else f", confidence {row.confidence:.2f}"
                 return self._line(event, row.who, f"did {row.what}{sure}: {row.note}".rstrip(": "), "done")
             case "task.failed":

@@ -82,6 +82,7 @@ def _did(data: _Data) -> str:
     verdict, critique = verdict_of(data.get("result"))
     said = f"{verdict}: {critique}".rstrip(": ") if verdict else summary(data.get("result"))
     sure = f", {_confidence(data)}" if data.get("confidence") is not None else ""
+    said = "; ".join(filter(None, (said, str(data.get("note", "")))))
     return f"{data.get('role', '')} did {data.get('step') or 'its task'}{sure}: {said}".rstrip(": ")
 
 

@@ -115,6 +115,7 @@ class TaskFinished(Event, frozen=True, kw_only=True):
     usage: Usage | None = None
     error: Failure | None = None
     loss: LossKind | UnsetType = UNSET
+    note: str | UnsetType = UNSET
 
 
 class TaskRetrying(Event, frozen=True, kw_only=True):
@@ -143,7 +144,8 @@ class TaskRetrying(Event, frozen=True, kw_only=True):
 class TaskCompleted(Event, frozen=True, kw_only=True):
     """A task is done, once. `commit` is what the agent changed, committed by the platform.
 
-    `usage` is what it consumed, earlier attempts included.
+    `usage` is what it consumed, earlier attempts included. `note` says what of the agent's words was left out, where
+    something was, such as a confidence that is none.
     """
 
     TYPE: ClassVar[str] = "task.completed"
@@ -164,6 +166,7 @@ class TaskCompleted(Event, frozen=True, kw_only=True):
     usage: Usage | None = None
     duration_ms: int = 0
     step: str = ""
+    note: str | UnsetType = UNSET
 
 
 class TaskFailed(Event, frozen=True, kw_only=True):

@@ -76,6 +76,7 @@ class Answered(Model, frozen=True, kw_only=True):
     result: Json = None
     confidence: Score | None = None
     usage: Usage | None = None
+    note: str | UnsetType = UNSET
 
 
 class Faulted(Model, frozen=True, kw_only=True):
@@ -228,7 +229,7 @@ def decide(state: TaskState, outcome: Outcome, *, jitter: float, at_ms: int) -> 
         return [_finished(state, outcome)]
     match outcome:
         case Answered():
-            return [completed(state, outcome.result, outcome.confidence, outcome.usage, at_ms=at_ms)]
+            return [completed(state, outcome, at_ms=at_ms)]
         case Faulted(error=error, loss=loss, usage=usage):
             return [failed(state, error, loss=loss, jitter=jitter, usage=usage, at_ms=at_ms)]
         case _:
@@ -248,9 +249,7 @@ def owed(state: TaskState, *, jitter: float, at_ms: int, waited_ms: int = 0) -> 
     if state.phase != "committing" or finished is None or committed is None:
         return []
     if finished.outcome == "ok" and committed.error is None:
-        return [
-            completed(state, finished.result, finished.confidence, finished.usage, at_ms=at_ms, committed=committed)
-        ]
+        return [completed(state, finished, at_ms=at_ms, committed=committed)]
     error = finished.error if finished.outcome != "ok" else committed.error
     error = error or Failure(code="task_failed", message="The agent gave no reason.")
     loss: LossKind | None = None
@@ -261,9 +260,7 @@ def owed(state: TaskState, *, jitter: float, at_ms: int, waited_ms: int = 0) -> 
 
 def completed(
     state: TaskState,
-    result: Json,
-    confidence: float | None,
-    usage: Usage | None,
+    said: Answered | TaskFinished,
     *,
     at_ms: int,
     committed: WorkspaceCommitted | None = None,
@@ -278,14 +275,15 @@ def completed(
         session=state.session,
         agent_id=state.agent_id,
         attempt=state.attempt,
-        result=result,
-        confidence=confidence,
-        confidence_source="" if confidence is None else "self_report",
+        result=said.result,
+        confidence=said.confidence,
+        confidence_source="" if said.confidence is None else "self_report",
         commit=committed.commit if committed else "",
         files=committed.files if committed else [],
-        usage=_sum(state.spent, usage),
+        usage=_sum(state.spent, said.usage),
         duration_ms=max(0, at_ms - state.started_ms),
         step=request.step,
+        note=said.note,
     )
 
 
@@ -392,6 +390,7 @@ def _finished(state: TaskState, outcome: Outcome) -> TaskFinished:
         usage=outcome.usage,
         error=error,
         loss=outcome.loss or UNSET if isinstance(outcome, Faulted) else UNSET,
+        note=outcome.note if isinstance(outcome, Answered) else UNSET,
     )
 
 

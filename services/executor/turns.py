@@ -197,7 +197,10 @@ class Turns:
                 why = f"The result is nested in more than {MOST_LEVELS} levels."
                 turn.settle(Faulted(error=Failure(code="result_too_large", message=why), usage=message.usage))
             case TaskResult():
-                turn.settle(Answered(result=message.result, confidence=message.confidence, usage=message.usage))
+                said = Answered(
+                    result=message.result, confidence=message.confidence, usage=message.usage, note=message.note
+                )
+                turn.settle(said)
             case TaskFault():
                 turn.settle(Faulted(error=message.error, loss=_loss_of(turn, message), usage=message.usage))
             case TaskRefused():

@@ -215,7 +215,7 @@ def _lenient(line: bytes) -> Said | None:
     except (ValueError, msgspec.MsgspecError):
         return None
     names = ", ".join(unread)
-    note = f"{names} is no number in JSON and was read as null" if unread else ""
+    note = f"said {names}, which is no number in JSON; it was read as null" if unread else ""
     return _typed(known, note)
 
 
@@ -227,9 +227,14 @@ def _confidence(value: Json) -> tuple[float | None, str]:
     """A self-report. One that is no number in [0, 1] is none: what cannot be read is never made up."""
     if value is None:
         return None, ""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        return None, f"the confidence {_shown(value)} is no number from 0 to 1 and was left out"
-    return float(value), ""
+    if not _is_number(value) or not 0.0 <= cast("float", value) <= 1.0:
+        which = "is not between 0 and 1" if _is_number(value) else "is no number"
+        return None, f"said a confidence of {_shown(value)}, which {which}; it was left out"
+    return float(cast("float", value)), ""
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _shown(value: Json) -> str:

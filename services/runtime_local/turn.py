@@ -276,6 +276,7 @@ class Turn:
             agent_id=offer.agent_id,
             result=outcome.result,
             confidence=outcome.confidence,
+            note=outcome.note or msgspec.UNSET,
         )
 
     def _fault(self, code: str, message: str, *, loss: LossKind | None = None) -> TaskFault:

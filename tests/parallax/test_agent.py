@@ -101,10 +101,10 @@ def circle() -> list[Any]:
         (lambda: {"f": print}, "cannot be written as JSON"),
         (circle, "cannot be written as JSON"),
         (lambda: "\ud800", "cannot be written as JSON"),
-        (lambda: Result(1, confidence=1.5), "1.5 is no number from 0 to 1"),
-        (lambda: Result(1, confidence=float("nan")), "nan is no number from 0 to 1"),
-        (lambda: Result(1, confidence="high"), "'high' is no number from 0 to 1"),  # pyright: ignore[reportArgumentType] - the very mistake
-        (lambda: Result(1, confidence=True), "True is no number from 0 to 1"),
+        (lambda: Result(1, confidence=1.5), "$.confidence: 1.5 is no number from 0 to 1"),
+        (lambda: Result(1, confidence=float("nan")), "$.confidence: nan is no number from 0 to 1"),
+        (lambda: Result(1, confidence="high"), "$.confidence: 'high' is no number from 0 to 1"),  # pyright: ignore[reportArgumentType] - the very mistake
+        (lambda: Result(1, confidence=True), "$.confidence: True is no number from 0 to 1"),
         (lambda: "x" * 70_000_000, "bytes"),
     ],
     ids=["object", "function", "circle", "surrogate", "1.5", "nan", "text", "bool", "large"],

@@ -12,6 +12,7 @@ from rich.console import Console
 from parallax.cli.card import outcome_words, print_card, result_lines
 from parallax.cli.executions import further
 from parallax.cli.progress import Progress, Row, age, duration
+from parallax.cli.prose import sentence
 from parallax.cli.render import plain_line, progress_table
 from parallax.client_events import Event
 from schemas.agents import AgentSpec
@@ -24,6 +25,7 @@ from schemas.events import (
     ExecutionFailed,
     QuestionAnswered,
     QuestionAsked,
+    TaskCompleted,
     TaskRequested,
     TaskStarted,
     WorkspaceConflicted,
@@ -123,6 +125,31 @@ def test_what_an_agent_says_is_seen_while_it_works_and_gone_after() -> None:
     assert progress.heard("t", "half", BEGIN) == []
     assert progress.heard("unknown", "half", BEGIN) == []
     assert any("half" in line for line in shown(progress, 80))
+
+
+def test_what_was_left_out_of_a_result_is_on_the_card_and_in_the_table() -> None:
+    """And in the sentence of the event: the live view alone is seen by nobody afterwards."""
+    note = "said a confidence of 7, which is not between 0 and 1; it was left out"
+    spec = AgentSpec(capabilities=["work"])
+    facts: list[Fact] = [
+        TaskRequested(execution_id=ID, task_id="t", effect="1", digest="d", role="worker", text="t", agent=spec),
+        TaskStarted(
+            execution_id=ID, task_id="t", effect="1", role="worker", attempt=1, session="worker-1", agent_id="a"
+        ),
+        TaskCompleted(
+            execution_id=ID, task_id="t", effect="1", role="worker", session="worker-1", agent_id="a", attempt=1,
+            result="done", note=note,
+        ),
+        ExecutionCompleted(execution_id=ID, result="done"),
+    ]  # fmt: skip
+    progress, lines, events = folded(facts)
+    assert any(note in line for line in lines)
+    assert progress.rows["t"].note == f"done; {note}"
+    out = Console(file=io.StringIO(), width=200)
+    print_card(out, progress, events[-1])
+    assert isinstance(out.file, io.StringIO)
+    assert note in out.file.getvalue()
+    assert note in sentence(events[-2])
 
 
 def test_a_conflict_leads_to_the_work_that_was_left_out() -> None:

@@ -256,6 +256,22 @@ def test_an_hour_without_progress_ends_a_task(minutes: list[int], worked_ms: int
     assert not isinstance(event, TaskFailed) or event.error.code == "platform_unstable"
 
 
+@pytest.mark.parametrize("workspace", [False, True])
+def test_what_was_left_out_of_a_result_stands_in_the_log(workspace: bool) -> None:
+    """By way of the turn's end, where there is a workspace."""
+    state = (
+        after(started(), workspace=workspace)
+        if not workspace
+        else after(PREPARE, prepared(), started(), workspace=True)
+    )
+    (event,) = decide(state, Answered(result=1, note="left out"), jitter=0.0, at_ms=0)
+    if workspace:
+        state = evolve(evolve(state, event), of(WorkspaceCommitted, TURN))
+        (event,) = owed(state, jitter=0.0, at_ms=0)
+    assert isinstance(event, TaskCompleted)
+    assert event.note == "left out"
+
+
 def test_a_failure_of_the_agent_is_progress() -> None:
     """It had its turn: the hour begins anew."""
     begin = 10 * MAX_STALLED_MS

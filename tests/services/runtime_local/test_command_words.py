@@ -172,7 +172,24 @@ def test_what_was_read_as_null_is_said() -> None:
     """A number that JSON does not have, or that nothing holds, does not go without a word."""
     line = RESULT % (b"[NaN, 1e400, " + b"1" * 5000 + b"]")
     said = understand(Line(line, len(line)))
-    assert said.note == "NaN, 1e400, a number of 5,000 digits is no number in JSON and was read as null"
+    assert said.note == "said NaN, 1e400, a number of 5,000 digits, which is no number in JSON; it was read as null"
+
+
+@pytest.mark.parametrize(
+    ("confidence", "note"),
+    [
+        (b"7", "said a confidence of 7, which is not between 0 and 1; it was left out"),
+        (b"-0.1", "said a confidence of -0.1, which is not between 0 and 1; it was left out"),
+        (b'"high"', "said a confidence of 'high', which is no number; it was left out"),
+        (b"true", "said a confidence of True, which is no number; it was left out"),
+        (b"1e400", "said 1e400, which is no number in JSON; it was read as null"),
+        (b"0.5", ""),
+    ],
+)
+def test_a_confidence_that_is_none_is_said(confidence: bytes, note: str) -> None:
+    """What is left out of an agent's words is not left out silently."""
+    line = b'{"type": "result", "result": 1, "confidence": %s}' % confidence
+    assert understand(Line(line, len(line))).note == note
 
 
 @pytest.mark.parametrize("line", [b'\xef\xbb\xbf{"type": "result", "result": 1}', b'  {"type": "result", "result": 1}'])
