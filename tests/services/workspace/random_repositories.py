@@ -289,8 +289,18 @@ class Round:
         assert finished.error is None, finished.error
         found = hand(bench.workspace.repository, "rev-parse", f"{finished.commit}^{{tree}}").decode().strip()
         assert found == wanted, f"tree of {session}: {self._shown(bench, found, wanted)}"
+        moved = before.keys() - files_of(worktree).keys()
+        for path in {one for one in self._submodules(base) if any(path.startswith(one + b"/") for path in moved)}:
+            below = {name for name in before if name.startswith(path + b"/")}
+            shown = path.decode("utf-8", "backslashreplace")
+            assert any(note.startswith(f"{shown}: ") and "it was moved" in note for note in finished.notes or ())
+            before = {name: entry for name, entry in before.items() if name not in below}
         assert files_of(worktree) == before, "the worktree was changed by a commit"
         return finished
+
+    def _submodules(self, base: str) -> list[bytes]:
+        lines = hand(self._origin, "ls-tree", "-r", "-z", base).split(b"\0")
+        return [line.partition(b"\t")[2] for line in lines if line.startswith(b"160000")]
 
     def _shown(self, bench: Bench, found: str, wanted: str) -> str:
         env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(bench.workspace.repository / "objects")}
@@ -417,6 +427,8 @@ def main() -> int:
             outcome = "DIFFERENT"
             sys.stdout.write(f"{error}\n")
         ended[outcome] = ended.get(outcome, 0) + 1
+        if (seed + 1 - given.first) % 100 == 0:
+            sys.stderr.write(f"{seed + 1 - given.first} of {given.rounds} rounds\n")
     sys.stdout.write(f"{given.rounds} rounds: {', '.join(f'{n} {what}' for what, n in sorted(ended.items()))}\n")
     return 1 if "DIFFERENT" in ended else 0
 
