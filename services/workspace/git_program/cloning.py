@@ -17,6 +17,7 @@ import structlog
 
 from services.workspace.bare import fill_bare
 from services.workspace.git_backend import Base, Oid, object_id
+from services.workspace.git_program.completing import beside, lacking
 from services.workspace.git_program.local_origin import LocalOrigin, look, resolve
 from services.workspace.git_program.runner import FETCH_TIMEOUT_S
 from services.workspace.git_program.submodules import module_repositories
@@ -37,6 +38,7 @@ _FETCH = (
     "--no-recurse-submodules",
     "--no-show-forced-updates",
 )
+_LOGIN = re.compile(r"(?<=//)[^/]*@")
 _LEFT = ("*.lock", "objects/pack/*.lock", "objects/pack/tmp_*", "objects/tmp_*", "objects/??/tmp_obj_*")
 
 
@@ -77,6 +79,8 @@ class Clones:
         self.seen[origin.digest] = local
         self.formats[origin.digest] = local.object_format
         commit, branch = resolve(self._program, origin, local, base)
+        if commit is None and object_id(base) and local.promisors:
+            commit = self._promised(origin, self._opened(origin, local.object_format, local.branch), local, base)
         if commit is None:
             if not local.refs:
                 return Base(None, branch or local.branch or "main")
@@ -87,11 +91,12 @@ class Clones:
         have = self._refs(clone)
         if {**local.refs, kept: commit}.items() <= have.items() and len(local.refs) == _count(have):
             return Base(commit, branch)
-        for url in local.promisors:
-            self._complete(origin, clone, url)
-        done = self._fetch(origin, clone, [*_EVERYTHING, f"+{commit}:{kept}"])
-        if done.code != 0:  # some other branch may be broken, which is nobody's concern here
-            done = self._fetch(origin, clone, [f"+{commit}:{kept}"])
+        if local.promisors:
+            done = self._from_both(origin, clone, local, commit)
+        else:
+            done = self._fetch(origin, clone, [*_EVERYTHING, f"+{commit}:{kept}"])
+            if done.code != 0:  # some other branch may be broken, which is nobody's concern here
+                done = self._fetch(origin, clone, [f"+{commit}:{kept}"])
         if done.code != 0:
             raise explained(origin, done, local)
         return Base(commit, branch)
@@ -128,21 +133,62 @@ class Clones:
             where="repo.base",
         )
 
-    def _complete(self, origin: Origin, clone: Path, url: str) -> None:
-        """Gets what a partial clone lacks from where it came from. It is never written into that clone."""
-        try:
-            promisor = parse_origin(url)
-        except WorkspaceProblem as problem:
-            raise WorkspaceProblem(
-                "partial_repository",
-                f"{origin.shown} is a partial clone of {url}, which it could be completed from: {problem.message}",
-                where="repo",
-            ) from problem
-        done = self._fetch(
-            promisor, clone, [f"+refs/{kind}/*:refs/parallax/promised/{kind}/*" for kind in ("heads", "tags")]
-        )
-        if done.code != 0:
-            raise explained(promisor, done)
+    # -- a partial clone --------------------------------------------------------------------------------------------
+
+    def _from_both(self, origin: Origin, clone: Path, local: LocalOrigin, commit: Oid) -> Done:
+        """Gets what a partial clone lacks from where it came from, and the rest from it. Nothing is written into it."""
+        promisors = [_promisor(origin, url) for url in local.promisors]
+        for promisor in promisors:
+            kinds = ("heads", "tags")
+            done = self._fetch(promisor, clone, [f"+refs/{kind}/*:refs/parallax/promised/{kind}/*" for kind in kinds])
+            if done.code != 0:
+                raise explained(promisor, done)
+        if self._commit_at(clone, commit) is None or not self._is_whole(clone, commit):
+            self._get(origin, promisors, clone, [commit])
+        kept = f"refs/parallax/base/{commit}"
+        with beside(clone, local, {**local.refs, kept: commit}) as both:
+            try:
+                self._get(origin, promisors, clone, [commit, *local.refs.values()])
+                done = self._fetch(origin, clone, [*_EVERYTHING, f"+{kept}:{kept}"], place=both)
+            except (WorkspaceProblem, OriginUnavailable):
+                done = self._fetch(origin, clone, [f"+{kept}:{kept}"], place=both)
+            else:
+                if done.code != 0:
+                    done = self._fetch(origin, clone, [f"+{kept}:{kept}"], place=both)
+        return done
+
+    def _is_whole(self, clone: Path, commit: Oid) -> bool:
+        """Whether the clone has a commit with all below it."""
+        words = [f"--git-dir={clone}", "rev-list", "--objects", "--quiet", commit, "--not", "--all"]
+        return run_git(self._program, words, codes=None, pass_fds=held()).code == 0
+
+    def _get(self, origin: Origin, promisors: Sequence[Origin], clone: Path, tips: Sequence[Oid]) -> None:
+        """Gets by their ids the objects below `tips` that neither the origin nor the clone has."""
+        wanted = lacking(self._program, origin, clone, tips, self._refs(clone).values())
+        for promisor in promisors:
+            if not wanted:
+                return
+            names = "".join(f"{oid}\n" for oid in wanted).encode()
+            words = [f"--git-dir={clone}", *_FETCH, "--stdin", *self._reads(promisor), "--end-of-options"]
+            done = self._talk(promisor, [*words, promisor.location], clone, stdin=names)
+            if done.code != 0 and promisor is promisors[-1]:
+                words_said = done.errors.strip()[-500:]
+                message = (
+                    f"{origin.shown} is a partial clone of {promisor.shown}, which does not give the objects that it "
+                    f"lacks: {words_said}"
+                )
+                raise WorkspaceProblem("partial_repository", message, where="repo")
+            wanted = lacking(self._program, origin, clone, tips, self._refs(clone).values())
+
+    def _promised(self, origin: Origin, clone: Path, local: LocalOrigin, base: Oid) -> Oid | None:
+        """A commit that a partial clone has not, and that is there by its id where it came from."""
+        for url in local.promisors:
+            kept = f"refs/parallax/base/{base}"
+            done = self._fetch(_promisor(origin, url), clone, [f"+{base}:{kept}"])
+            found = self._commit_at(clone, base) if done.code == 0 else None
+            if found is not None:
+                return found
+        return None
 
     # -- from elsewhere ---------------------------------------------------------------------------------------------
 
@@ -205,25 +251,41 @@ class Clones:
         fill_bare(path, name, object_format)
         return path
 
-    def _fetch(self, origin: Origin, clone: Path, refspecs: Sequence[str]) -> Done:
-        words = [f"--git-dir={clone}", *_FETCH, "--prune"]
-        if origin.kind == "path":
-            words.append(f"--upload-pack={upload_pack(self._program)}")
-        return self._talk(origin, [*words, "--end-of-options", origin.location, *refspecs], clone)
+    def _fetch(self, origin: Origin, clone: Path, refspecs: Sequence[str], *, place: Path | None = None) -> Done:
+        """Fetches from an origin, or from what stands in for it at a place."""
+        words = [f"--git-dir={clone}", *_FETCH, "--prune", *self._reads(origin), "--end-of-options"]
+        return self._talk(origin, [*words, str(place or origin.location), *refspecs], clone)
 
-    def _talk(self, origin: Origin, words: Sequence[str], cwd: Path) -> Done:
+    def _reads(self, origin: Origin) -> list[str]:
+        return [f"--upload-pack={upload_pack(self._program)}"] if origin.kind == "path" else []
+
+    def _talk(self, origin: Origin, words: Sequence[str], cwd: Path, *, stdin: bytes = b"") -> Done:
         try:
             return run_git(
                 self._program,
                 words,
                 env={"GIT_ALLOW_PROTOCOL": protocols(origin)},
                 cwd=cwd,
+                stdin=stdin,
                 timeout_s=FETCH_TIMEOUT_S,
                 codes=None,
                 pass_fds=held(),
             )
         except GitTimeout as error:
             raise OriginUnavailable(f"{origin.shown}: {error}") from error
+
+
+def _promisor(origin: Origin, url: str) -> Origin:
+    """Where a partial clone gets its objects from, if that is allowed."""
+    try:
+        return parse_origin(url)
+    except WorkspaceProblem as problem:
+        raise WorkspaceProblem(
+            "partial_repository",
+            f"{origin.shown} is a partial clone of {_LOGIN.sub('…@', url)}, which it could be completed from: "
+            f"{problem.message}",
+            where="repo",
+        ) from problem
 
 
 def _count(refs: dict[str, Oid]) -> int:

@@ -25,7 +25,8 @@ class LocalOrigin:
 
     `refs` are its branches and tags, `commits` what tags stand for. `promisors` are addresses that a partial clone gets
     its objects from. `excludes` and `attributes` are files of rules, the later over the earlier. `modules` are the
-    directories in which it keeps the repositories of its submodules, whether they are there or not.
+    directories in which it keeps the repositories of its submodules, whether they are there or not. `objects` is where
+    its objects are.
     """
 
     object_format: str
@@ -36,6 +37,7 @@ class LocalOrigin:
     excludes: list[Path]
     attributes: Path
     modules: list[Path]
+    objects: Path
 
 
 def ask(program: GitProgram, origin: Origin, *words: str, codes: tuple[int, ...] | None = None) -> Done:
@@ -58,11 +60,16 @@ def look(program: GitProgram, origin: Origin) -> LocalOrigin:
     Raises:
         WorkspaceProblem: it is none, or of a kind that this git does not know, or lacks its history.
     """
-    paths = ("--git-path", "info/exclude", "--git-path", "info/attributes", "--git-path", "modules", "--git-common-dir")
-    done = ask(program, origin, "rev-parse", "--show-object-format", "--is-shallow-repository", *paths)
+    paths = [
+        word for path in ("info/exclude", "info/attributes", "modules", "objects") for word in ("--git-path", path)
+    ]
+    done = ask(
+        program, origin, "rev-parse", "--show-object-format", "--is-shallow-repository", *paths, "--git-common-dir"
+    )
     if done.code != 0:
         raise _refusal(program, origin, done)
-    object_format, shallow, exclude, attributes, own, common = done.out.decode("utf-8", "surrogateescape").splitlines()
+    lines = done.out.decode("utf-8", "surrogateescape").splitlines()
+    object_format, shallow, exclude, attributes, own, objects, common = lines
     if shallow == "true":
         raise WorkspaceProblem(
             "shallow_repository",
@@ -80,6 +87,7 @@ def look(program: GitProgram, origin: Origin) -> LocalOrigin:
         promisors=_promisors(settings),
         excludes=[*_excludes_file(settings), Path(origin.location, exclude)],
         attributes=Path(origin.location, attributes),
+        objects=Path(origin.location, objects),
         modules=sorted(
             {at.resolve() / "modules" for at in (Path(origin.location, own).parent, Path(origin.location, common))}
         ),

@@ -261,33 +261,8 @@ def test_an_agent_sees_tags_and_branches(tmp_path: Path) -> None:
 # -- odd repositories ----------------------------------------------------------------------------------------------
 
 
-def test_a_partial_clone_is_completed_into_ours(tmp_path: Path) -> None:
-    """What a `--filter=blob:none` clone lacks comes from its promisor; nothing is fetched into the clone itself."""
-    made(tmp_path / "whole", {"a": "1", "d/b": "old\n"})
-    save(tmp_path / "whole", {"d/b": "new\n"})
-    git(tmp_path / "whole", "config", "uploadpack.allowFilter", "true")
-    git(tmp_path, "clone", "-q", "--no-checkout", "--filter=blob:none", f"file://{tmp_path}/whole", "part")
-    before = listing(tmp_path / "part/.git")
-    bench = Bench(tmp_path / "ws")
-    bench.ready(tmp_path / "part")
-    bench.integrate(bench.work("dev-1", {"n": "n"}))
-    assert bench.files() == {"a": b"1", "d/b": b"new\n", "n": b"n"}
-    assert git(bench.workspace.repository, "cat-file", "-p", f"{bench.workspace.base}~1:d/b") == "old\n"
-    assert listing(tmp_path / "part/.git") == before
-
-
-def test_a_promisor_that_is_not_allowed_is_named(tmp_path: Path) -> None:
-    """A partial clone that could only be completed over something else than the allowed protocols is refused so."""
-    origin = made(tmp_path / "r", {"a": "1"})
-    git(origin, "config", "extensions.partialClone", "origin")
-    git(origin, "config", "core.repositoryformatversion", "1")
-    git(origin, "config", "remote.origin.url", "ext::sh -c touch% /tmp/never")
-    failed = Bench(tmp_path / "ws").open(origin)
-    assert isinstance(failed, WorkspaceFailed)
-    assert failed.error.code == "partial_repository"
-
-
 def listing(place: Path) -> dict[str, str]:
+    """The files below a directory, each with what is in it."""
     return {
         str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in place.rglob("*")
