@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -54,7 +55,12 @@ class FiniteRange(click.FloatRange):
         super().__init__(min=0, max=most, min_open=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = super().convert(value, param, ctx)
+        try:
+            found = super().convert(value, param, ctx)
+        except click.BadParameter:
+            if isinstance(value, str) and re.fullmatch(r"[0-9.]+\s*[A-Za-z]+", value.strip()):
+                self.fail(f"{value} has a unit; write a number of seconds, such as 90 or 0.5.", param, ctx)
+            raise
         if isinstance(found, float) and math.isnan(found):
             self.fail(f"{value} is not a number above 0.", param, ctx)
         return found

@@ -56,7 +56,7 @@ class _Run(click.Command):
 
 @click.command(cls=_Run)
 @click.argument("pattern")
-@click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a JSON file of inputs.")
+@click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a file of them (JSON, YAML).")
 @click.option("--repo", metavar="PATH|URL", help="The git repository to work on (default: an empty one).")
 @click.option("--base", default="", metavar="BRANCH", help="The branch to start from (default: the repository's own).")
 @click.option("--id", "key", metavar="KEY", help="The idempotency key: the same request is the same execution.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from parallax.cli.common import BadInputError
-from schemas.json_text import clean_text, read_json
+from schemas.json_text import clean_text, clean_value, mended, read_json
 from shared.git import GitFailed, GitTimeout, run_git, usable_git
 
 Schema = Callable[[], Mapping[str, Any] | None]
@@ -26,8 +28,9 @@ def read_inputs(given: Sequence[str], schema: Schema = _unknown) -> dict[str, An
     """`K=V …` and `@FILE …` as one object, the later over the earlier.
 
     A value that reads as JSON is that JSON, and any other value is text. `schema` decides where a value reads as both:
-    a field that may be a string is text, and so is a number (a commit id such as 1234567) in a field without a type.
-    A file holds one JSON object. Raises BadInputError with the place.
+    a field that may be a string has the text as it was typed, quotes included, and so it is in a field without a type
+    for a number (a commit id such as 1234567) and for a text in quotes. A file holds one object, as JSON or, by its
+    ending, as YAML. Raises BadInputError with the place.
     """
     found: dict[str, Any] = {}
     for item in given:
@@ -115,27 +118,68 @@ def _file(name: str) -> dict[str, Any]:
         content = Path(name).expanduser().read_bytes()
     except OSError as error:
         raise BadInputError(f"--input @{name}: {error.strerror}") from error
-    try:
-        value = read_json(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInputError(f"--input @{name}: not JSON: {error or type(error).__name__}") from error
+    if Path(name).suffix.lower() in _YAML:
+        value = _yaml(name, content)
+    else:
+        try:
+            value = read_json(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            hint = f"; name a YAML file so that it ends with {' or '.join(_YAML)}"
+            raise BadInputError(f"--input @{name}: not JSON: {error or type(error).__name__}{hint}") from error
+        _refuse_twice(f"@{name}", content)
     if not isinstance(value, dict):
         raise BadInputError(f'--input @{name}: a JSON object is wanted, such as {{"task": "…"}}')
     return cast("dict[str, Any]", value)
 
 
+_YAML = (".yaml", ".yml")
+
+
+def _yaml(name: str, content: bytes) -> Any:
+    """A YAML file, read as strictly as patterns are."""
+    from compiler.patterns.reader import read_yaml
+    from compiler.patterns.report import Report
+    from compiler.patterns.view import to_json
+
+    text = content.decode("utf-8", "replace")
+    report = Report(name, text)
+    root = read_yaml(text, report)
+    if wrong := next((one for one in report.sorted() if one.severity == "error"), None):
+        place = f"line {wrong.line}, column {wrong.column}: " if wrong.line else ""
+        raise BadInputError(f"--input @{name}: {place}{wrong.message}")
+    return {} if root is None else clean_value(to_json(root))
+
+
+def _refuse_twice(where: str, content: bytes) -> None:
+    """Raises BadInputError for an object that has a key twice: which of the values is meant, nobody knows."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise BadInputError(
+                    f"--input {where}: the key {json.dumps(key)} stands there twice; remove one of them"
+                )
+            found[key] = value
+        return found
+
+    with suppress(ValueError, RecursionError):  # what is no JSON is said elsewhere
+        json.loads(mended(content), object_pairs_hook=once)
+
+
 def _value(key: str, typed: str, schema: Schema) -> Any:
     read = read_value(typed)
-    if read is None or isinstance(read.content, str):
-        return _text(typed) if read is None else read.content
+    if read is None:
+        return _text(typed)
     fields = schema()
-    if fields is None:
-        return read.content
-    types = _types(fields.get(key))
+    types = set[str]() if fields is None else _types(fields.get(key))
     if "string" in types:
         return _text(typed)
-    is_number = isinstance(read.content, int | float) and not isinstance(read.content, bool)
-    return _text(typed) if is_number and not types else read.content
+    either = isinstance(read.content, int | float | str) and not isinstance(read.content, bool)
+    if fields is not None and either and not types:
+        return _text(typed)
+    _refuse_twice(f"{key}={typed}", typed.encode("utf-8", "surrogateescape"))
+    return read.content
 
 
 @dataclass(frozen=True)

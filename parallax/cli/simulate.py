@@ -33,7 +33,7 @@ _MOST_RUNS = 100_000
     "--runs", type=click.IntRange(1, _MOST_RUNS), default=1000, show_default=True, metavar="M", help="How many runs."
 )
 @click.option("--agents", "agents_file", type=click.Path(path_type=Path), metavar="FILE", help="What agents are like.")
-@click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a JSON file of inputs.")
+@click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a file of them (JSON, YAML).")
 @click.option("--run", "run", type=click.IntRange(1, _MOST_RUNS), metavar="K", help="Show the log of run K alone.")
 @click.option("--max-cost", type=FiniteRange(1e12), metavar="USD", help="A budget for each run.")
 @click.option("--timeout", type=FiniteRange(LONGEST_TIMEOUT_S), metavar="SECONDS", help="A time limit for each.")

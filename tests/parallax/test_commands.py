@@ -316,6 +316,12 @@ async def test_a_time_limit_is_a_finite_number_above_nothing(parallax: Shell, ti
     assert (said.code, "--timeout" in said.err) == (2, True)
 
 
+async def test_a_time_limit_with_a_unit_is_told_the_unit(parallax: Shell) -> None:
+    """Which is seconds."""
+    refused = await parallax("run", "p", "--timeout", "10ms")
+    assert (refused.code, "write a number of seconds, such as 90 or 0.5" in refused.err) == (2, True)
+
+
 async def test_an_execution_is_named_before_anybody_answers(parallax: Shell) -> None:
     """Whatever becomes of the client, or of the engine, what was asked for can be found again."""
     process = await parallax.start("run", OPEN)

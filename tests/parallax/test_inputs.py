@@ -38,6 +38,51 @@ def test_the_patterns_schema_keeps_text_as_text() -> None:
     assert read_inputs(["task=42", "title=true", "n=1"], lambda: fields) == {"task": "42", "title": "true", "n": 1}
 
 
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ({"type": "string"}, '"q"'),
+        ({"type": ["string", "null"]}, '"q"'),
+        ({}, '"q"'),
+        ("any", "q"),
+        ({"type": "array"}, "q"),
+    ],
+)
+def test_a_text_in_quotes_keeps_them_where_text_is_wanted(field: object, meant: str) -> None:
+    """Only a type that asks for JSON has it read as JSON."""
+    assert read_inputs(['sha="q"'], lambda: {"sha": field}) == {"sha": meant}
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [('{"task": "a", "task": "b"}', '"task"'), ('{"x": [{"a\\u0062": 1, "ab": 2}]}', '"ab"')],
+)
+def test_a_key_that_stands_twice_is_refused_by_name(tmp_path: Path, content: str, key: str) -> None:
+    """In a file and in a value: one of the two would be lost without a word."""
+    file = tmp_path / "dup.json"
+    file.write_text(content, encoding="utf-8")
+    for given in (f"@{file}", f"x={content}"):
+        with pytest.raises(BadInputError, match="stands there twice") as refused:
+            read_inputs([given])
+        assert f"the key {key}" in str(refused.value)
+
+
+def test_a_yaml_file_is_known_by_its_ending(tmp_path: Path) -> None:
+    """And read as strictly as a pattern: a key that stands twice is refused with its line."""
+    file = tmp_path / "in.yaml"
+    file.write_text("task: mend it\nn: 3\nwho: {a: [1, true]}\n", encoding="utf-8")
+    read = read_inputs([f"@{file}"])
+    assert read == {"task": "mend it", "n": 3, "who": {"a": [1, True]}}
+    assert isinstance(read["n"], int)
+    file.write_text("task: a\ntask: b\n", encoding="utf-8")
+    with pytest.raises(BadInputError, match="line 2, column 1: .*task"):
+        read_inputs([f"@{file}"])
+    other = tmp_path / "in.txt"
+    other.write_text("task: a\n", encoding="utf-8")
+    with pytest.raises(BadInputError, match=r"not JSON: .*ends with \.yaml or \.yml"):
+        read_inputs([f"@{other}"])
+
+
 def test_a_file_holds_an_object_and_later_words_win(tmp_path: Path) -> None:
     """`@FILE` and `K=V` mix; the later one counts."""
     file = tmp_path / "in.json"
