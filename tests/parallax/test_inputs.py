@@ -75,7 +75,7 @@ def test_a_yaml_file_is_known_by_its_ending(tmp_path: Path) -> None:
     assert read == {"task": "mend it", "n": 3, "who": {"a": [1, True]}}
     assert isinstance(read["n"], int)
     file.write_text("task: a\ntask: b\n", encoding="utf-8")
-    with pytest.raises(BadInputError, match="line 2, column 1: .*task"):
+    with pytest.raises(BadInputError, match=r"line 2, column 1: .*task"):
         read_inputs([f"@{file}"])
     other = tmp_path / "in.txt"
     other.write_text("task: a\n", encoding="utf-8")
