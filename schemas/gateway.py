@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.base import Json, Model, Problem
 from schemas.commands import Repository, RequestOptions
@@ -49,6 +49,14 @@ class PatternText(Model, frozen=True, kw_only=True):
 
     source: str = ""
     filename: str = ""
+
+
+class PatternCheck(Model, frozen=True, kw_only=True):
+    """The body of `POST /api/patterns/{name}/validate`: a text, as in `PatternText`, and an input for it."""
+
+    source: str = ""
+    filename: str = ""
+    input: dict[str, Json] | UnsetType = UNSET
 
 
 class AnswerBody(Model, frozen=True, kw_only=True):

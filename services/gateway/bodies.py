@@ -18,6 +18,7 @@ from schemas.gateway import (
     AnswerBody,
     ExecutionBody,
     ExecutionOptions,
+    PatternCheck,
     PatternRunBody,
     PatternText,
     ProblemDocument,
@@ -29,10 +30,11 @@ from services.gateway.problems import Trouble
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 1024 * 1024
-BODIES = (ExecutionBody, PatternRunBody, PatternText, AnswerBody, Cancel, Pause, Resume, Signal, Retry, ProblemDocument)
-"""Every type that a body may have."""
-_REQUESTS = (ExecutionBody, PatternRunBody)
-"""Those that ask for an execution, in which a misspelt key would be a limit that is not there."""
+BODIES = (
+    *(ExecutionBody, PatternRunBody, PatternText, PatternCheck, AnswerBody),
+    *(Cancel, Pause, Resume, Signal, Retry, ProblemDocument),
+)
+"""Every type that a body may have. None has a key that means nothing: a misspelt one would be lost without a word."""
 
 EXECUTION_STATUSES = ("pending", "running", "waiting", "paused", "completed", "failed", "cancelled", "rejected")
 QUESTION_STATUSES = ("open", "answered", "withdrawn")
@@ -59,24 +61,28 @@ async def json_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     """The JSON body of a request as a type. Raises Trouble 400, 413, 415 or 422."""
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise Trouble(413, f"The body has {length} bytes; {MAX_BODY_BYTES} is the limit.")
+        raise _too_large(f"The body has {length} bytes; {MAX_BODY_BYTES} is the limit.")
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > MAX_BODY_BYTES:
-            raise Trouble(413, f"The body has more than {MAX_BODY_BYTES} bytes, which is the limit.")
+            raise _too_large(f"The body has more than {MAX_BODY_BYTES} bytes, which is the limit.")
         parts.append(part)
     body = b"".join(parts)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and media != "application/json":
         raise Trouble(415, f"The body is {media or 'of no stated type'}; send application/json.")
     decoded = _decoded(body or b"{}", kind)
-    if kind in _REQUESTS:
-        unknown = check_request(read_json(body or b"{}"), kind, ExecutionOptions)
-        if unknown:
-            raise Trouble(422, "The body holds what means nothing.", unknown)
+    unknown = check_request(read_json(body or b"{}"), cast("type[msgspec.Struct]", kind), ExecutionOptions)
+    if unknown:
+        raise Trouble(422, "The body holds what means nothing.", unknown)
     return decoded
+
+
+def _too_large(what: str) -> Trouble:
+    hint = "Put large inputs into the repository and name the file in the input."
+    return Trouble(413, what, [Problem(where="body", what=what, hint=hint)])
 
 
 def _decoded(body: bytes, kind: type[T]) -> T:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
+from msgspec import UnsetType
 
-from compiler.patterns import load_pattern
+from compiler.patterns import load_pattern, validate_input
 from schemas.base import Problem
-from schemas.gateway import ExecutionBody, ExecutionCreated, ExecutionView, PatternRunBody, PatternText
+from schemas.gateway import ExecutionBody, ExecutionCreated, ExecutionView, PatternCheck, PatternRunBody, PatternText
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 from services.gateway.bodies import PatternName, Wait, json_body, takes
 from services.gateway.context import Context, context_of
@@ -86,7 +87,12 @@ def _diagnostics(found: list[PatternDiagnostic]) -> list[dict[str, Any]]:
 async def _compiled(
     request: Request[Any, Any, Any], state: State, name: str
 ) -> tuple[CompiledPattern | None, list[PatternDiagnostic]]:
-    body = await json_body(request, PatternText)
+    return await _compiled_text(state, name, await json_body(request, PatternText))
+
+
+async def _compiled_text(
+    state: State, name: str, body: PatternText | PatternCheck
+) -> tuple[CompiledPattern | None, list[PatternDiagnostic]]:
     if not body.source:
         return await _pattern(context_of(state), name), []
     filename = body.filename or f"{name}.yaml"
@@ -95,11 +101,19 @@ async def _compiled(
     return result.pattern, result.diagnostics
 
 
-@post("/patterns/{name:str}/validate", status_code=200, summary="Check a pattern", operation_class=takes(PatternText))
+@post("/patterns/{name:str}/validate", status_code=200, summary="Check a pattern", operation_class=takes(PatternCheck))
 async def validate(request: Request[Any, Any, Any], state: State, name: PatternName) -> dict[str, Any]:
-    """Everything that is wrong with a text, at once. `.prism` in `filename` says that it is a program."""
-    compiled, found = await _compiled(request, state, name)
-    return {"valid": compiled is not None, "diagnostics": _diagnostics(found)}
+    """Everything that is wrong with a text, at once. `.prism` in `filename` says that it is a program.
+
+    With `input`, whether the pattern takes it: `errors` says what is wrong with it, as a request would be told.
+    """
+    body = await json_body(request, PatternCheck)
+    compiled, found = await _compiled_text(state, name, body)
+    answer: dict[str, Any] = {"valid": compiled is not None, "diagnostics": _diagnostics(found)}
+    if not isinstance(body.input, UnsetType):
+        errors = [] if compiled is None else validate_input(compiled.input, body.input)
+        answer |= {"valid": compiled is not None and not errors, "errors": msgspec.to_builtins(errors)}
+    return answer
 
 
 @post("/patterns/{name:str}/compile", status_code=200, summary="Compile a pattern", operation_class=takes(PatternText))

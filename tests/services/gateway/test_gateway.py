@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -183,6 +184,55 @@ async def test_patterns_are_listed_checked_and_compiled(house: House) -> None:
         assert bad.json()["valid"] is False
         assert bad.json()["diagnostics"][0]["line"] == 1
         assert (await client.post("/api/patterns/x/compile", json={"source": "name: 1\n"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("given", "valid", "words"),
+    [
+        ({"task": "mend"}, True, []),
+        ({}, False, ["'task' is missing"]),
+        ({"task": 3}, False, ["input.task is a number, not a text"]),
+        ({"task": "t", "tsk": "x"}, False, ["there is no input field 'tsk'"]),
+    ],
+)
+async def test_an_input_is_held_against_what_a_pattern_declares(
+    house: House, given: dict[str, Any], valid: bool, words: list[str]
+) -> None:
+    """Of a text that is sent along, and of a pattern of the library, which takes any."""
+    source = (
+        'export const pattern = {name: "p", version: "1.0.0", input: {task: {type: "string", required: true}}}\n1\n'
+    )
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        body = {"source": source, "filename": "p.prism", "input": given}
+        checked = (await client.post("/api/patterns/p/validate", json=body)).json()
+        assert (checked["valid"], [one["what"] for one in checked["errors"]]) == (valid, words)
+        library = (await client.post("/api/patterns/noop/validate", json={"input": given})).json()
+        assert (library["valid"], library["errors"]) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "key"),
+    [
+        ("/api/patterns/noop/validate", {"inptu": {}}, "inptu"),
+        ("/api/patterns/noop/compile", {"sauce": "x"}, "sauce"),
+        ("/api/questions/nobody/answer", {"value": 1, "reson": "x"}, "reson"),
+        ("/api/executions/nobody/cancel", {"reasn": "x"}, "reasn"),
+    ],
+)
+async def test_a_key_that_means_nothing_is_refused(house: House, path: str, body: dict[str, Any], key: str) -> None:
+    """Whatever the body is for: it would be lost without a word."""
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        answer = await client.post(path, json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["where"]) == (422, key)
+    assert "Did you mean" in answer.json()["errors"][0]["hint"]
+
+
+async def test_what_is_too_large_is_told_where_to_put_it(house: House) -> None:
+    """The limit alone helps nobody."""
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        answer = await client.post("/api/executions", json={"pattern": "noop", "input": {"x": "y" * 1_100_000}})
+    assert answer.status_code == 413
+    assert "Put large inputs into the repository" in answer.json()["errors"][0]["hint"]
 
 
 async def test_health_and_numbers(house: House) -> None:
