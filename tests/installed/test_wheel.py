@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
@@ -64,13 +64,13 @@ def bare(home: Path, wheel: Path) -> Path:
 
 
 def run(
-    command: Path, *arguments: str, home: Path, timeout_s: float = 180.0, **more: str
+    command: Path, *arguments: str, home: Path, timeout_s: float = 180.0, more: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command, from a directory and with a home that know nothing of the checkout."""
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("PARALLAX_", "PYTHON", "XDG_"))
     }
-    environ |= {"HOME": str(home), "PATH": os.defpath, **more}
+    environ |= {"HOME": str(home), "PATH": os.defpath, **(more or {})}
     return subprocess.run(
         [str(command), *arguments],
         capture_output=True,
@@ -127,16 +127,8 @@ def test_pipx_installs_the_command(home: Path, wheel: Path) -> None:
     """`pipx install parallax-orchestrator[embedded]` puts `parallax` on the path, and the demo runs from there."""
     pipx = tool(home, "pipx") / "pipx"
     places = {name: str(home / name.lower()) for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR")}
-    installed = run(
-        pipx,
-        "install",
-        "--python",
-        sys.executable,
-        f"parallax-orchestrator[embedded] @ {wheel.as_uri()}",
-        home=home,
-        timeout_s=600.0,
-        **places,
-    )
+    words = ["install", "--python", sys.executable, f"parallax-orchestrator[embedded] @ {wheel.as_uri()}"]
+    installed = run(pipx, *words, home=home, timeout_s=600.0, more=places)
     if installed.returncode:
         missing("index", f"pipx: {installed.stderr[-600:]}")
     command = Path(places["PIPX_BIN_DIR"]) / "parallax"
@@ -151,10 +143,10 @@ def test_uvx_runs_the_command_without_installing_it(home: Path, wheel: Path) -> 
     uvx = tool(home, "uv") / "uvx"
     places = {"UV_CACHE_DIR": str(home / "uv-cache"), "UV_NATIVE_TLS": "true"}
     source = ["--python", sys.executable, "--from", f"parallax-orchestrator[embedded] @ {wheel.as_uri()}", "parallax"]
-    version = run(uvx, *source, "--version", home=home, timeout_s=600.0, **places)
+    version = run(uvx, *source, "--version", home=home, timeout_s=600.0, more=places)
     if version.returncode:
         missing("index", f"uvx: {version.stderr[-600:]}")
     assert version.stdout.startswith("parallax ")
-    shown = run(uvx, *source, "demo", "--json", home=home, **places)
+    shown = run(uvx, *source, "demo", "--json", home=home, more=places)
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["status"] == "completed"

@@ -381,16 +381,26 @@ class Round:
         self._compare_diff(bench, base, integrated.commit, env)
         return result
 
+    def _refusal(self, patch: bytes, env: dict[str, str]) -> str:
+        """Why git does not apply a diff to an index; empty where it does."""
+        try:
+            hand(self._origin, "apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, env=env)
+        except AssertionError as error:
+            return str(error)
+        return ""
+
     def _compare_diff(self, bench: Bench, base: str, commit: str, env: dict[str, str]) -> None:
         with bench.workspace.locked():
             found = bench.workspace.git.difference(base, commit, patch=True)
         env = {**env, **self._index("diff")}
         hand(self._origin, "read-tree", base, env=env)
-        if found.patch:
-            hand(self._origin, "apply", "--cached", "--whitespace=nowarn", "-", stdin=found.patch, env=env)
-        assert hand(self._origin, "write-tree", env=env) == hand(
-            self._origin, "rev-parse", f"{commit}^{{tree}}", env=env
-        )
+        refusal = self._refusal(found.patch, env) if found.patch else ""
+        if refusal:  # git does not take each diff of its own, such as that of an empty file in a directory "tail "
+            words = ("diff", "--binary", "--full-index", "--find-renames", base, commit)
+            assert self._refusal(hand(self._origin, *words, env=env), env) == refusal, refusal
+        else:
+            applied = hand(self._origin, "write-tree", env=env)
+            assert applied == hand(self._origin, "rev-parse", f"{commit}^{{tree}}", env=env)
         place = self._place / "result"
         place.mkdir()
         hand(self._origin, f"--work-tree={place}", "checkout", "-q", "-f", commit, "--", ":/", env=env, check=False)
