@@ -89,7 +89,9 @@ class WorkspaceSession(Model, frozen=True, kw_only=True):
 class WorkspaceView(Model, frozen=True, kw_only=True):
     """One workspace. `commit` is the head of the result branch; times are RFC 3339.
 
-    `git_backend` is what does git here: the git program or dulwich, with its version.
+    `git_backend` is what does git here: the git program or dulwich, with its version. `ended` is how the execution
+    ended; one that failed or was cancelled is never finalized, so its workspace stays open. `aside` are places to
+    which something of an agent was moved as it is; nothing removes them.
     `kept_refs` are all refs that keep what no branch holds, `kept` what some of them are.
     """
 
@@ -109,6 +111,8 @@ class WorkspaceView(Model, frozen=True, kw_only=True):
     kept_refs: list[str] = []
     git_backend: str = ""
     kept: list[WorkspaceKept] = []
+    ended: str = ""
+    aside: list[str] = []
 
 
 class WorkspaceDiff(Model, frozen=True, kw_only=True):

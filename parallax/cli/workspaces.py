@@ -94,8 +94,22 @@ _LISTED = (
 )
 
 
+_STATUS = {
+    "pushed": "finalized and pushed",
+    "failed": "left as it was: the execution failed, so nothing was finalized or pushed",
+    "cancelled": "left as it was: the execution was cancelled, so nothing was finalized or pushed",
+}
+
+
+def status_of(entry: WorkspaceView) -> str:
+    """What a workspace is: that of an execution that failed is open, but nobody works there any more."""
+    if entry.status == "finalized":
+        return "pushed" if entry.pushed else "finalized"
+    return entry.ended if entry.status == "open" and entry.ended else entry.status
+
+
 def _listed(entry: WorkspaceView) -> list[str]:
-    status = "pushed" if entry.pushed and entry.status == "finalized" else entry.status
+    status = status_of(entry)
     created = entry.created_at[:19].replace("T", " ")
     return [entry.execution_id, status, str(entry.tasks), entry.commit[:12], created, entry.url or "(its own)"]
 
@@ -124,12 +138,13 @@ def _print(entry: WorkspaceView) -> None:
     out = console()
     rows = [
         ("execution", entry.execution_id),
-        ("status", "finalized and pushed" if entry.pushed and entry.status == "finalized" else entry.status),
+        ("status", _STATUS.get(status_of(entry), status_of(entry))),
         ("repository", entry.url or "an empty one of its own"),
         ("base", f"{entry.base_commit[:12]} {entry.base_branch}".rstrip()),
         ("result", f"{entry.commit[:12]} {entry.branch}"),
         ("directory", entry.path),
         *(("kept", line) for line in _kept(entry)),
+        *(("aside", line) for line in entry.aside),
     ]
     for name, value in rows:
         out.print(Text.assemble((f"{name:<10}", "dim"), f"  {value}"), soft_wrap=True)

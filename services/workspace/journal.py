@@ -22,6 +22,10 @@ KEPT = "kept"
 """The line that says: these refs are about to keep what an agent did beside its work."""
 
 
+ENDED = "ended"
+"""The line that says: the execution has ended, so nobody is at work in the workspace any more."""
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line: the answer (an event of the log), and which heads moved with it."""
 
@@ -37,6 +41,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     found: tuple[str, list[WorkspaceKept]] | None = None
     location: str = ""
     backend: str = ""
+    ended: str = ""
     at: int = 0
 
 
@@ -70,6 +75,8 @@ class State:
     tasks: int = 0
     intended: bool = False
     last: str = ""
+    ended: str = ""
+    """How the execution ended, as the type of its last event; empty until then."""
 
     def apply(self, line: Line) -> None:
         """Takes a line in."""
@@ -81,7 +88,8 @@ class State:
                 self.ready, self.created_at, self.location = event, line.at, line.location
                 self.backend = line.backend or "dulwich"
         self.intended = self.intended or line.type == INTENDED
-        self.last = line.type
+        self.ended = line.ended or ("" if line.type == WorkspacePrepared.TYPE else self.ended)
+        self.last = self.last if line.type == ENDED else line.type
         self.result = line.result or self.result
         self.kept.update(line.kept)
         if line.found is not None:

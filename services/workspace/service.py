@@ -1,7 +1,7 @@
 """The workspace service.
 
-Hears: `workspace.requested`, `workspace.prepare_requested`, `task.finished`, `workspace.integration_requested` and
-`workspace.finalize_requested` (work, from the log); `parallax.queries.workspace`;
+Hears: `workspace.requested`, `workspace.prepare_requested`, `task.finished`, `workspace.integration_requested`,
+`workspace.finalize_requested` and the ends of executions (work, from the log); `parallax.queries.workspace`;
 `parallax.queries.evidence`.
 
 Says: `workspace.ready|failed`, `workspace.prepared`, `workspace.committed`, `workspace.integrated|conflicted`,
@@ -98,7 +98,7 @@ class WorkspaceService(Service):
         self._worker = await self.bus.work(
             durable="workspace",
             stream="events",
-            filters=[subjects.event_of_type("*", kind.TYPE) for kind in _HEARD],
+            filters=[subjects.event_of_type("*", kind) for kind in (*(kind.TYPE for kind in _HEARD), *sorted(ENDINGS))],
             handler=self._work,
             concurrency=64,
             parked=self.parked,
@@ -113,13 +113,16 @@ class WorkspaceService(Service):
 
     async def _work(self, delivery: Delivery) -> None:
         request = delivery.data
+        if isinstance(request, Event) and request.TYPE in ENDINGS:
+            await self._desk.use(request.execution_id, partial(_ended, request.TYPE))
+            return
         if not isinstance(request, _HEARD):
             raise Reject(f"not for the workspace service: {type(request).__name__}")
         answer = await self._answer(request, delivery)
         if answer is not None:
             await self.bus.append(answer, cause=delivery)
         if isinstance(answer, WorkspaceFinalized):
-            await self._desk.use(request.execution_id, _without_evidence)
+            await self._desk.use(request.execution_id, _swept)
 
     async def parked(self, delivery: Delivery, reason: str) -> None:
         """A request that could not be handled again and again is refused: somebody waits for the answer."""
@@ -291,14 +294,26 @@ def _look(query: WorkspaceQuery, workspace: Workspace) -> WorkspaceAnswer:
         return WorkspaceAnswer(workspace=view(workspace, sessions=True))
 
 
-def _without_evidence(workspace: Workspace) -> None:
+def _swept(workspace: Workspace) -> None:
     """Nothing is checked after the end: the place of evidence, which may hold many installed packages, is removed."""
     try:
         with workspace.locked() as there:
             if there:
                 Evidence(workspace).remove()
+                workspace.sweep()
     except (OSError, WorkspaceProblem) as error:  # a clean-up removes it later
         _log.warning("evidence_not_removed", execution_id=workspace.execution_id, error=str(error))
+
+
+def _ended(kind: str, workspace: Workspace) -> None:
+    """An execution that failed or was cancelled asks for nothing more: that is noted, and what nobody needs goes."""
+    try:
+        with workspace.locked() as there:
+            if there and workspace.state.ready is not None:
+                workspace.end(kind)
+    except (OSError, WorkspaceProblem) as error:
+        _log.warning("end_not_noted", execution_id=workspace.execution_id, error=str(error))
+    _swept(workspace)
 
 
 def _at_the_evidence(query: EvidenceQuery, workspace: Workspace) -> EvidenceAnswer:

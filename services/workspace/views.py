@@ -29,6 +29,8 @@ def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
     status: Literal["open", "finalized", "cleaned"] = "open" if finalized is None else "finalized"
     if state.last == WorkspaceCleaned.TYPE:
         status = "cleaned"
+    ended = state.ended.removeprefix("execution.")
+    stands = "ended" if ended else status
     return WorkspaceView(
         workspace_id=ready.workspace_id,
         execution_id=workspace.execution_id,
@@ -40,13 +42,21 @@ def view(workspace: Workspace, *, sessions: bool) -> WorkspaceView:
         url=ready.url,
         git_backend=ready.git_backend,
         status=status,
+        ended=ended,
+        aside=_aside(workspace) if sessions else [],
         pushed=pushed,
         created_at=datetime.fromtimestamp(state.created_at, UTC).isoformat().replace("+00:00", "Z"),
         tasks=state.tasks,
-        sessions=[_session(workspace, session, status) for session in state.sessions.values()] if sessions else [],
+        sessions=[_session(workspace, session, stands) for session in state.sessions.values()] if sessions else [],
         kept_refs=sorted(state.kept),
         kept=_described(workspace)[:MAX_DESCRIBED] if sessions else [],
     )
+
+
+def _aside(workspace: Workspace) -> list[str]:
+    """What was moved aside, also by a step that was killed before it could say so."""
+    place = workspace.root / "aside"
+    return bounded(sorted(str(one) for one in place.iterdir())) if place.is_dir() else []
 
 
 def _described(workspace: Workspace) -> list[WorkspaceKept]:

@@ -21,10 +21,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from schemas.events import Event, WorkspaceFailed, WorkspaceReady, WorkspaceRequested, WorkspaceSubmodule
+from services.workspace import files
 from services.workspace.backends import Backends
 from services.workspace.commit_text import PLATFORM, message
 from services.workspace.git_backend import Base, GitBackend, Oid, Repository, Worktree
-from services.workspace.journal import Journal, Line, Session, State
+from services.workspace.journal import ENDED, Journal, Line, Session, State
 from services.workspace.locking import exclusive
 from services.workspace.names import show
 from services.workspace.origins import parse_origin
@@ -124,6 +125,7 @@ class Workspace:
         if self._git is None:
             origin = parse_origin(self.state.location) if self.state.location else None
             self._git = self.backend.open(self.repository, origin)
+            self.sweep()
         return self._git
 
     @property
@@ -194,6 +196,22 @@ class Workspace:
         )
         self._mirror(line)
         return event
+
+    def sweep(self) -> None:
+        """Removes what a step that was killed has left half made. To be called between two steps.
+
+        A git that still runs holds the lock of the workspace, so nothing of it is in use by whoever has the lock.
+        """
+        for scratch in (self.root / "scratch", self.root / "evidence/scratch"):
+            if scratch.is_dir() and not scratch.is_symlink():
+                for left in scratch.iterdir():
+                    files.remove_tree(left)
+
+    def end(self, kind: str) -> None:
+        """Takes in how the execution ended."""
+        if self.state.ended != kind:
+            self.note(Line(type=ENDED, ended=kind))
+        self.sweep()
 
     def note(self, line: Line) -> None:
         """Writes down what is about to happen."""

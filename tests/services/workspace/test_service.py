@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
 import pytest
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from schemas.agents import EvidenceOrder
+from schemas.base import Failure
 from schemas.commands import Repository
 from schemas.events import (
     ExecutionCancelled,
+    ExecutionFailed,
     TaskFinished,
     WorkspaceCleaned,
     WorkspaceCommitted,
@@ -72,6 +75,40 @@ async def test_from_request_to_published_result(caller: Caller, tmp_path: Path) 
     assert len(cleanup.removed) == 2
     assert not any((Path(ready.path) / "worktrees").iterdir())
     await caller.answer(WorkspaceCleaned)
+
+
+@pytest.mark.parametrize(
+    ("event", "ended"),
+    [
+        (ExecutionCancelled(execution_id=""), "cancelled"),
+        (ExecutionFailed(execution_id="", error=Failure(code="x", message="x")), "failed"),
+    ],
+)
+async def test_the_workspace_of_an_execution_that_failed_says_so(
+    caller: Caller, tmp_path: Path, event: ExecutionCancelled | ExecutionFailed, ended: str
+) -> None:
+    """It is open for nothing: nobody is at work in it, its place of evidence is removed, its worktrees stay."""
+    repository(tmp_path / "origin", {"a.txt": "1\n"}).close()
+    ready = await caller.open(str(tmp_path / "origin"))
+    assert isinstance(ready, WorkspaceReady)
+    prepared = await caller.prepare("dev-1", "t1")
+    place = Path(ready.path)
+    for left in ("evidence/tree", "evidence/scratch/index", "scratch/stage-x"):
+        write(place, {f"{left}/a": "a"})
+    shown = (await caller.ask(WorkspaceQuery(query="show", execution_id=caller.id))).workspace
+    assert shown is not None
+    assert (shown.status, shown.ended, shown.sessions[0].state) == ("open", "", "busy")
+    await caller.bus.append(msgspec.structs.replace(event, execution_id=caller.id))
+    await eventually(lambda: not (place / "evidence").exists() and not any((place / "scratch").iterdir()))
+    shown = (await caller.ask(WorkspaceQuery(query="show", execution_id=caller.id))).workspace
+    assert shown is not None
+    assert (shown.status, shown.ended, shown.sessions[0].state) == ("open", ended, "idle")
+    assert (Path(prepared.path) / "a.txt").exists()
+    cleanup = (await caller.ask(WorkspaceQuery(query="cleanup", execution_id=caller.id))).cleanup
+    assert cleanup is not None
+    shown = (await caller.ask(WorkspaceQuery(query="show", execution_id=caller.id))).workspace
+    assert shown is not None
+    assert shown.status == "cleaned"
 
 
 async def test_an_execution_without_a_repository_gets_an_empty_one(caller: Caller) -> None:

@@ -13,6 +13,7 @@ from schemas.events import WorkspaceCommitted, WorkspacePrepared, WorkspaceReady
 from schemas.workspaces import EvidenceCheckout
 from services.workspace.cleaning import clean_up
 from services.workspace.evidence import remove_tree
+from services.workspace.views import view
 from tests.services.workspace.bench import AT, GIT, Bench, git, repository, write
 from tests.services.workspace.test_evidence import Place
 
@@ -482,6 +483,7 @@ def test_what_an_agent_changed_in_a_submodule_is_moved_aside_and_named(
     assert done.files == ["n"]
     (aside,) = (bench.workspace.root / "aside").iterdir()
     assert [note.startswith("s: ") and str(aside) in note for note in notes(done)] == [True]
+    assert view(bench.workspace, sessions=True).aside == [str(aside)]
     for name, content in changes.items():
         file = aside / name.removeprefix("s/")
         assert (file.read_text() if file.exists() else None) == content

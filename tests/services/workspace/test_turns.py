@@ -351,3 +351,19 @@ def test_a_file_takes_the_place_of_a_directory(tmp_path: Path) -> None:
     assert bench.files(done.branch) == {"dir": b"a file\n"}
     done = bench.work("worker-1", {"dir": None, "dir/c": "3\n"}, task="t3")
     assert bench.files(done.branch) == {"dir/c": b"3\n"}
+
+
+def test_what_a_killed_step_has_left_is_removed(tmp_path: Path) -> None:
+    """When the workspace is opened again, and not before: who has it open may be at work there."""
+    bench = Bench(tmp_path)
+    bench.ready()
+    bench.work("worker-1", {"a": "1\n"}, task="t1")
+    for place in ("scratch", "evidence/scratch"):
+        write(bench.workspace.root, {f"{place}/stage-x/d/file": "x", f"{place}/index": "x"})
+    (bench.workspace.root / "scratch/link").symlink_to(tmp_path / "executions")
+    bench.work("worker-1", {"b": "1\n"}, task="t2")
+    assert (bench.workspace.root / "scratch/stage-x/d/file").exists()
+    bench.again().work("worker-1", {"c": "1\n"}, task="t3")
+    assert list((bench.workspace.root / "scratch").iterdir()) == []
+    assert list((bench.workspace.root / "evidence/scratch").iterdir()) == []
+    assert (tmp_path / "executions").is_dir()
