@@ -21,6 +21,7 @@ ROLE_PREFIX = "role:"
 """How answers of roles name who gave them; `role:` alone is the rule for the case that nobody did."""
 
 _HOP_MS = 30_000
+_LONGEST_ID = 128
 
 Fate = Literal["waits", "fails"]
 
@@ -57,6 +58,8 @@ class Questions:
         self._digest = digest
         self._workspace = pattern.workspace.enabled
         self._open: dict[str, _Open] = {}
+        self._hops: dict[str, str] = {}
+        """The tasks that were given, and their ids before they were cut."""
 
     def asked(self, fact: QuestionAsked) -> list[Event]:
         """An agent asks. Questions of the program itself go to people and are none of ours."""
@@ -118,9 +121,17 @@ class Questions:
         except EffectFailed:
             return None
 
+    def _task_id(self, full: str) -> str:
+        """An id of at most 128 characters. Cut, it is told apart from one that is there by a hash of the whole."""
+        task_id = full[:_LONGEST_ID]
+        if self._hops.setdefault(task_id, full) != full:
+            task_id = f"{full[: _LONGEST_ID - 17]}-{self._digest(full)[:16]}"
+            self._hops[task_id] = full
+        return task_id
+
     def _task(self, one: _Open, role: Role) -> TaskRequested:
         asked = one.asked
-        task_id = f"{asked.question_id}-h{one.hop}-{role.id}"[:128]
+        task_id = self._task_id(f"{asked.question_id}-h{one.hop}-{role.id}")
         one.tasks[task_id] = role.id
         words = f"\n\nAnswer with one of: {', '.join(asked.options)}." if asked.options else ""
         request = Task(

@@ -69,7 +69,8 @@ def final_card(progress: Progress, ending: Event, *, framed: bool = True) -> Ren
 def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableType]]:
     """What the card says, as name and text."""
     data = ending.data
-    found: list[tuple[str, RenderableType]] = [("execution", f"{progress.execution_id}  ({progress.pattern})")]
+    pattern = f"  ({visible(progress.pattern)})" if progress.pattern else ""
+    found: list[tuple[str, RenderableType]] = [("execution", f"{progress.execution_id}{pattern}")]
     match ending.type:
         case "execution.completed":
             found.append(("result", "\n".join(result_lines(data.get("result"))) or "nothing"))
@@ -95,7 +96,8 @@ def card_rows(progress: Progress, ending: Event) -> list[tuple[str, RenderableTy
         found.append(("not pushed", Text(visible(str(data["unpublished"])), "red")))
     tasks = sum(1 for row in progress.rows.values() if row.agent_id)
     work = f"{tasks} task{'' if tasks == 1 else 's'}"
-    found.append(("took", f"{progress.seconds(ending.time):.2f} s, {work}, {progress.events} events"))
+    seen = f"{progress.events} event{'' if progress.events == 1 else 's'}"
+    found.append(("took", f"{progress.seconds(ending.time):.2f} s, {work}, {seen}"))
     return found
 
 
@@ -195,11 +197,20 @@ def outcome_words(value: Any) -> str:
         found = cast("Mapping[str, Any]", work)
         said = next((found[key] for key in SUMMARY_KEYS if isinstance(found.get(key), str)), "")
         verdict = ": ".join(filter(None, verdict_of(found)))
-        return verdict or said.strip() or f"{{{', '.join(map(str, found))}}}"
+        return verdict or said.strip() or ", ".join(f"{key}: {_in_short(item)}" for key, item in found.items()) or "{}"
     if isinstance(work, list):
         several = cast("list[Any]", work)
         return f"{len(several)} item{'' if len(several) == 1 else 's'}"
     return _scalar(work)
+
+
+def _in_short(value: Any) -> str:
+    """A part of a result: what is simple as it is, the rest as how much of it there is."""
+    if isinstance(value, Mapping):
+        return "{…}" if value else "{}"
+    if isinstance(value, list):
+        return f"[{len(cast('list[Any]', value))}]"
+    return shorten(_scalar(value), 40)
 
 
 def _work_of(value: Any) -> Any:

@@ -26,6 +26,7 @@ from parallax.cli.common import (
     emit_json,
     json_option,
     program,
+    settings_for,
 )
 from parallax.cli.inputs import check_repository, has_uncommitted_changes, read_inputs
 from parallax.cli.pattern_files import is_pattern_file, read_pattern_file
@@ -109,6 +110,7 @@ def run(
         values = read_inputs(inputs, lambda: _input_schema(pattern, data))
 
     execution_id = new_id() if key is None else key
+    settings_for(data)  # where no stack runs, there will be no execution of this id
     if not sys.stderr.isatty() or detach:
         say(f"execution {execution_id}")  # whatever becomes of this process, the work can be found again
 

@@ -52,6 +52,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("parallax.cli.bench:bench", "Measure the running system."),
 }
 
+_SHORT = 4
+
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Work", ("run", "ps", "show", "events", "logs", "inbox", "answer", "approve", "deny")),
     ("Interrupt and repeat", ("cancel", "pause", "resume", "signal", "retry", "replay")),
@@ -115,7 +117,10 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2) if args else []
+            names = self.list_commands(ctx)
+            close = difflib.get_close_matches(args[0], names, n=2) if args else []
+            if args and not close and len(args[0]) < _SHORT:  # of two letters one is half the word
+                close = difflib.get_close_matches(args[0], names, n=2, cutoff=0.5)
             if close and not isinstance(error, click.NoSuchOption):
                 raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from None
             raise

@@ -238,6 +238,7 @@ class Progress:
         if verb == "cancelled":
             return self._line(event, "engine", f"cancelled {event.data.get('reason', '')}".strip(), "stopped")
         if verb == "rejected":
+            self.pattern = self.pattern or str(event.data.get("pattern", ""))
             errors = "; ".join(str(error.get("what", "")) for error in event.data.get("errors", []))
             return self._line(event, "engine", f"rejected: {errors}", "failed")
         return self._line(event, "engine", f"{self.verdict}: {gist(failure_of(event.data).message)}", "failed")

@@ -116,7 +116,7 @@ def progress_table(
     `width` is that of the terminal: in a narrow one what was said needs the room more than what it is called.
     """
     head = Text.assemble(
-        (title or progress.pattern or "waiting for an engine", "bold"),
+        (title or progress.pattern or _nameless(progress), "bold"),
         ("  " + progress.execution_id, "dim"),
         ("  " + progress.standing, STATUS_STYLES.get(progress.standing, "")),
         (f"  {progress.seconds(now):.1f} s", "dim"),
@@ -136,6 +136,11 @@ def progress_table(
     for row in progress.rows.values():
         table.add_row(*_cells(row, now, paused=progress.status == "paused", narrow=narrow))
     return Group(head, table, *asked) if progress.rows else head
+
+
+def _nameless(progress: Progress) -> str:
+    """What is said in place of a pattern's name: no engine has spoken yet, or the request named none."""
+    return "waiting for an engine" if progress.status == "pending" else "no pattern"
 
 
 def _row_line(row: Row, now: datetime) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -107,10 +108,18 @@ async def _run(
 def _ready_line(record: StackRecord, seconds: float) -> str:
     addresses = {part.name: _without_password(part.address) for part in record.parts}
     if "gateway" in addresses:
-        addresses["gateway"] = record.environ["PARALLAX_API_URL"]
+        addresses["gateway"] = gateway_words(record.environ)
     order = ["gateway", "nats", "postgres", "etcd"]
     shown = ", ".join(f"{name} {addresses[name]}" for name in order if addresses.get(name))
     return f"Parallax is ready in {seconds:.1f} s: {shown} (data in {record.data})"
+
+
+def gateway_words(environ: Mapping[str, str]) -> str:
+    """Where clients reach the gateway, and where it listens where that is another place: behind a proxy."""
+    url, listens = environ["PARALLAX_API_URL"], environ.get("PARALLAX_API_LISTEN", "")
+    port = listens.rpartition(":")[2]
+    same = not listens or (url.startswith("http://") and url.rstrip("/").endswith(f":{port}"))
+    return url if same else f"{url} (listens on {listens})"
 
 
 def _without_password(address: str) -> str:

@@ -26,9 +26,16 @@ from schemas.events import ENDINGS, EVENT_TYPES
 from shared.clock import SYSTEM_CLOCK
 from shared.ids import session_of
 
+_NOT_APPROVED = "not-approved"
+_MOST_LOOKED_AT = 1_000_000
+
 
 @click.command()
-@click.option("--status", type=click.Choice(get_args(Status)), help="Only those of one status.")
+@click.option(
+    "--status",
+    type=click.Choice([*get_args(Status), _NOT_APPROVED]),
+    help="Only those of one status; not-approved: those whose gates said no, failed or not.",
+)
 @click.option("--pattern", help="Only those of one pattern.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--wide", is_flag=True, help="Every column whole, with times instead of ages.")
@@ -38,7 +45,11 @@ def ps(status: str | None, pattern: str | None, limit: int, wide: bool, as_json:
     """Lists executions, the newest first."""
 
     async def work(client: Client) -> int:
-        found = await list_executions(client, settings_for(data), status=status, pattern=pattern, limit=limit)
+        refused = status == _NOT_APPROVED
+        wanted, most = (None, _MOST_LOOKED_AT) if refused else (status, limit)
+        found = await list_executions(client, settings_for(data), status=wanted, pattern=pattern, limit=most)
+        if refused:
+            found = [entry for entry in found if entry.get("approved") is False][:limit]
         if as_json:
             emit_json({"executions": found})
             return 0
@@ -57,12 +68,12 @@ def ps(status: str | None, pattern: str | None, limit: int, wide: bool, as_json:
 
 _LISTED = (
     Column("ID"),
-    Column("PATTERN", least=12, leave_out=4),
+    Column("PATTERN", least=12, leave_out=3),
     Column("STATUS"),
-    Column("CONFIDENCE", leave_out=3),
-    Column("AGE", leave_out=2),
+    Column("CONFIDENCE", leave_out=2),
+    Column("AGE", leave_out=5),
     Column("TOOK", leave_out=1),
-    Column("RESULT", least=16, leave_out=5),
+    Column("RESULT", least=16, leave_out=4),
 )
 
 _WIDE = (

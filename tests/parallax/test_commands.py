@@ -287,6 +287,7 @@ async def test_without_a_server_the_exit_code_is_3(tmp_path: Path, arguments: li
     shell = Shell("nats://127.0.0.1:1", tmp_path)
     nothing = await Shell("", tmp_path)(*arguments, "--json", PARALLAX_NATS_URL="", PARALLAX_DATA=str(tmp_path / "d"))
     assert (nothing.code, "parallax up" in nothing.err, nothing.json["error"]["code"]) == (3, True, "unreachable")
+    assert "execution " not in nothing.err  # where no stack runs, there is none to come back to
     if arguments == ["ps"]:
         dead = await shell(*arguments)
         assert (dead.code, "127.0.0.1:1" in dead.err, dead.out) == (3, True, "")
@@ -314,6 +315,15 @@ async def test_a_time_limit_is_a_finite_number_above_nothing(parallax: Shell, ti
     """Whatever else a float can be is refused with the bounds."""
     said = await parallax("run", DONE, f"--timeout={timeout}")
     assert (said.code, "--timeout" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("pz", "ps"), ("ru", "run"), ("evnets", "events")])
+async def test_a_misspelt_command_is_told_what_was_meant(parallax: Shell, typed: str, meant: str) -> None:
+    """Short words too, of which one wrong letter is half."""
+    refused = await parallax(typed)
+    assert refused.code == 2
+    assert "Did you mean" in refused.err
+    assert meant in refused.err.partition("Did you mean")[2]
 
 
 async def test_a_time_limit_with_a_unit_is_told_the_unit(parallax: Shell) -> None:

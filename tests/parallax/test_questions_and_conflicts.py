@@ -183,7 +183,7 @@ def test_an_age_is_one_unit(seconds: float, words: str) -> None:
     ("value", "words"),
     [
         (None, ""), ("two\nlines", "two\nlines"), (3, "3"), (True, "yes"), ([1, 2], "2 items"),
-        ({"a": {"b": [1]}, "c": 2}, "{a, c}"), ({"summary": " mended "}, "mended"),
+        ({"a": {"b": [1]}, "c": 2}, "a: {…}, c: 2"), ({"summary": " mended "}, "mended"),
         ({"approved": False, "verdict": "reject", "critique": "no"}, "reject: no"),
         ({"result": [{"summary": "x"}], "sources": [{"role": "r"}]}, "r: x"),
     ],

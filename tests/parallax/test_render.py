@@ -11,6 +11,7 @@ from rich.console import Console
 from parallax.cli.card import confidence_words, print_card, result_lines
 from parallax.cli.progress import Progress
 from parallax.cli.render import LiveView, console, print_commands, progress_table, put
+from parallax.cli.stack import gateway_words
 from parallax.client_events import Event
 from tests.parallax.lives import BEGIN, cancelled_life, completed_life, failed_life, rejected_life
 
@@ -139,3 +140,35 @@ def test_no_confidence_is_said_so() -> None:
     """Nothing given is not zero, and a self-report is called what it is."""
     assert confidence_words(None, "") == "none given"
     assert "uncalibrated" in confidence_words(0.7, "self_report")
+
+
+def test_the_card_of_a_rejected_request_names_what_was_asked_for() -> None:
+    """No engine is waited for, nothing stands in empty brackets, and one event is one event."""
+    progress = Progress()
+    events = rejected_life()
+    for event in events:
+        progress.apply(event)
+    out = Console(file=io.StringIO(), width=100)
+    put(out, progress_table(progress, BEGIN, expand=False))
+    print_card(out, progress, events[-1])
+    assert isinstance(out.file, io.StringIO)
+    said = out.file.getvalue()
+    assert "demo-tydi" in said
+    assert f"{progress.execution_id}  (demo-tydi)" in said
+    assert said.rstrip().endswith("0 tasks, 1 event")
+    for wrong in ("waiting for an engine", "()", "1 events"):
+        assert wrong not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "listens", "words"),
+    [
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://box:8080/", "0.0.0.0:8080", "http://box:8080/"),
+        ("https://agents.example", "127.0.0.1:8080", "https://agents.example (listens on 127.0.0.1:8080)"),
+        ("http://agents.example", "127.0.0.1:8080", "http://agents.example (listens on 127.0.0.1:8080)"),
+    ],
+)
+def test_the_ready_line_says_where_the_gateway_listens(url: str, listens: str, words: str) -> None:
+    """Where that is not where clients reach it: behind a proxy."""
+    assert gateway_words({"PARALLAX_API_URL": url, "PARALLAX_API_LISTEN": listens}) == words

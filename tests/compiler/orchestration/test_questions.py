@@ -155,3 +155,17 @@ def test_a_question_ends_with_the_task_that_asked() -> None:
     assert [type(event) for event in desk.questions.ended("t1")] == [TaskCancelRequested]
     desk.ask()
     assert [type(event) for event in desk.questions.close()] == [TaskCancelRequested]
+
+
+def test_the_tasks_of_a_long_question_are_told_apart() -> None:
+    """Their ids are cut at 128 characters: two that would be the same get a hash; one alone stays as it was."""
+    desk = Desk()
+    asked = QuestionAsked(execution_id="e1", question_id="q" * 140, question="?", task_id="t1", role="dev")
+    events: list[Any] = list(desk.questions.asked(asked))
+    seen: list[str] = []
+    while events and isinstance(events[0], TaskRequested):
+        seen += [event.task_id for event in events]
+        events = [following for event in events for following in desk.heard(event.task_id, None, failed=True)]
+    assert seen[0] == "q" * 128
+    assert len(set(seen)) == len(seen) > 1
+    assert max(map(len, seen)) == 128
