@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -201,6 +202,26 @@ def _row(part: StackPart) -> dict[str, object]:
     return {"name": part.name, "pid": part.pid, "state": part.state, "address": part.address}
 
 
+def _wanted_secrets(data: Path | None) -> dict[str, list[str]]:
+    """The secrets that the patterns at hand refer to, each with the names of those patterns."""
+    from parallax.cli.pattern_library import library_for
+
+    wanted: dict[str, list[str]] = {}
+    try:
+        patterns = library_for(None, data).all()
+    except (OSError, ValueError):  # what is wrong with the patterns is for `patterns list` to say
+        return {}
+    for pattern in patterns:
+        for role in pattern.roles.values():
+            config = role.get("agentConfig")
+            env = cast("dict[str, Any]", config).get("env") if isinstance(config, dict) else None
+            for value in cast("dict[str, Any]", env).values() if isinstance(env, dict) else ():
+                name = cast("dict[str, Any]", value).get("secret") if isinstance(value, dict) else None
+                if isinstance(name, str) and pattern.name not in wanted.setdefault(name, []):
+                    wanted[name].append(pattern.name)
+    return wanted
+
+
 @click.command()
 @data_option
 @json_option
@@ -208,7 +229,7 @@ def doctor(data: Path | None, as_json: bool) -> None:
     """Look over versions, API level, durability, room on the disk, and the agents found. Changes nothing."""
     from parallax.stack.doctor import examine
 
-    findings = asyncio.run(examine(data_dir(data), os.environ))
+    findings = asyncio.run(examine(data_dir(data), os.environ, _wanted_secrets(data)))
     healthy = all(finding.state != "problem" for finding in findings)
     if as_json:
         emit_json({"ok": healthy, "checks": findings})

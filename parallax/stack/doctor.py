@@ -8,9 +8,10 @@ import platform
 import re
 import shutil
 import subprocess
+import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,13 @@ class Finding(Model, frozen=True, kw_only=True):
     hint: str = ""
 
 
-async def examine(data: Path, environ: Mapping[str, str]) -> list[Finding]:
-    """All findings about this installation and the servers that `environ` names."""
+async def examine(
+    data: Path, environ: Mapping[str, str], wanted: Mapping[str, Sequence[str]] | None = None
+) -> list[Finding]:
+    """All findings about this installation and the servers that `environ` names.
+
+    `wanted` are the secrets that patterns refer to, each with the names of those patterns.
+    """
     record = running_stack(data)
     findings = [_python(), *_programs(), _git(environ), _disk(data), *_stores(data), _stack(record, data)]
     settings = Settings.load({**environ, **(record.environ if record else {})})
@@ -48,7 +54,7 @@ async def examine(data: Path, environ: Mapping[str, str]) -> list[Finding]:
         findings += await _nats(settings, record)
         findings.append(await _postgres(settings))
         findings.append(await asyncio.to_thread(_etcd, settings))
-    return [*findings, *_agents(environ)]
+    return [*findings, *_agents(environ), *secrets(wanted or {}, environ, settings.secrets_file)]
 
 
 def _python() -> Finding:
@@ -208,6 +214,38 @@ def _etcd(settings: Settings) -> Finding:
         hint = "running executions go on without it, new placement waits; check PARALLAX_ETCD_ENDPOINTS"
         return Finding(name="etcd", state="problem", detail=f"{endpoint} does not answer: {error}", hint=hint)
     return Finding(name="etcd", state="ok", detail=f"etcd {version}")
+
+
+def secrets(wanted: Mapping[str, Sequence[str]], environ: Mapping[str, str], file: Path | None) -> list[Finding]:
+    """Whether each secret that patterns refer to is there, as far as this shell can tell. Values are never shown."""
+    held: set[str] = set()
+    if file is not None:
+        try:
+            held = {name for name, value in tomllib.loads(file.read_text(encoding="utf-8")).items() if value}
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            hint = 'It is TOML with one line for each: NAME = "value".'
+            what = type(error).__name__ if isinstance(error, tomllib.TOMLDecodeError) else str(error)
+            return [Finding(name="secrets", state="problem", detail=f"{file} cannot be read: {what}", hint=hint)]
+    found: list[Finding] = []
+    for name, patterns in sorted(wanted.items()):
+        own = not name.startswith("PARALLAX_") and environ.get(name)
+        place = (
+            f"PARALLAX_SECRET_{name}"
+            if environ.get(f"PARALLAX_SECRET_{name}")
+            else f"in {file}"
+            if name in held
+            else f"the variable {name}"
+            if own
+            else ""
+        )
+        whose = f"wanted by {', '.join(patterns)}"
+        if place:
+            found.append(Finding(name=f"secret {name}", state="ok", detail=f"found: {place}; {whose}"))
+            continue
+        hint = f"set PARALLAX_SECRET_{name} before `parallax up`, or write it into the file PARALLAX_SECRETS_FILE names"
+        detail = f"not found from this shell; {whose}"
+        found.append(Finding(name=f"secret {name}", state="warning", detail=detail, hint=hint))
+    return found
 
 
 def _agents(environ: Mapping[str, str]) -> list[Finding]:
