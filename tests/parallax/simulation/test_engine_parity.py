@@ -183,7 +183,9 @@ def walk(entries: list[LoggedEvent]) -> set[str]:
             assert jitter <= 1.0
             kinds |= {event.error.code, *(["interrupted"] if interrupted else [])}
         if entry.type == "task.completed":
-            said = machine.Answered(result=event.result, confidence=event.confidence, usage=event.usage, note=event.note)
+            said = machine.Answered(
+                result=event.result, confidence=event.confidence, usage=event.usage, note=event.note
+            )
             made = machine.completed(state, said, at_ms=entry.at_ms)
             assert made == event
         state = machine.evolve(state, event, entry.at_ms)
