@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 _SHORT = 4
+_MOST_SAID = 300
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Work", ("run", "ps", "show", "events", "logs", "inbox", "answer", "approve", "deny")),
@@ -251,7 +252,9 @@ def _explain(error: BaseException, *, as_json: bool) -> int:
         return EXIT_USAGE
     with tempfile.NamedTemporaryFile("w", prefix="parallax-error-", suffix=".txt", delete=False) as report:
         traceback.print_exception(error, file=report)
-    summary = " ".join(str(error).split())[:300]
+    summary = " ".join(str(error).split())
+    if len(summary) > _MOST_SAID:
+        summary = f"{summary[:_MOST_SAID]}… ({len(summary) - _MOST_SAID:,} characters more in the report)"
     click.echo(f"Error: something broke inside Parallax: {type(error).__name__}: {summary}", err=True)
     click.echo(f"  The details are in {Path(report.name)}.", err=True)
     return EXIT_FAILED

@@ -68,7 +68,7 @@ class Question:
         if self.by == "withdrawn":
             return f"withdrawn{f': {self.reason}' if self.reason else ''}"
         if not self.answered:
-            return f"withdrawn: {self.withdrawn}" if self.withdrawn else "not answered"
+            return f"not answered; withdrawn: {self.withdrawn}" if self.withdrawn else "not answered"
         said = summary(self.value)
         if self.approval:
             said = {True: "approved", False: "denied", "approve": "approved", "deny": "denied"}.get(self.value, said)
@@ -230,6 +230,8 @@ class Progress:
     def _ending(self, event: Event, verb: str) -> list[Line]:
         self.status, self.ended = verb, event.time
         for row in self.open_rows:
+            if row.question is not None and row.state == "asking":
+                row.question.withdrawn = "the execution is over"
             row.state = "stopped"
             row.ended = row.ended or event.time
         self.verdict = standing_words(verb, event.data)

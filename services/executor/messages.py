@@ -68,10 +68,16 @@ def _no_json(payload: bytes, reason: str) -> Malformed:
         value: Any = json.loads(payload)
         found = _unwritable(value, "$")
     except (ValueError, RecursionError):
-        return Malformed(type="", where="$", what=f"it is no JSON ({reason[:_LONGEST]})")
+        return Malformed(type="", where="$", what=f"it is no JSON ({_within(reason)})")
     kind = _type_of(cast("dict[str, Any]", value)) if isinstance(value, dict) else ""
-    where, what = found or ("$", reason[:_LONGEST])
+    where, what = found or ("$", _within(reason))
     return Malformed(type=kind, where=where, what=what)
+
+
+def _within(text: str) -> str:
+    """A text as far as somebody reads, and how much more of it there is."""
+    left = len(text) - _LONGEST
+    return text if left <= 0 else f"{text[:_LONGEST]}… ({left:,} characters more)"
 
 
 def _unwritable(value: Any, path: str) -> tuple[str, str] | None:

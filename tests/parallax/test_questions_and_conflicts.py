@@ -198,3 +198,14 @@ def test_a_result_of_one_endless_line_is_cut_with_a_word() -> None:
     (line,) = result_lines("x" * 3_000_000)
     assert len(line) < 1_100
     assert "2,999,000 characters more; `show ID --json` has them all" in line
+
+
+def test_what_an_execution_asked_that_is_over_is_withdrawn_on_the_card() -> None:
+    """Nobody waits for the answer any more."""
+    progress, _, events = folded(
+        [question("Ship it?"), ExecutionFailed(execution_id=ID, error=Failure(code="c", message="m"))]
+    )
+    out = Console(file=io.StringIO(), width=100)
+    print_card(out, progress, events[-1])
+    assert isinstance(out.file, io.StringIO)
+    assert "→ not answered; withdrawn: the execution is over" in out.file.getvalue()

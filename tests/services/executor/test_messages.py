@@ -120,3 +120,9 @@ def test_a_question_has_an_id_of_its_own_whatever_it_is_called() -> None:
 def test_an_id_that_is_unique_already_stays(name: str) -> None:
     """As runtimes and the kit for agents make them: recorded logs have them."""
     assert question_id(offer(), asked(name)) == name
+
+
+def test_a_long_reason_says_how_much_more_there_is() -> None:
+    """What is cut is not cut silently."""
+    found = malformed(b"{", "x" * 1000)
+    assert found.what.endswith("x… (700 characters more))")
