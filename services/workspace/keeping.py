@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,10 +25,11 @@ import msgspec
 from schemas.events import WorkspaceKept, WorkspaceLeftOut
 from services.workspace import files
 from services.workspace.agent_repository.intent import exists, read_intent
+from services.workspace.agent_repository.modules import module_repositories
 from services.workspace.agent_repository.opening import Directory, Finding, Unreadable, shown
 from services.workspace.agent_repository.quarantine import Quarantine
 from services.workspace.agent_repository.refs import Named
-from services.workspace.agent_repository.repository import AgentRepository, foreign_objects
+from services.workspace.agent_repository.repository import AgentRepository, foreign_objects, gitlink_head
 from services.workspace.agent_repository.staged import staged_commit
 from services.workspace.agent_repository.submodules import has_own_repository, is_filled, is_pristine
 from services.workspace.commit_text import PLATFORM, message
@@ -104,12 +105,28 @@ class Keeper:
         descriptor = self._open.enter_context(files.opened(worktree.path))
         self._root = Directory(descriptor, "")
         if len(self._workspace.base) != _SHA1_DIGITS:
-            self._findings = foreign_objects(self._root)
+            self._open_unread(self._root)
             return
         self._repository, self._findings = AgentRepository.of(descriptor, _nothing)
         if self._repository is not None:
             self.intent, findings = read_intent(self._repository, descriptor, tracked)
             self._repository.findings += findings
+
+    def _open_unread(self, root: Directory) -> None:
+        """Reads of a repository in a format that is not read where its submodules stand, and whether it has objects."""
+        recorded = self._workspace.git.submodules(self._session.head)
+        heads = {path: self._head(path) for path in recorded}
+        self.intent = Intent(submodules={path: head for path, head in heads.items() if head})
+        try:
+            git = root.directory(b".git")
+            if git is not None:
+                with git:
+                    self._findings = foreign_objects(git)
+            for _, module in module_repositories(root.descriptor, recorded):
+                with module:
+                    self._findings += foreign_objects(module)
+        except Unreadable as error:
+            self._findings.append(error.finding)
 
     def close(self) -> None:
         """Closes what is open."""
@@ -138,6 +155,8 @@ class Keeper:
                 quarantine.discard()
             self._keep_worktrees(self._repository)
             moved = self._keep_submodules(self._repository)
+        elif self.intent.submodules:
+            moved = self._moved(())
         self._write_down(None)
         known = workspace.state.found.get((self._session.session, self._moment), [])
         refs = [msgspec.structs.replace(one, in_result=self._is_in(one, made)) for one in known]
@@ -170,8 +189,13 @@ class Keeper:
         )
         found.take(heads, self._at)
         repository.findings += found.findings
-        before = workspace.git.submodules(session.head)
-        alone = nobody_has(intent.submodules, before, found.elsewhere, workspace.git.others_have)
+        return self._moved(found.elsewhere)
+
+    def _moved(self, elsewhere: Collection[bytes]) -> list[str]:
+        """Says which submodules stand at commits that nobody else has."""
+        git = self._workspace.git
+        before = git.submodules(self._session.head)
+        alone = nobody_has(self.intent.submodules, before, elsewhere, git.others_have)
         return [
             f"{shown(path)}: the submodule stands at {head}, which nobody else has: push it to where it comes from, or "
             "nobody can check the result out with it"
@@ -180,10 +204,10 @@ class Keeper:
 
     def _head(self, path: bytes) -> Oid:
         """The commit at which the agent's git stands in a submodule; empty where that cannot be told."""
-        if self._root is None or self._repository is None:
+        if self._root is None:
             return ""
         try:
-            return self._repository.gitlink_head(self._root.descriptor, path).decode()
+            return gitlink_head(self._root.descriptor, path).decode()
         except Unreadable:
             return ""
 

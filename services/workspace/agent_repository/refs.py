@@ -24,7 +24,7 @@ _MAX_SYMBOLIC = 5
 
 _MAX_WORKTREES = 200
 
-_SHA = re.compile(rb"[0-9a-f]{40}")
+_SHA = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 _REFLOG = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) [^\n]*")
 _ZERO = b"0" * 40
 

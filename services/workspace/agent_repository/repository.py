@@ -135,11 +135,7 @@ class AgentRepository:
         Raises:
             Unreadable: something there is not what git writes.
         """
-        git = gitlink_directory(worktree, path)
-        if git is None:
-            return b""
-        with git:
-            return read_head(git)
+        return gitlink_head(worktree, path)
 
     def elsewhere(self, fresh: AbstractSet[bytes]) -> frozenset[bytes]:
         """The commits, `fresh` ones and those before them, that this repository has from another one: others can have
@@ -155,6 +151,19 @@ class AgentRepository:
         found: dict[bytes, list[bytes]] = {}
         self._walk(tips, fresh, found)
         return frozenset(found) | frozenset(parent for below in found.values() for parent in below) | frozenset(tips)
+
+
+def gitlink_head(worktree: int, path: bytes) -> bytes:
+    """The commit that is checked out in the submodule at `path`; empty where nothing is.
+
+    Raises:
+        Unreadable: something there is not what git writes.
+    """
+    git = gitlink_directory(worktree, path)
+    if git is None:
+        return b""
+    with git:
+        return read_head(git)
 
 
 def gitlink_directory(worktree: int, path: bytes) -> Directory | None:
@@ -179,10 +188,10 @@ def gitlink_directory(worktree: int, path: bytes) -> Directory | None:
         return root.directory(*_inside(text, parts, below.place(b".git")))
 
 
-def foreign_objects(worktree: Directory) -> list[Finding]:
+def foreign_objects(git: Directory | None) -> list[Finding]:
     """A finding where a repository of a format that is not read holds objects of its own."""
     try:
-        objects = worktree.directory(b".git", b"objects")
+        objects = git.directory(b"objects") if git is not None else None
         if objects is None:
             return []
         with objects:
@@ -194,7 +203,7 @@ def foreign_objects(worktree: Directory) -> list[Finding]:
     except Unreadable as error:
         return [error.finding]
     message = "it is of a format (SHA-256) in which what an agent did beside its work is not read"
-    return [Finding("unknown_format", ".git", message)] if own else []
+    return [Finding("unknown_format", objects.where.removesuffix("/objects"), message)] if own else []
 
 
 def _inside(text: bytes, parts: list[bytes], where: str) -> list[bytes]:

@@ -669,3 +669,33 @@ def test_a_crash_while_submodules_are_filled_loses_nothing(
     assert (pointer(bench, done.commit), keeps(done)) == (made, [("submodule", "s", made, False)])
     assert is_whole(tree)
     assert (tree / "s/new.py").read_text() == "new\n"
+
+
+def test_submodules_of_a_sha256_repository(tmp_path: Path) -> None:
+    """They are filled and bumped; a commit that an agent makes there is moved aside with its repository, and named."""
+    sub, origin = tmp_path / "sub", tmp_path / "origin"
+    for place in (sub, origin):
+        git(tmp_path, "init", "-q", "-b", "main", "--object-format=sha256", str(place))
+    for number in (1, 2):
+        write(sub, {"lib.py": f"{number}\n"})
+        git(sub, "add", "-A")
+        git(sub, *_ME, "commit", "-qm", str(number))
+    git(origin, *_WHO, "submodule", "add", "-q", str(sub), "s")
+    git(origin, *_ME, "commit", "-qm", "sub")
+    bench = Bench(tmp_path / "w")
+    assert held(bench.ready(origin)) == {"s": True}
+    tree = prepared(bench)
+    assert is_whole(tree)
+    git(tree / "s", "checkout", "-q", "HEAD~1")
+    wanted = git(tree / "s", "rev-parse", "HEAD").strip()
+    done = bench.finish("dev-1")
+    assert (pointer(bench, done.commit), notes(done)) == (wanted, [])
+    tree = prepared(bench, "t2")
+    assert (tree / "s/lib.py").read_text() == "1\n"
+    assert is_whole(tree)
+    made = saved(tree)
+    done = bench.finish("dev-1", "t2")
+    assert pointer(bench, done.commit) == made
+    assert any(made in note for note in notes(done))
+    moved = [path for path in (bench.workspace.root / "aside").rglob(made[2:]) if path.is_file()]
+    assert len(moved) == 1
