@@ -83,8 +83,9 @@ async def test_rows_say_what_the_log_says(nats_url: str, postgres_url: str) -> N
         assert (task["status"], task["attempt"]) == ("completed", 2)
         part = await row_of(postgres_url, "SELECT * FROM agent_participations WHERE execution_id = $1", name)
         assert part["tasks_completed"] == 1
-        question = await row_of(postgres_url, "SELECT * FROM questions WHERE execution_id = $1", name)
-        assert question["status"] == "answered"
+        for question_id, status in ((f"{name}-q", "answered"), (f"{name}-asked", "withdrawn")):
+            question = await row_of(postgres_url, "SELECT * FROM questions WHERE id = $1", question_id)
+            assert question["status"] == status
 
 
 async def test_a_rebuild_gives_the_same_rows(nats_url: str, postgres_url: str) -> None:
