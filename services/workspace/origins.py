@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -108,3 +110,19 @@ def check_local(location: str) -> None:
     above = next((parent for parent in path.parents if (parent / ".git").exists()), None)
     hint = f"It lies inside the repository {above}: give that." if above else "Make it one with `git init`."
     raise WorkspaceProblem("repository_not_found", f"{location} is not a git repository. {hint}", where="repo")
+
+
+def check_room(origin: Origin, there: Collection[str], ref: str) -> None:
+    """Raises `push_rejected` where a branch is in the way: git allows no branch `a` beside a branch `a/b`."""
+    above = [ref.rsplit("/", cut)[0] for cut in range(1, ref.count("/") - 1)]
+    found = next(
+        (name for name in [*above, *there] if name in there and (name in above or name.startswith(ref + "/"))), ""
+    )
+    if found:
+        name, branch = found.removeprefix("refs/heads/"), ref.removeprefix("refs/heads/")
+        raise WorkspaceProblem(
+            "push_rejected",
+            f"{origin.shown} has a branch {name!r}, and git allows no branch {branch!r} beside it. Rename it "
+            f"(git branch -m {shlex.quote(name)} …) and fetch or push the result by hand.",
+            where="push",
+        )

@@ -11,15 +11,16 @@ from dulwich.objects import ObjectID
 from services.workspace import agent_git, files
 from services.workspace.agent_git import AgentGit
 from services.workspace.bare import borrow, make_bare, point
-from services.workspace.droppings import DROPPINGS
 from services.workspace.dulwich_git.checking import check_tree
 from services.workspace.dulwich_git.cloning import Clones
 from services.workspace.dulwich_git.differences import difference
 from services.workspace.dulwich_git.history import History, make_commit
 from services.workspace.dulwich_git.merging import merge_commits
+from services.workspace.dulwich_git.own_rules import read_rules, write_rules
 from services.workspace.dulwich_git.pushing import publish
 from services.workspace.dulwich_git.scan import Scan
 from services.workspace.dulwich_git.store import Store
+from services.workspace.dulwich_git.tolerating import tolerate
 from services.workspace.dulwich_git.trees import changed, changes_between, listing
 from services.workspace.dulwich_git.worktree import Files, entry_at
 from services.workspace.git_backend import (
@@ -50,6 +51,7 @@ class DulwichBackend:
     name = "dulwich"
 
     def __init__(self, clones: Path) -> None:
+        tolerate()
         self._clones = Clones(clones)
 
     @property
@@ -64,6 +66,9 @@ class DulwichBackend:
     def make(self, path: Path, origin: Origin | None, branch: str) -> None:
         """Makes the bare repository of an execution."""
         make_bare(path, branch, borrowed=self._clones.objects(origin) if origin else None)
+        write_rules(path, origin)
+        if origin is not None:
+            (path / "packed-refs").write_bytes(self._clones.visible(origin))
 
     def open(self, path: Path, origin: Origin | None) -> DulwichRepository:
         """A repository that `make` made."""
@@ -80,6 +85,8 @@ class DulwichRepository:
         self.store = Store(path / "objects")
         self._checked = checked
         self._histories: dict[Oid, History] = {}
+        self._visible: dict[str, Oid] | None = None
+        self.rules = read_rules(path)
 
     def close(self) -> None:
         """Lets go of open files."""
@@ -144,7 +151,7 @@ class DulwichRepository:
 
     def merge(self, ours: Oid, theirs: Oid, since: Oid) -> Merged:
         """Merges the commit `theirs` into `ours`."""
-        merged = merge_commits(self.store, self._history(since), _id(ours), _id(theirs))
+        merged = merge_commits(self.store, self._history(since), _id(ours), _id(theirs), self.rules.attributes)
         return Merged(merged.tree.decode(), merged.conflicts)
 
     def _history(self, since: Oid) -> History:
@@ -161,8 +168,7 @@ class DulwichRepository:
 
     def difference(self, old: Oid, new: Oid, *, patch: bool) -> Difference:
         """The difference between two commits or trees."""
-        found = difference(self.store, self._tree(old), self._tree(new), text=patch)
-        return Difference(found.files, found.insertions, found.deletions, found.text.encode())
+        return difference(self.store, self._tree(old), self._tree(new), self.rules.attributes, patch=patch)
 
     def _tree(self, oid: Oid) -> ObjectID:
         return self.store.tree_in(_id(oid))
@@ -184,7 +190,12 @@ class DulwichRepository:
 
     def visible_refs(self) -> dict[str, Oid]:
         """What an agent sees of the origin."""
-        return {}
+        if self._visible is None:
+            packed = self.path / "packed-refs"
+            lines = packed.read_text("utf-8", "surrogateescape").splitlines() if packed.exists() else []
+            pairs = (line.split(" ", 1) for line in lines if not line.startswith("#"))
+            self._visible = {ref: oid for oid, ref in pairs if ref.startswith(("refs/tags/", "refs/remotes/origin/"))}
+        return self._visible
 
     # -- places -----------------------------------------------------------------------------------------------------
 
@@ -207,7 +218,7 @@ class DulwichWorktree:
     def __init__(self, repository: DulwichRepository, path: Path, memory: Path, scratch: Path) -> None:
         self.path = path
         self._repository = repository
-        self._files = Files(repository.store, path, memory)
+        self._files = Files(repository.store, path, memory, repository.rules)
         self._scratch = scratch
 
     def exists(self) -> bool:
@@ -270,7 +281,7 @@ class DulwichWorktree:
             name=name,
             objects=self._repository.store.path,
             index=self._files.index(),
-            exclude=DROPPINGS.lstrip(),
+            exclude=self._repository.rules.exclude,
         )
         agent_git.renew(self.path, self._scratch, content, aside=aside)
         empty(self.path, submodules.places)

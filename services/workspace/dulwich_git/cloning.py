@@ -14,15 +14,16 @@ import urllib3.exceptions
 from dulwich.client import GitClient, HTTPUnauthorized, LocalGitClient, Urllib3HttpGitClient
 from dulwich.config import ConfigFile
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.object_store import peel_sha
-from dulwich.objects import Commit, ObjectID
+from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from services.workspace import files
+from services.workspace.dulwich_git.bases import resolve
 from services.workspace.dulwich_git.damage import DAMAGED
 from services.workspace.dulwich_git.needing import refuse_formats
-from services.workspace.git_backend import Base
+from services.workspace.dulwich_git.store import Store
+from services.workspace.git_backend import Base, object_id
 from services.workspace.locking import exclusive
 from services.workspace.origins import Origin, check_local
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
@@ -49,6 +50,7 @@ class Clones:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.checked: set[ObjectID] = set()
+        self._visible: dict[str, dict[Ref, ObjectID]] = {}
 
     def objects(self, origin: Origin) -> Path:
         """The directory of objects of an origin's clone."""
@@ -86,21 +88,55 @@ class Clones:
             client, where = client_for(origin)
             answer = client.get_refs(where.encode())
             refs = {name: sha for name, sha in answer.refs.items() if sha is not None and not name.endswith(b"^{}")}
-            name, sha = _choose(origin, refs, answer.symrefs, base)
-            if sha is None:
-                return Base(None, name or _unborn(origin))
-            if sha not in clone.object_store:
+            visible = {name: sha for name, sha in refs.items() if name.startswith((b"refs/heads/", b"refs/tags/"))}
+            self._visible[origin.digest] = visible
+            if not base:
+                name, sha = _default(origin, refs, answer.symrefs)
+                if sha is None:
+                    return Base(None, name or _unborn(origin))
+            elif not visible:
+                return Base(None, _unborn(origin))
+            else:
+                name, sha = _first_guess(origin, refs, base)
+            wanted = {*visible.values(), *([sha] if sha is not None else [])}
+            lacking = [one for one in wanted if one not in clone.object_store]
+            if lacking:
                 _clear(path)
-                client.fetch(where.encode(), clone, determine_wants=partial(_want, sha))
-            commit = peel_sha(clone.object_store, sha)[1]
-            if not isinstance(commit, Commit):
-                raise WorkspaceProblem(
-                    "base_not_found", f"{base} of {origin.shown} is not a commit.", where="repo.base"
-                )
-            files.replace(path / "refs/heads" / commit.id.decode(), commit.id + b"\n", durable=True)
-            return Base(commit.id.decode(), name)
+                self._fetch(client, where, clone, lacking, sha)
+            commit = resolve({}, clone.object_store, sha.decode()) if sha is not None else None
+            if commit is None and base:
+                commit = resolve(refs, clone.object_store, base)
+            if commit is None:
+                raise _no_base(origin, refs, base or name)
+            files.replace(path / "refs/heads" / commit.decode(), commit + b"\n", durable=True)
+            return Base(commit.decode(), name)
         finally:
             clone.close()
+
+    def _fetch(
+        self, client: GitClient, where: str, clone: Repo, lacking: list[ObjectID], base: ObjectID | None
+    ) -> None:
+        """Gets every branch and tag. Where one of them is not whole, which is nobody's concern here, the base alone."""
+        try:
+            client.fetch(where.encode(), clone, determine_wants=partial(_want, lacking))
+        except DAMAGED:
+            if base is None or base in clone.object_store:
+                raise
+            client.fetch(where.encode(), clone, determine_wants=partial(_want, [base]))
+
+    def visible(self, origin: Origin) -> bytes:
+        """The branches and tags of an origin, as it was brought last and as a clone of it would have them."""
+        clone = Store(self.objects(origin))
+        try:
+            known = self._visible.get(origin.digest, {})
+            refs = {
+                bytes(name).replace(b"refs/heads/", b"refs/remotes/origin/", 1): sha
+                for name, sha in known.items()
+                if sha in clone
+            }
+        finally:
+            clone.close()
+        return b"# pack-refs with: sorted\n" + b"".join(b"%s %s\n" % (sha, name) for name, sha in sorted(refs.items()))
 
 
 def _clear(clone: Path) -> None:
@@ -109,10 +145,10 @@ def _clear(clone: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def _want(sha: ObjectID, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
-    """The one object to fetch. The protocol asks with what there is, which is known already."""
+def _want(shas: list[ObjectID], refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+    """The objects to fetch. The protocol asks with what there is, which is known already."""
     del refs, depth
-    return [sha]
+    return shas
 
 
 def _opened(path: Path) -> Repo:
@@ -126,35 +162,41 @@ def _opened(path: Path) -> Repo:
     return clone
 
 
-def _choose(
-    origin: Origin, refs: dict[Ref, ObjectID], symrefs: dict[Ref, Ref], base: str
-) -> tuple[str, ObjectID | None]:
-    """The name of the base branch (empty for a bare commit) and the object it stands for."""
+def _default(origin: Origin, refs: dict[Ref, ObjectID], symrefs: dict[Ref, Ref]) -> tuple[str, ObjectID | None]:
+    """The name of the default branch (empty where none is checked out) and the object it stands for."""
     head = symrefs.get(Ref(b"HEAD"), Ref(b""))
     default = head.removeprefix(b"refs/heads/").decode(errors="replace")
-    if not base:
-        if not any(name.startswith(b"refs/") for name in refs):
-            return default, None
-        sha = refs.get(head) if head else refs.get(Ref(b"HEAD"))
-        if sha is None:
-            raise WorkspaceProblem(
-                "base_not_found",
-                f"The default branch {default or 'HEAD'} of {origin.shown} has no commit. Say where to start.",
-                where="repo.base",
-            )
-        return default, sha
-    for prefix, name in ((b"refs/heads/", base), (b"refs/tags/", base)):
-        sha = refs.get(Ref(prefix + name.encode(errors="replace")))
-        if sha is not None:
-            return base if prefix == b"refs/heads/" else "", sha
-    wanted = base.encode(errors="replace")
-    if wanted in refs.values():
-        return "", ObjectID(wanted)
+    if not any(name.startswith(b"refs/") for name in refs):
+        return default, None
+    sha = refs.get(head) if head else refs.get(Ref(b"HEAD"))
+    if sha is None:
+        raise WorkspaceProblem(
+            "base_not_found",
+            f"The default branch {default or 'HEAD'} of {origin.shown} has no commit. Say where to start.",
+            where="repo.base",
+        )
+    return default, sha
+
+
+def _first_guess(origin: Origin, refs: dict[Ref, ObjectID], base: str) -> tuple[str, ObjectID | None]:
+    """The name of a branch and its commit, or nothing and what a base stands for in an origin on this machine."""
+    branch = base.removeprefix("refs/heads/")
+    sha = refs.get(Ref(b"refs/heads/" + branch.encode("utf-8", "surrogateescape")))
+    if sha is not None:
+        return branch, sha
+    if origin.kind != "path":
+        return "", ObjectID(base.encode()) if object_id(base) else None
+    with Repo(origin.location) as theirs:
+        known = {**theirs.refs.as_dict(), **refs}
+        return "", resolve(known, theirs.object_store, base)
+
+
+def _no_base(origin: Origin, refs: dict[Ref, ObjectID], base: str) -> WorkspaceProblem:
     known = sorted(name.removeprefix(b"refs/heads/").decode(errors="replace") for name in refs if b"heads/" in name)
     shown = ", ".join(known[:10]) or "none"
-    raise WorkspaceProblem(
+    return WorkspaceProblem(
         "base_not_found",
-        f"{origin.shown} has no branch or tag {base[:200]!r}. Its branches: {shown}.",
+        f"{origin.shown} has no branch, tag or commit {base[:200]!r}. Its branches: {shown}.",
         where="repo.base",
     )
 

@@ -1,128 +1,181 @@
-"""Differences as people read them: unified text, and how many lines came and went."""
+"""Differences as git writes them: a patch that `git apply` takes byte for byte, and how many lines came and went."""
 
 from __future__ import annotations
 
-import difflib
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from dulwich.objects import ObjectID
 
+from services.workspace.dulwich_git.attributes import TreeAttributes
+from services.workspace.dulwich_git.line_differences import Change, TooMuchToCompare, changes, lines_of
+from services.workspace.dulwich_git.needing import git_needed
 from services.workspace.dulwich_git.store import Entry, Store
 from services.workspace.dulwich_git.trees import changes_between
 from services.workspace.dulwich_git.worktree import entry_at
-from services.workspace.modes import SUBMODULE
+from services.workspace.git_backend import Difference
+from services.workspace.modes import EXECUTABLE, FILE, SUBMODULE
 from services.workspace.names import show
 
-_MAX_TEXT = 2 * 1024 * 1024
-_MAX_COMPARED = 20_000
+_CONTEXT = 3
+_BIG = 512 * 1024 * 1024
+_BASE85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+_ESCAPES = {7: b"a", 8: b"b", 9: b"t", 10: b"n", 11: b"v", 12: b"f", 13: b"r", 34: b'"', 92: b"\\"}
 
 
-@dataclass(slots=True)
-class Difference:
-    """What changed between two directories."""
+def difference(store: Store, old: ObjectID, new: ObjectID, rules: bytes, *, patch: bool) -> Difference:
+    """The difference between two trees, with its text or the numbers alone.
 
-    files: list[str] = field(default_factory=list[str])
-    insertions: int = 0
-    deletions: int = 0
-    text: str = ""
-
-
-def difference(store: Store, old: ObjectID, new: ObjectID, *, text: bool) -> Difference:
-    """The difference between two trees, with its text or the numbers alone."""
+    Raises:
+        WorkspaceProblem: the files are so long and so different that it takes git to compare them.
+    """
     found = Difference()
-    pieces: list[str] = []
+    attributes = TreeAttributes(store, new, rules)
+    pieces: list[bytes] = []
     for path, after in sorted(changes_between(store, old, new).items()):
         before = entry_at(store, old, path)
-        name = show(path)
-        found.files.append(name)
-        if text:
-            pieces.extend(_header(name, before, after))
-        if before is not None and after is not None and before[1] == after[1]:
-            continue
-        was, now = _lines(store, before), _lines(store, after)
-        if was is None or now is None:
-            if text:
-                pieces.append(f"Binary files {_side('a', name, before)} and {_side('b', name, after)} differ\n")
-            continue
-        body = list(_hunks(was, now))
-        found.deletions += sum(line.startswith("-") for line in body)
-        found.insertions += sum(line.startswith("+") for line in body)
-        if text and body:
-            pieces += [f"--- {_side('a', name, before)}\n", f"+++ {_side('b', name, after)}\n", *body]
-    found.text = "".join(pieces)
+        found.files.append(show(path))
+        for was, now in _steps(before, after):
+            _compare(store, path, was, now, attributes.of(path).get(b"diff"), found, pieces)
+    found.patch = b"".join(pieces) if patch else b""
     return found
 
 
-def _side(letter: str, name: str, entry: Entry | None) -> str:
-    return f"{letter}/{name}" if entry is not None else "/dev/null"
+def _steps(before: Entry | None, after: Entry | None) -> list[tuple[Entry | None, Entry | None]]:
+    """A file that became a link is one that is gone and one that is new."""
+    if before is not None and after is not None and _kind(before) != _kind(after):
+        return [(before, None), (None, after)]
+    return [(before, after)]
 
 
-def _header(name: str, before: Entry | None, after: Entry | None) -> Iterator[str]:
-    yield f"diff --git a/{name} b/{name}\n"
-    if before is None and after is not None:
-        yield f"new file mode {after[0]:o}\n"
-    elif after is None and before is not None:
-        yield f"deleted file mode {before[0]:o}\n"
-    elif before is not None and after is not None and before[0] != after[0]:
-        yield f"old mode {before[0]:o}\nnew mode {after[0]:o}\n"
-    ids = ((before[1] if before else b"0" * 40).decode()[:12], (after[1] if after else b"0" * 40).decode()[:12])
-    if ids[0] != ids[1]:
-        mode = f" {after[0]:o}" if before is not None and after is not None and before[0] == after[0] else ""
-        yield f"index {ids[0]}..{ids[1]}{mode}\n"
+def _kind(entry: Entry) -> int:
+    return entry[0] & 0o170000
 
 
-def _lines(store: Store, entry: Entry | None) -> list[str] | None:
-    """The lines of a text. None: it is none."""
-    if entry is None:
-        return []
-    if entry[0] == SUBMODULE:
-        return [f"Subproject commit {entry[1].decode()}\n"]
-    content = store.blob(entry[1])
-    if b"\0" in content[:8000] or len(content) > _MAX_TEXT:
-        return None
-    return (
-        content.decode("utf-8", "replace").splitlines(keepends=True) if b"\r" not in content else _by_newline(content)
-    )
-
-
-def _by_newline(content: bytes) -> list[str]:
-    return [line.decode("utf-8", "replace") for line in content.splitlines(keepends=True)]
-
-
-def _hunks(was: list[str], now: list[str]) -> Iterator[str]:
-    """The hunks of a unified diff. What is too long to compare line by line is shown as replaced."""
-    start = 0
-    shorter = min(len(was), len(now))
-    while start < shorter and was[start] == now[start]:
-        start += 1
-    end = 0
-    while end < shorter - start and was[-1 - end] == now[-1 - end]:
-        end += 1
-    first = max(start - 3, 0)
-    last_was, last_now = len(was) - max(end - 3, 0), len(now) - max(end - 3, 0)
-    old, new = was[first:last_was], now[first:last_now]
-    if len(old) + len(new) > _MAX_COMPARED:
-        yield f"@@ -{first + 1},{len(old)} +{first + 1},{len(new)} @@\n"
-        yield from (_closed("-", line) for line in old)
-        yield from (_closed("+", line) for line in new)
+def _compare(
+    store: Store,
+    path: bytes,
+    before: Entry | None,
+    after: Entry | None,
+    said: object,
+    found: Difference,
+    pieces: list[bytes],
+) -> None:
+    pieces.extend(_header(path, before, after))
+    if before is not None and after is not None and before[1] == after[1]:
         return
-    for group in difflib.SequenceMatcher(None, old, new, autojunk=len(old) + len(new) > 4000).get_grouped_opcodes(3):
-        low, high = group[0], group[-1]
-        yield f"@@ -{_span(low[1] + first, high[2] + first)} +{_span(low[3] + first, high[4] + first)} @@\n"
-        for kind, old_from, old_to, new_from, new_to in group:
-            if kind == "equal":
-                yield from (_closed(" ", line) for line in old[old_from:old_to])
-                continue
-            yield from (_closed("-", line) for line in old[old_from:old_to])
-            yield from (_closed("+", line) for line in new[new_from:new_to])
+    was, now = _content(store, before), _content(store, after)
+    if _is_binary(before, was, said) or _is_binary(after, now, said):
+        pieces += [b"GIT binary patch\n", *_literal(now), b"\n", *_literal(was), b"\n"]
+        return
+    old, new = lines_of(was), lines_of(now)
+    try:
+        changed = changes(old, new, histogram=False)
+    except TooMuchToCompare:
+        raise git_needed(f"The changes of {show(path)} are too many to be shown", where="diff") from None
+    found.deletions += sum(change.chg1 for change in changed)
+    found.insertions += sum(change.chg2 for change in changed)
+    if changed:
+        end = b"\t" if b" " in path and not _odd(path) else b""
+        sides = [_quoted(prefix + path) + end for prefix in (b"a/", b"b/")]
+        pieces.append(b"--- %s\n" % (b"/dev/null" if before is None else sides[0]))
+        pieces.append(b"+++ %s\n" % (b"/dev/null" if after is None else sides[1]))
+        pieces.extend(_hunks(old, new, changed))
 
 
-def _span(start: int, end: int) -> str:
-    length = end - start
+def _header(path: bytes, before: Entry | None, after: Entry | None) -> Iterator[bytes]:
+    yield b"diff --git %s %s\n" % (_quoted(b"a/" + path), _quoted(b"b/" + path))
+    if before is None and after is not None:
+        yield b"new file mode %o\n" % after[0]
+    elif after is None and before is not None:
+        yield b"deleted file mode %o\n" % before[0]
+    elif before is not None and after is not None and before[0] != after[0]:
+        yield b"old mode %o\nnew mode %o\n" % (before[0], after[0])
+    ids = (bytes(before[1]) if before else b"0" * 40, bytes(after[1]) if after else b"0" * 40)
+    if ids[0] != ids[1]:
+        mode = b" %o" % after[0] if before is not None and after is not None and before[0] == after[0] else b""
+        yield b"index %s..%s%s\n" % (*ids, mode)
+
+
+def _odd(path: bytes) -> bool:
+    return any(code < 32 or code == 127 or code in _ESCAPES for code in path)
+
+
+def _quoted(path: bytes) -> bytes:
+    """A path as git writes it: in quotes where it holds what would end it or a line."""
+    if not _odd(path):
+        return path
+    letters = [
+        b"\\" + _ESCAPES[code] if code in _ESCAPES else b"\\%03o" % code if code < 32 or code == 127 else bytes((code,))
+        for code in path
+    ]
+    return b'"' + b"".join(letters) + b'"'
+
+
+def _content(store: Store, entry: Entry | None) -> bytes:
+    if entry is None:
+        return b""
+    if entry[0] == SUBMODULE:
+        return b"Subproject commit %s\n" % entry[1]
+    return store.blob(entry[1])
+
+
+def _is_binary(entry: Entry | None, content: bytes, said: object) -> bool:
+    """Whether a content is shown as no text; of a file an attribute may say so."""
+    if entry is not None and entry[0] in (FILE, EXECUTABLE) and said in (True, False):
+        return said is False
+    return b"\0" in content[:8000] or len(content) > _BIG
+
+
+def _literal(content: bytes) -> Iterator[bytes]:
+    """A content as a part of a binary patch."""
+    yield b"literal %d\n" % len(content)
+    packed = zlib.compress(content)
+    for at in range(0, len(packed), 52):
+        line = packed[at : at + 52]
+        length = len(line) + (64 if len(line) <= 26 else 70)
+        yield bytes((length,)) + b"".join(_base85(line[five : five + 5 - 1]) for five in range(0, len(line), 4)) + b"\n"
+
+
+def _base85(four: bytes) -> bytes:
+    number = int.from_bytes(four.ljust(4, b"\0"), "big")
+    letters = bytearray(5)
+    for place in range(4, -1, -1):
+        number, letter = divmod(number, 85)
+        letters[place] = _BASE85[letter]
+    return bytes(letters)
+
+
+def _hunks(old: list[bytes], new: list[bytes], changed: list[Change]) -> Iterator[bytes]:
+    group: list[Change] = []
+    for change in changed:
+        if group and change.i1 - (group[-1].i1 + group[-1].chg1) > 2 * _CONTEXT:
+            yield from _hunk(old, new, group)
+            group = []
+        group.append(change)
+    yield from _hunk(old, new, group)
+
+
+def _hunk(old: list[bytes], new: list[bytes], group: list[Change]) -> Iterator[bytes]:
+    first, last = group[0], group[-1]
+    above = min(_CONTEXT, first.i1)
+    below = min(_CONTEXT, len(old) - last.i1 - last.chg1)
+    begin1, end1 = first.i1 - above, last.i1 + last.chg1 + below
+    begin2, end2 = first.i2 - above, last.i2 + last.chg2 + below
+    yield b"@@ -%s +%s @@\n" % (_span(begin1, end1 - begin1), _span(begin2, end2 - begin2))
+    at = begin1
+    for change in group:
+        yield from (_closed(b" ", line) for line in old[at : change.i1])
+        yield from (_closed(b"-", line) for line in old[change.i1 : change.i1 + change.chg1])
+        yield from (_closed(b"+", line) for line in new[change.i2 : change.i2 + change.chg2])
+        at = change.i1 + change.chg1
+    yield from (_closed(b" ", line) for line in old[at:end1])
+
+
+def _span(start: int, length: int) -> bytes:
     begin = start + 1 if length else start
-    return f"{begin}" if length == 1 else f"{begin},{length}"
+    return b"%d" % begin if length == 1 else b"%d,%d" % (begin, length)
 
 
-def _closed(sign: str, line: str) -> str:
-    return f"{sign}{line}" if line.endswith("\n") else f"{sign}{line}\n\\ No newline at end of file\n"
+def _closed(sign: bytes, line: bytes) -> bytes:
+    return sign + line if line.endswith(b"\n") else sign + line + b"\n\\ No newline at end of file\n"

@@ -1,4 +1,4 @@
-"""Which untracked files are no part of the work, by the rules of `.gitignore`.
+"""Which untracked files are no part of the work, by the rules of `.gitignore`; and the patterns of attribute files.
 
 Matching is done here, without regular expressions: patterns come from repositories that nobody vouches for, and a
 pattern that takes for ever would stop the whole service. Every match is linear in the length of pattern times path.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-_MAX_BYTES = 1 << 18
-_MAX_RULES = 5000
+MAX_BYTES = 1 << 20
+"""A longer file of rules is for git."""
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _STAR = -1
 _ANY = -2
@@ -43,9 +45,17 @@ Rules = tuple[Rule, ...]
 
 @lru_cache(maxsize=256)
 def parse(text: bytes) -> Rules:
-    """The rules of an ignore file. A line that means nothing is left out; of a huge file the beginning counts."""
-    rules = (_rule(line) for line in text[:_MAX_BYTES].split(b"\n")[:_MAX_RULES])
+    """The rules of an ignore file. A line that means nothing is left out."""
+    rules = (_rule(line) for line in lines_of(text))
     return tuple(rule for rule in rules if rule is not None)
+
+
+def lines_of(text: bytes) -> list[bytes]:
+    """The lines of a file of rules as git has them: without a byte order mark, and without the CR of a CR LF."""
+    return [
+        line.removesuffix(b"\r").partition(b"\0")[0]
+        for line in text.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\n").split(b"\n")
+    ]
 
 
 def ignored(levels: list[tuple[int, Rules]], parts: tuple[bytes, ...], *, is_directory: bool) -> bool:
@@ -62,23 +72,39 @@ def ignored(levels: list[tuple[int, Rules]], parts: tuple[bytes, ...], *, is_dir
 
 
 def _rule(line: bytes) -> Rule | None:
-    line = line.rstrip(b"\r")
-    while line.endswith(b" ") and not line.endswith(b"\\ "):
-        line = line[:-1]
-    if not line or line.startswith(b"#"):
+    if line.startswith(b"#"):
         return None
+    line = _without_spaces(line)
     excludes = not line.startswith(b"!")
-    if not excludes:
-        line = line[1:]
+    return pattern(line if excludes else line[1:], excludes=excludes)
+
+
+def _without_spaces(line: bytes) -> bytes:
+    """A line without the spaces at its end that no backslash keeps."""
+    at, end = 0, -1
+    while at < len(line):
+        if line[at] == 0x20:
+            end = at if end < 0 else end
+        else:
+            end = -1
+            at += line[at] == 0x5C
+            if at >= len(line):
+                return line
+        at += 1
+    return line if end < 0 else line[:end]
+
+
+def pattern(line: bytes, *, excludes: bool = True) -> Rule | None:
+    """One pattern of an ignore or attribute file. None: it can never match."""
     directories_only = line.endswith(b"/")
-    line = line.rstrip(b"/") if directories_only else line
+    if directories_only:
+        line = line[:-1]
     if not line:
         return None
     anchored = b"/" in line
-    pieces = line.lstrip(b"/").split(b"/")
     segments: list[Segment] = [] if anchored else [None]
-    for piece in pieces:
-        if piece == b"**":
+    for piece in _pieces(line[1:] if line.startswith(b"/") else line):
+        if len(piece) > 1 and piece.strip(b"*") == b"":
             if not segments or segments[-1] is not None:
                 segments.append(None)
             continue
@@ -88,6 +114,27 @@ def _rule(line: bytes) -> Rule | None:
         segments.append(tokens)
     plain = not anchored and not any(sign in line for sign in b"*?[\\")
     return Rule(tuple(segments), simple=line if plain else b"", directories_only=directories_only, excludes=excludes)
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    """The parts of a pattern between slashes; one in brackets divides nothing."""
+    found: list[bytes] = []
+    begin = at = 0
+    while at < len(line):
+        sign = line[at : at + 1]
+        if sign == b"/":
+            found.append(line[begin:at])
+            begin = at + 1
+        elif sign == b"\\" and line[at + 1 : at + 2] != b"/":
+            at += 1
+        elif sign == b"\\":
+            found.append(line[begin:at])
+            at += 1
+            begin = at + 1
+        elif sign == b"[" and (closed := _class(line, at + 1)) is not None:
+            at = closed[1] - 1
+        at += 1
+    return [*found, line[begin:]]
 
 
 def _tokens(piece: bytes) -> tuple[Token, ...] | None:
@@ -118,38 +165,57 @@ def _tokens(piece: bytes) -> tuple[Token, ...] | None:
     return tuple(tokens)
 
 
+_UPPER, _LOWER, _DIGITS = bytes(range(65, 91)), bytes(range(97, 123)), b"0123456789"
+_PUNCT = bytes(code for code in range(33, 127) if not chr(code).isalnum())
 _NAMED = {
-    b"alpha": bytes(range(65, 91)) + bytes(range(97, 123)),
-    b"digit": b"0123456789",
-    b"alnum": bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123)),
-    b"lower": bytes(range(97, 123)),
-    b"upper": bytes(range(65, 91)),
+    b"alnum": _DIGITS + _UPPER + _LOWER,
+    b"alpha": _UPPER + _LOWER,
+    b"blank": b" \t",
+    b"cntrl": bytes(range(32)) + b"\x7f",
+    b"digit": _DIGITS,
+    b"graph": bytes(range(33, 127)),
+    b"lower": _LOWER,
+    b"print": bytes(range(32, 127)),
+    b"punct": _PUNCT,
     b"space": b" \t\n\r\v\f",
+    b"upper": _UPPER,
     b"xdigit": b"0123456789abcdefABCDEF",
-    b"punct": bytes(code for code in range(33, 127) if not chr(code).isalnum()),
 }
 
 
 def _class(piece: bytes, at: int) -> tuple[frozenset[int], int] | None:
-    """A set of letters in brackets and where it ends. None: the bracket is never closed."""
+    """A set of letters in brackets and where it ends. None: it is never closed, or names no known class."""
     negated = piece[at : at + 1] in (b"!", b"^")
     at += negated
     letters: set[int] = set()
+    before = 0
     first = True
     while at < len(piece) and (first or piece[at] != 0x5D):
         first = False
-        if piece[at : at + 2] == b"[:" and (end := piece.find(b":]", at)) > 0:
-            letters.update(_NAMED.get(piece[at + 2 : end], b""))
-            at = end + 2
-            continue
-        at += piece[at] == 0x5C and at + 1 < len(piece)
-        low = high = piece[at]
+        sign = piece[at : at + 1]
+        if sign == b"[" and piece[at + 1 : at + 2] == b":" and (end := piece.find(b"]", at + 2)) > 0:
+            if piece[end - 1 : end] == b":" and end > at + 2:
+                named = _NAMED.get(piece[at + 2 : end - 1])
+                if named is None:
+                    return None
+                letters.update(named)
+                at, before = end + 1, 0
+                continue
+        elif sign == b"[" and piece[at + 1 : at + 2] == b":":
+            return None
+        if sign == b"-" and before and piece[at + 1 : at + 2] not in (b"", b"]"):
+            at += 1 + (piece[at + 1] == 0x5C)
+            if at >= len(piece):
+                return None
+            letters.update(range(before, piece[at] + 1))
+            before = 0
+        else:
+            at += sign == b"\\"
+            if at >= len(piece):
+                return None
+            before = piece[at]
+            letters.add(before)
         at += 1
-        if piece[at : at + 1] == b"-" and at + 1 < len(piece) and piece[at + 1] != 0x5D:
-            at += 1 + (piece[at + 1] == 0x5C and at + 2 < len(piece))
-            high = piece[at]
-            at += 1
-        letters.update(range(low, high + 1))
     if at >= len(piece):
         return None
     return (frozenset(range(256)) - letters if negated else frozenset(letters)), at + 1

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from dulwich.config import ConfigFile
 
+from services.workspace.dulwich_git.attributes import parse
+from services.workspace.dulwich_git.ignoring import MAX_BYTES
 from services.workspace.origins import Origin
 from services.workspace.problems import WorkspaceProblem
 
 _HARMLESS = frozenset({b"noop", b"worktreeconfig", b"preciousobjects"})
-_CHANGING = frozenset({b"ident", b"-merge", b"eol=crlf"})
-_CHANGING_BY_VALUE = (b"filter=", b"working-tree-encoding=", b"merge=")
+_SAME_ENCODING = (None, b"UTF-8", b"utf-8", b"UTF8", b"utf8")
 _RECEIVING = ("pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive")
 
 
@@ -23,7 +24,8 @@ def git_needed(what: str, *, where: str = "repo") -> WorkspaceProblem:
     return WorkspaceProblem("git_needed", message, where=where)
 
 
-def _git_directory(origin: Origin) -> Path:
+def git_directory(origin: Origin) -> Path:
+    """Where an origin on this machine keeps what all its worktrees share."""
     place = Path(origin.location)
     inner = place / ".git"
     if inner.is_file():  # a linked worktree
@@ -35,7 +37,7 @@ def _git_directory(origin: Origin) -> Path:
 
 def refuse_formats(origin: Origin) -> None:
     """Raises `git_needed` for a repository in a format that only git knows, or that lacks objects on purpose."""
-    config = _config(origin)
+    config = config_of(origin)
     for key in config.keys():  # noqa: SIM118 - a configuration is no mapping of the usual kind
         for name in config[key]:
             if key == (b"extensions",) and name.lower() not in _HARMLESS:
@@ -48,17 +50,29 @@ def refuse_formats(origin: Origin) -> None:
 
 
 def refuse_attributes(where: str, content: bytes) -> None:
-    """Raises `git_needed` for attributes that change what is stored, written or merged."""
-    for line in content.splitlines():
-        for word in line.split()[1:]:
-            if not line.startswith(b"#") and (word in _CHANGING or word.startswith(_CHANGING_BY_VALUE)):
+    """Raises `git_needed` for attributes that take a program or another encoding."""
+    refuse_length(where, content)
+    for line in parse(content, macros=True):
+        for name, value in line.said:
+            if (
+                (name == b"filter" and isinstance(value, bytes))
+                or (name == b"ident" and value is True)
+                or (name == b"working-tree-encoding" and value not in _SAME_ENCODING)
+            ):
+                word = name if value is True else name + b"=" + value if value else b"-" + name
                 raise git_needed(f"{where} says {word.decode('utf-8', 'replace')}")
+
+
+def refuse_length(where: str, content: bytes) -> None:
+    """Raises `git_needed` for a file of rules that is too long to be read here."""
+    if len(content) > MAX_BYTES:
+        raise git_needed(f"{where} is longer than {MAX_BYTES >> 20} MiB")
 
 
 def refuse_receivers(origin: Origin) -> None:
     """Raises `git_needed` for a push that hooks of the receiver, or its shared permissions, have a say in."""
-    config = _config(origin)
-    hooks = _git_directory(origin) / "hooks"
+    config = config_of(origin)
+    hooks = git_directory(origin) / "hooks"
     with suppress(KeyError):
         hooks = Path(origin.location, config.get((b"core",), b"hooksPath").decode("utf-8", "surrogateescape"))
     active = [name for name in _RECEIVING if os.access(hooks / name, os.X_OK)]
@@ -72,8 +86,9 @@ def refuse_receivers(origin: Origin) -> None:
         raise git_needed(f"{origin.shown} is shared (core.sharedRepository = {shared})", where="push")
 
 
-def _config(origin: Origin) -> ConfigFile:
+def config_of(origin: Origin) -> ConfigFile:
+    """The configuration of an origin on this machine, of which little is looked at."""
     try:
-        return ConfigFile.from_path(str(_git_directory(origin) / "config"))
+        return ConfigFile.from_path(str(git_directory(origin) / "config"))
     except (OSError, ValueError):
         return ConfigFile()

@@ -20,7 +20,7 @@ from services.workspace.dulwich_git.cloning import client_for
 from services.workspace.dulwich_git.damage import DAMAGED
 from services.workspace.dulwich_git.needing import refuse_receivers
 from services.workspace.dulwich_git.store import Store
-from services.workspace.origins import Origin
+from services.workspace.origins import Origin, check_room
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
 
 _KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
@@ -68,6 +68,7 @@ def _push(origin: Origin, repository: Path, ref: Ref, commit: ObjectID) -> None:
             return
 
         def moves(theirs: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
+            check_room(origin, [name.decode("utf-8", "surrogateescape") for name in theirs], ref.decode())
             _check_goes_on(origin, ours, ref, theirs.get(ref), commit)
             return {ref: commit}
 
@@ -81,7 +82,9 @@ def _push(origin: Origin, repository: Path, ref: Ref, commit: ObjectID) -> None:
 def _push_here(origin: Origin, ours: Repo, ref: Ref, commit: ObjectID) -> None:
     """Publishes into a repository on this disk, object by object, so that a crash leaves no lock of a pack behind."""
     with Repo(origin.location) as theirs:
-        there = theirs.refs.as_dict().get(ref)
+        known = theirs.refs.as_dict()
+        there = known.get(ref)
+        check_room(origin, [name.decode("utf-8", "surrogateescape") for name in known], ref.decode())
         _check_goes_on(origin, ours, ref, there, commit)
         if not theirs.bare and theirs.refs.read_ref(Ref(b"HEAD")) == b"ref: " + ref:
             message = f"{origin.shown} has the branch checked out: it cannot be moved under it."

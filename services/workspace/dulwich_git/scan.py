@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -18,8 +19,13 @@ import msgspec
 from dulwich.objects import ObjectID
 
 from services.workspace import files
-from services.workspace.droppings import DROPPINGS
-from services.workspace.dulwich_git.ignoring import Rules, ignored, parse
+from services.workspace.dulwich_git.attributes import NAME as ATTRIBUTES
+from services.workspace.dulwich_git.attributes import Attributes, TreeAttributes
+from services.workspace.dulwich_git.attributes import parse as parse_attributes
+from services.workspace.dulwich_git.ignoring import MAX_BYTES, Rules, ignored, parse
+from services.workspace.dulwich_git.line_ends import AS_IT_IS, LineEnds, line_ends
+from services.workspace.dulwich_git.needing import git_needed, refuse_attributes, refuse_length
+from services.workspace.dulwich_git.own_rules import OwnRules
 from services.workspace.dulwich_git.store import Entry, Store
 from services.workspace.dulwich_git.trees import Changes, Listing
 from services.workspace.git_backend import Intent
@@ -33,7 +39,7 @@ MAX_FILE_BYTES = 200 * 1024 * 1024
 _IN_MEMORY = 4 * 1024 * 1024
 _DEEPEST = 200
 _COARSEST_CLOCK_NS = 20_000_000
-_MAX_IGNORE_BYTES = 1 << 18
+_WHOLE_SECOND_NS = 1_000_000_000
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
@@ -58,6 +64,11 @@ def stamp(entry: Entry, status: os.stat_result) -> Stamp:
     return Stamp(
         entry[0], entry[1], status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
     )
+
+
+def _coarseness(time_ns: int) -> int:
+    """How long after a time a file system may still say the same one: some know whole seconds only, or every other."""
+    return 2 * _WHOLE_SECOND_NS if time_ns % _WHOLE_SECOND_NS == 0 else 0
 
 
 class Memory:
@@ -108,7 +119,7 @@ class Memory:
         if (
             known is None
             or known.ctime_ns != status.st_ctime_ns
-            or known.ctime_ns >= self._trusted_before_ns
+            or known.ctime_ns >= self._trusted_before_ns - _coarseness(known.ctime_ns)
             or known.size != status.st_size
             or known.mtime_ns != status.st_mtime_ns
             or known.inode != status.st_ino
@@ -135,11 +146,11 @@ class Scan:
     problems: list[WorkspaceProblem] = field(default_factory=list[WorkspaceProblem])
 
 
-def scan(store: Store, root: int, memory: Memory, intent: Intent) -> Scan:
+def scan(store: Store, root: int, memory: Memory, intent: Intent, rules: OwnRules) -> Scan:
     """Compares the worktree `root` (a descriptor) with what is remembered. Changed contents are put into the store."""
     assert memory.tree is not None
     tracked: Listing = {path: (known.mode, ObjectID(known.sha)) for path, known in memory.stamps.items()}
-    return _Walk(store, memory, tracked, Scan(memory.tree), intent).run(root)
+    return _Walk(store, memory, tracked, Scan(memory.tree), intent, rules).run(root)
 
 
 def _entries(directory: int) -> list[tuple[bytes, os.stat_result]]:
@@ -152,8 +163,23 @@ def _entries(directory: int) -> list[tuple[bytes, os.stat_result]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules that count in a directory. `former` has attribute files that are gone from the worktree as well."""
+
+    ignores: list[tuple[int, Rules]]
+    attributes: Attributes
+    former: Attributes
+
+    def ignoring(self, depth: int, text: bytes) -> _Rules:
+        """The same with one more ignore file."""
+        return _Rules([*self.ignores, (depth, parse(text))], self.attributes, self.former)
+
+
 class _Walk:
-    def __init__(self, store: Store, memory: Memory, tracked: Listing, found: Scan, intent: Intent) -> None:
+    def __init__(
+        self, store: Store, memory: Memory, tracked: Listing, found: Scan, intent: Intent, rules: OwnRules
+    ) -> None:
         self._store = store
         self._memory = memory
         self._tracked = tracked
@@ -167,24 +193,26 @@ class _Walk:
                 self._above.add(path[:cut])
                 cut = path.rfind(b"/", 0, cut)
         self._found = found
+        self._rules = rules
+        self._checked_out = TreeAttributes(store, found.base, rules.attributes)
         self._seen: set[bytes] = set()
 
     def run(self, root: int) -> Scan:
-        self._directory(root, (), [(0, parse(DROPPINGS))], excluded=False)
+        own = Attributes((), parse_attributes(self._rules.attributes, macros=True))
+        self._directory(root, (), _Rules([(0, parse(self._rules.exclude))], own, own), excluded=False)
         for path in self._tracked.keys() - self._seen - self._absent:
             self._found.changes[path] = None
         for path in self._absent & self._tracked.keys():
             self._found.changes.pop(path, None)
         return self._found
 
-    def _directory(
-        self, here: int, parts: tuple[bytes, ...], levels: list[tuple[int, Rules]], *, excluded: bool
-    ) -> bool:
+    def _directory(self, here: int, parts: tuple[bytes, ...], levels: _Rules, *, excluded: bool) -> bool:
         """Looks at a directory and says whether anything in it counts."""
         inside = _entries(here)
         if any(name == b".gitignore" and stat.S_ISREG(status.st_mode) for name, status in inside):
-            rules = parse(files.read_small(here, b".gitignore", _MAX_IGNORE_BYTES))
-            levels = [*levels, (len(parts), rules)]
+            text = self._rules_file(here, parts, b".gitignore", refuse_length)
+            levels = levels.ignoring(len(parts), text)
+        levels = self._attributes(here, parts, levels, dict(inside).get(ATTRIBUTES))
         counts = False
         for name, status in inside:
             if is_git_directory(name):
@@ -200,7 +228,7 @@ class _Walk:
         here: int,
         parts: tuple[bytes, ...],
         status: os.stat_result,
-        levels: list[tuple[int, Rules]],
+        levels: _Rules,
         *,
         excluded: bool,
     ) -> bool:
@@ -211,14 +239,14 @@ class _Walk:
             return self._submodule(path, tracked, status)
         if is_directory:
             return self._below(here, parts, path, levels, excluded=excluded)
-        if path not in self._wanted and (excluded or ignored(levels, parts, is_directory=False)):
+        if path not in self._wanted and (excluded or ignored(levels.ignores, parts, is_directory=False)):
             self._found.extra.append(path)
             self._found.ignored.append(path)
             return False
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
             self._found.extra.append(path)
             return False
-        return self._file(here, parts[-1], path, status, tracked)
+        return self._file(here, parts, status, tracked, levels)
 
     def _submodule(self, path: bytes, tracked: Entry, status: os.stat_result) -> bool:
         at = self._intent.submodules.get(path)
@@ -229,10 +257,8 @@ class _Walk:
             self._found.changes[path] = entry
         return True
 
-    def _below(
-        self, here: int, parts: tuple[bytes, ...], path: bytes, levels: list[tuple[int, Rules]], *, excluded: bool
-    ) -> bool:
-        excluded = excluded or ignored(levels, parts, is_directory=True)
+    def _below(self, here: int, parts: tuple[bytes, ...], path: bytes, levels: _Rules, *, excluded: bool) -> bool:
+        excluded = excluded or ignored(levels.ignores, parts, is_directory=True)
         if excluded and path not in self._above:
             self._found.extra.append(path)
             self._found.ignored.append(path)
@@ -257,14 +283,43 @@ class _Walk:
             self._found.extra.append(path)
         return counts
 
-    def _file(self, here: int, name: bytes, path: bytes, status: os.stat_result, tracked: Entry | None) -> bool:
+    def _rules_file(
+        self, here: int, parts: tuple[bytes, ...], name: bytes, refuse: Callable[[str, bytes], None]
+    ) -> bytes:
+        """The content of a file of rules, which is a problem where git would be needed to follow it."""
+        text = files.read_small(here, name, MAX_BYTES + 1)
+        try:
+            refuse(show(b"/".join((*parts, name))), text)
+        except WorkspaceProblem as problem:
+            self._found.problems.append(problem)
+        return text
+
+    def _attributes(self, here: int, parts: tuple[bytes, ...], rules: _Rules, status: os.stat_result | None) -> _Rules:
+        path = b"/".join((*parts, ATTRIBUTES))
+        entry = self._tracked.get(path)
+        if status is not None and stat.S_ISREG(status.st_mode):
+            text = self._rules_file(here, parts, ATTRIBUTES, refuse_attributes)
+            attributes = rules.attributes.below(len(parts), text)
+            former = attributes if rules.former is rules.attributes else rules.former.below(len(parts), text)
+        elif entry is not None and entry[0] in (FILE, EXECUTABLE):
+            text = self._store.blob(entry[1])
+            former = rules.former.below(len(parts), text)
+            attributes = rules.attributes.below(len(parts), text) if path in self._absent else rules.attributes
+        else:
+            return rules
+        return _Rules(rules.ignores, attributes, former)
+
+    def _file(
+        self, here: int, parts: tuple[bytes, ...], status: os.stat_result, tracked: Entry | None, rules: _Rules
+    ) -> bool:
+        path = b"/".join(parts)
         known = self._memory.same(path, status)
         if known is not None and tracked == (known.mode, known.sha):
             self._found.stamps[path] = known
             self._seen.add(path)
             return True
         try:
-            found = self._read(here, name, path, status)
+            found = self._read(here, parts, status, tracked, rules)
         except WorkspaceProblem as problem:
             self._problem(problem.code, problem.message.rstrip("."), path)
             return False
@@ -277,14 +332,16 @@ class _Walk:
             self._found.changes[path] = entry
         return True
 
-    def _read(self, here: int, name: bytes, path: bytes, status: os.stat_result) -> tuple[Entry, os.stat_result] | None:
+    def _read(
+        self, here: int, parts: tuple[bytes, ...], status: os.stat_result, tracked: Entry | None, rules: _Rules
+    ) -> tuple[Entry, os.stat_result] | None:
         if stat.S_ISLNK(status.st_mode):
             try:
-                target = os.readlink(name, dir_fd=here)
+                target = os.readlink(parts[-1], dir_fd=here)
             except OSError:
                 return None
             return (SYMLINK, self._store.put(b"blob", target)), status
-        descriptor = files.open_file(here, name)
+        descriptor = files.open_file(here, parts[-1])
         if descriptor is None:
             return None
         try:
@@ -295,12 +352,32 @@ class _Walk:
                     "file_too_large", f"A file is larger than {limit} MiB; put it into .gitignore or make it smaller"
                 )
             mode = EXECUTABLE if read.st_mode & 0o100 else FILE
-            if read.st_size > _IN_MEMORY:
+            ends = line_ends(rules.attributes.of(parts))
+            former = line_ends(rules.former.of(parts)) if rules.former is not rules.attributes else ends
+            if read.st_size > _IN_MEMORY and not ends.text and not former.text:
                 return (mode, self._store.put_stream(descriptor, read.st_size)), read
             content = b"".join(iter(lambda: os.read(descriptor, _IN_MEMORY), b""))
-            return (mode, self._store.put(b"blob", content)), read
+            return (mode, self._stored(content, parts, tracked, (ends, former))), read
         finally:
             os.close(descriptor)
+
+    def _stored(
+        self, content: bytes, parts: tuple[bytes, ...], tracked: Entry | None, ends: tuple[LineEnds, LineEnds]
+    ) -> ObjectID:
+        """The object of a file, with the line ends of a commit. What the platform wrote there is what it was."""
+        was = self._store.blob(tracked[1]) if tracked is not None and tracked[0] in (FILE, EXECUTABLE) else None
+        path = b"/".join(parts)
+        if tracked is not None and was is not None and self._written(path, was) == content:
+            return tracked[1]
+        if ends == (AS_IT_IS, AS_IT_IS):
+            return self._store.put(b"blob", content)
+        data = ends[0].stored(content, was)
+        if ends[1].stored(content, was) != data:
+            raise git_needed("An attribute file is gone that had a say in the line ends of a file", where="worktree")
+        return self._store.put(b"blob", data)
+
+    def _written(self, path: bytes, content: bytes) -> bytes:
+        return line_ends(self._checked_out.of(path)).written(content)
 
     def _problem(self, code: str, message: str, path: bytes) -> None:
         self._found.problems.append(WorkspaceProblem(code, f"{message}: {show(path)}.", paths=[show(path)]))

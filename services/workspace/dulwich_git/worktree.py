@@ -13,19 +13,23 @@ from pathlib import Path
 from dulwich.objects import ObjectID
 
 from services.workspace import files
+from services.workspace.dulwich_git.attributes import TreeAttributes
+from services.workspace.dulwich_git.line_ends import line_ends
+from services.workspace.dulwich_git.own_rules import OwnRules
 from services.workspace.dulwich_git.scan import Memory, Scan, Stamp, scan, stamp
 from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
 from services.workspace.dulwich_git.trees import Changes, changes_between, listing
 from services.workspace.git_backend import NO_INTENT, Intent
-from services.workspace.modes import DIRECTORY, SUBMODULE
+from services.workspace.modes import DIRECTORY, SUBMODULE, SYMLINK
 
 
 class Files:
     """The directory `path`, what is known of it in `memory`, and objects in `store`."""
 
-    def __init__(self, store: Store, path: Path, memory: Path) -> None:
+    def __init__(self, store: Store, path: Path, memory: Path, rules: OwnRules) -> None:
         self.path = path
         self._store = store
+        self._rules = rules
         self._memory = Memory(memory)
 
     def exists(self) -> bool:
@@ -38,7 +42,7 @@ class Files:
         if not self._memory.known or not self.exists():
             return None
         with files.opened(self.path) as root:
-            return scan(self._store, root, self._memory, intent)
+            return scan(self._store, root, self._memory, intent, self._rules)
 
     def look_anew(self, tree: ObjectID) -> Scan | None:
         """What differs from `tree` in a directory of which nothing is known. None: there is none."""
@@ -46,7 +50,7 @@ class Files:
             return None
         self._memory.assume(tree, listing(self._store, tree))
         with files.opened(self.path) as root:
-            return scan(self._store, root, self._memory, NO_INTENT)
+            return scan(self._store, root, self._memory, NO_INTENT, self._rules)
 
     def settle(self, tree: ObjectID, found: Scan) -> None:
         """Takes over what was found as the content `tree` of the worktree."""
@@ -69,7 +73,9 @@ class Files:
         self._memory.forget()
         stamps = found.stamps
         with files.opened(self.path) as root:
-            for path, made in self._write(root, wanted).items():
+            for path, made in self._write(
+                root, wanted, TreeAttributes(self._store, tree, self._rules.attributes)
+            ).items():
                 if made is None:
                     stamps.pop(path, None)
                 else:
@@ -87,7 +93,7 @@ class Files:
         self.path.mkdir(parents=True)
         return Scan(EMPTY_TREE)
 
-    def _write(self, root: int, wanted: Changes) -> dict[bytes, Stamp | None]:
+    def _write(self, root: int, wanted: Changes, attributes: TreeAttributes) -> dict[bytes, Stamp | None]:
         made: dict[bytes, Stamp | None] = {}
         places = files.Places(root)
         gone: set[tuple[bytes, ...]] = set()
@@ -104,18 +110,20 @@ class Files:
             for path in sorted(path for path, entry in wanted.items() if entry is not None):
                 entry = wanted[path]
                 assert entry is not None
-                made[path] = self._write_one(places, path, entry)
+                made[path] = self._write_one(places, path, entry, attributes)
         finally:
             places.close()
         return made
 
-    def _write_one(self, places: files.Places, path: bytes, entry: Entry) -> Stamp:
+    def _write_one(self, places: files.Places, path: bytes, entry: Entry, attributes: TreeAttributes) -> Stamp:
         mode, sha = entry
         *above, name = path.split(b"/")
         if mode == SUBMODULE:
             place = places.make((*above, name))
             return stamp(entry, os.fstat(place))
         content = self._store.blob(sha)
+        if mode != SYMLINK:
+            content = line_ends(attributes.of(path)).written(content)
         return stamp(entry, files.write(places.make(tuple(above)), name, mode, content))
 
     @staticmethod

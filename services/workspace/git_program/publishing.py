@@ -15,7 +15,7 @@ from services.workspace.git_program.cloning import protocols
 from services.workspace.git_program.local_origin import ask
 from services.workspace.git_program.runner import PUSH_TIMEOUT_S, Git
 from services.workspace.locking import held
-from services.workspace.origins import Origin
+from services.workspace.origins import Origin, check_room
 from services.workspace.problems import OriginUnavailable, WorkspaceProblem
 from shared.git import Done, GitProgram, GitTimeout, run_git
 
@@ -30,7 +30,7 @@ def publish(git: Git, origin: Origin, branch: str, commit: Oid) -> None:
     there = _refs(git, origin)
     if there.get(ref) == commit:
         return
-    _check_room(origin, there, ref)
+    check_room(origin, there, ref)
     _check_goes_on(git, origin, ref, there.get(ref), commit)
     if origin.kind == "path":
         _clear_lock(git.program, origin, ref)
@@ -52,22 +52,6 @@ def _refs(git: Git, origin: Origin) -> dict[str, Oid]:
         raise _failed(origin, done)
     lines = (line.split("\t") for line in done.out.decode("utf-8", "surrogateescape").splitlines())
     return {name: oid for oid, name in lines if object_id(oid)}
-
-
-def _check_room(origin: Origin, there: dict[str, Oid], ref: str) -> None:
-    """Git allows no branch `a` beside a branch `a/b`."""
-    above = [ref.rsplit("/", cut)[0] for cut in range(1, ref.count("/") - 1)]
-    found = next(
-        (name for name in [*above, *there] if name in there and (name in above or name.startswith(ref + "/"))), ""
-    )
-    if found:
-        name, branch = found.removeprefix("refs/heads/"), ref.removeprefix("refs/heads/")
-        raise WorkspaceProblem(
-            "push_rejected",
-            f"{origin.shown} has a branch {name!r}, and git allows no branch {branch!r} beside it. Rename it "
-            f"(git branch -m {shlex.quote(name)} …) and fetch or push the result by hand.",
-            where="push",
-        )
 
 
 def _check_goes_on(git: Git, origin: Origin, ref: str, there: Oid | None, commit: Oid) -> None:

@@ -48,12 +48,14 @@ def opened(tmp_path: Path, files: dict[str, str | bytes]) -> Bench:
 # -- what is ignored -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_rules_behind_a_byte_order_mark_count(tmp_path: Path) -> None:
     """An editor's mark at the beginning of `.gitignore` does not hide its first rule."""
     bench = opened(tmp_path, {".gitignore": b"\xef\xbb\xbfsecret.env\n"})
     assert bench.work("dev-1", {"secret.env": "k"}).files == []
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_what_the_user_has_git_ignore_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The origin's `info/exclude` and the user's `core.excludesFile` count, the former over the latter."""
     (tmp_path / "mine").write_bytes(b"\xef\xbb\xbf*.key\n*.tmp")
@@ -72,6 +74,7 @@ def test_what_the_user_has_git_ignore_is_ignored(tmp_path: Path, monkeypatch: py
 # -- attributes and filters ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_line_ends_are_those_that_attributes_ask_for(tmp_path: Path) -> None:
     """A worktree has CRLF where `eol=crlf` says so, a commit never, and what did not change is not in a commit."""
     bench = opened(tmp_path, {".gitattributes": "*.bat text eol=crlf\n*.txt text\n", "a.bat": "1\n2\n", "b.txt": "b\n"})
@@ -144,6 +147,7 @@ def test_a_pointer_of_lfs_may_move(tmp_path: Path) -> None:
 # -- merges --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_built_in_merge_drivers_count(tmp_path: Path) -> None:
     """`merge=union` takes both sides; `-merge` is a conflict where texts would merge."""
     text = "".join(f"{number}\n" for number in range(30))
@@ -184,6 +188,7 @@ def test_a_file_of_many_lines_is_merged_as_fast_as_git_does(tmp_path: Path) -> N
 # -- diffs ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.backend("git", "dulwich")
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -219,7 +224,8 @@ def test_git_applies_a_diff_byte_for_byte(tmp_path: Path, before: bytes, after: 
 # -- bases ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_base_is_whatever_git_calls_a_commit(tmp_path: Path) -> None:
+@pytest.mark.backend("git", "dulwich")
+def test_a_base_is_whatever_git_calls_a_commit(tmp_path: Path, backend: str) -> None:
     """A full and a short id, an expression, a full name, a remote's branch, a tag of a tag."""
     origin = made(tmp_path / "r", {"a": "1"})
     first = git(origin, "rev-parse", "HEAD").strip()
@@ -235,13 +241,16 @@ def test_a_base_is_whatever_git_calls_a_commit(tmp_path: Path) -> None:
         "main^": (first, ""),
         "w1": (first, ""),
         "origin/theirs": (first, ""),
-        ":/x": (second, ""),
+        "main^{commit}": (second, ""),
+        "@~1": (first, ""),
+        **({":/x": (second, "")} if backend == "git" else {}),
     }
     for number, (base, wanted) in enumerate(cases.items()):
         ready = Bench(tmp_path / "ws", f"x{number}").ready(origin, base)
         assert (ready.base_commit, ready.base_branch) == wanted, base
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_an_agent_sees_tags_and_branches(tmp_path: Path) -> None:
     """`git describe` and `git diff origin/other` work in a worktree."""
     origin = made(tmp_path / "r", {"a": "1"})
@@ -270,6 +279,7 @@ def listing(place: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_objects_that_a_repository_borrows_are_found(tmp_path: Path) -> None:
     """A clone with `--shared` is whole only together with where its objects are."""
     made(tmp_path / "whole", {"a": "1"})
@@ -281,6 +291,7 @@ def test_objects_that_a_repository_borrows_are_found(tmp_path: Path) -> None:
     assert bench.files() == {"a": b"1", "n": b"n"}
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_malformed_old_commits_are_tolerated(tmp_path: Path) -> None:
     """A time zone without a sign somewhere in the history is history's business."""
     origin = made(tmp_path / "r", {"a": "1"})
@@ -416,6 +427,7 @@ def test_a_shared_repository_keeps_its_permissions(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o020 for path in new)
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_a_branch_in_the_way_is_said_at_once(tmp_path: Path) -> None:
     """Git allows no branch `parallax/…` beside a branch `parallax`."""
     bench = opened(tmp_path, {"a": "1"})
@@ -427,6 +439,7 @@ def test_a_branch_in_the_way_is_said_at_once(tmp_path: Path) -> None:
     assert "git branch -m" in done.error.message
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_the_users_repository_is_not_touched_before_a_push(tmp_path: Path) -> None:
     """Opening, working and merging write nothing into it: no index, object or ref."""
     origin = made(tmp_path / "r", {"a": "1"})

@@ -16,6 +16,8 @@ from tests.services.workspace.bench import GIT, git
 RULES = (
     *("a", "*.py", "a*", "/a", "a/", "a/b", "a/*", "**/b", "a/**", "a/**/b", "**", "*", "?", "[ab]", "[!a]", "[a-c]*"),
     *("!a", "!*.py", "dir/", "/dir/*", "!dir/a", "*b", "a**b", "\\a", "[[:alpha:]]", "**/", "/**/a", "**/dir/**", "!"),
+    *("[a/b]", "[a-]", "[-a]", "[b-a]", "[[:foo:]]", "[[:", "***", "a/***", "a\\/b", "//a", "a//", "a\r", " a", "a   "),
+    *("a\\  ", "a\\\\ ", "[\\]a]", "[[:digit:]a-b]", "!/a/", "dir\\", "[a", "[]", "[!]", "*.[pt]*", "?*", "\\!a"),
     *("[]a]", "foo*.txt", "#x", "\\#x", "/", "a\\", "[a", "**/a/b", "*/a", "*a*b*", "a b", "a b ", "a\\ ", "foo.*"),
 )
 NAMES = ("a", "b", "ab", "a.py", "x.pyc", "foo", "foo.txt", "dir", "a-b", "A", "a b", "#x", "]")
@@ -60,12 +62,13 @@ def test_no_pattern_takes_for_ever() -> None:
 def test_git_ignores_the_same_files(tmp_path: Path) -> None:
     """Random rules over random trees: git's list of untracked files and ours are the same."""
     dice = random.Random(11)
-    for number in range(40):
+    for number in range(80):
         root = tmp_path / str(number)
         root.mkdir()
         git(root, "init", "-q")
-        rules = "\n".join(dice.sample(RULES, dice.randint(1, 4))) + "\n"
-        (root / ".gitignore").write_text(rules)
+        mark, end = dice.choice(["", "", "\ufeff"]), dice.choice(["\n", "\r\n"])
+        rules = mark + end.join(dice.sample(RULES, dice.randint(1, 4))) + dice.choice([end, ""])
+        (root / ".gitignore").write_bytes(rules.encode())
         paths: set[tuple[str, ...]] = set()
         for _ in range(40):
             parts = tuple(dice.choice(NAMES) for _ in range(dice.randint(1, 4)))

@@ -9,8 +9,9 @@ import pytest
 from dulwich.objects import ObjectID
 
 from schemas.events import WorkspaceConflicted, WorkspaceIntegrated
-from services.workspace.dulwich_git.merging import merge, merge_text
+from services.workspace.dulwich_git.merging import merge
 from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
+from services.workspace.dulwich_git.text_merging import merge_text
 from services.workspace.dulwich_git.trees import changed, changes_between, listing
 from services.workspace.modes import EXECUTABLE, FILE, SYMLINK
 from tests.services.workspace.bench import GIT, Bench, git, repository, write

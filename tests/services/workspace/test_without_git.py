@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from dulwich.objects import ObjectID, Tree
 
-from schemas.events import WorkspaceFailed, WorkspaceFinalized
-from tests.services.workspace.bench import Bench, repository, with_tree
+from schemas.events import WorkspaceConflicted, WorkspaceFailed, WorkspaceFinalized
+from tests.services.workspace.bench import Bench, repository, with_tree, write
 
 pytestmark = pytest.mark.backend("dulwich")
 
@@ -35,7 +36,7 @@ def test_formats_that_only_git_knows(tmp_path: Path, lines: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["*.b filter=lfs", "*.bat text eol=crlf", "C merge=union", "C -merge", "a ident", "u working-tree-encoding=UTF-16"],
+    ["*.b filter=lfs", "a ident", "u working-tree-encoding=UTF-16", "[attr]x filter=y"],
 )
 def test_attributes_that_only_git_follows(tmp_path: Path, line: str) -> None:
     """What would be stored, written or merged in another way than git's is not begun."""
@@ -44,6 +45,49 @@ def test_attributes_that_only_git_follows(tmp_path: Path, line: str) -> None:
     assert isinstance(failed, WorkspaceFailed)
     assert failed.error.code == "git_needed"
     assert "d/.gitattributes" in failed.error.message
+
+
+@pytest.mark.parametrize("line", ["*.b filter=lfs", "n ident", "u working-tree-encoding=UTF-16"])
+def test_attributes_that_an_agent_adds(tmp_path: Path, line: str) -> None:
+    """The turn in which an agent asks for what only git does fails by name; its next one goes on."""
+    repository(tmp_path / "origin", {"a.txt": "a\n"}).close()
+    bench = Bench(tmp_path / "ws")
+    bench.ready(tmp_path / "origin")
+    prepared = bench.prepare("dev-1")
+    write(Path(prepared.path), {"d/.gitattributes": line + "\n", "n": "n\n"})
+    done = bench.finish("dev-1")
+    assert done.error is not None
+    assert done.error.code == "git_needed"
+    assert f"d/.gitattributes says {line.split()[1]}" in done.error.message
+    assert "the git program" in done.error.message
+    assert bench.work("dev-1", {"n": "n\n"}, "t2").files == ["n"]
+
+
+def test_a_base_that_only_git_reads(tmp_path: Path) -> None:
+    """An expression is refused by name, and a name that is none is not taken for one."""
+    repository(tmp_path / "origin", {"a.txt": "a\n"}).close()
+    for number, (base, code) in enumerate(
+        {":/a": "git_needed", "main@{1}": "git_needed", "x~1": "base_not_found"}.items()
+    ):
+        failed = Bench(tmp_path / "ws", f"x{number}").open(tmp_path / "origin", base)
+        assert isinstance(failed, WorkspaceFailed)
+        assert failed.error.code == code, base
+
+
+def test_texts_that_are_too_long_to_merge(tmp_path: Path) -> None:
+    """Forty thousand lines of which a hundred repeat take git; that is said within seconds."""
+    lines = [f"line {number * 7 % 100}\n" for number in range(40_000)]
+    repository(tmp_path / "origin", {"a": "".join(lines)}).close()
+    bench = Bench(tmp_path / "ws")
+    bench.ready(tmp_path / "origin")
+    one = bench.work("dev-1", {"a": "".join(sorted(lines))})
+    two = bench.work("dev-2", {"a": "".join([*lines[:20_000], "new\n", *lines[20_000:]])}, "t2")
+    before = os.times()
+    conflicted = bench.integrate(one, two)
+    assert os.times().user - before.user < 20
+    assert isinstance(conflicted, WorkspaceConflicted)
+    assert "The changes of a are too many to be merged" in conflicted.message
+    assert "the git program" in conflicted.message
 
 
 def test_submodules(tmp_path: Path) -> None:
