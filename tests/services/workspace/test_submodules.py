@@ -699,3 +699,33 @@ def test_submodules_of_a_sha256_repository(tmp_path: Path) -> None:
     assert any(made in note for note in notes(done))
     moved = [path for path in (bench.workspace.root / "aside").rglob(made[2:]) if path.is_file()]
     assert len(moved) == 1
+
+
+def test_commits_of_submodules_in_other_worktrees_are_kept(tmp_path: Path) -> None:
+    """An agent that added a worktree has a repository of the submodule for it, too."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench)
+    git(tree, "worktree", "add", "-q", "../other")
+    other = tree.parent / "other"
+    git(other, *_WHO, "submodule", "update", "-q", "--init")
+    made = saved(other)
+    done = bench.finish("dev-1")
+    assert ("submodule", "s", made, False) in keeps(done)
+    assert git(bench.workspace.repository, "show", f"{made}:new.py") == "new\n"
+
+
+def test_line_ends_of_submodules_are_those_that_attributes_ask_for(tmp_path: Path) -> None:
+    """And they are no change of the agent's."""
+    origin = with_submodule(tmp_path)
+    write(origin, {"s/.gitattributes": "* text eol=crlf\n", "s/w.txt": "1\n2\n"})
+    git(origin / "s", "add", "-A")
+    git(origin / "s", *_ME, "commit", "-qm", "attributes")
+    git(origin, *_ME, "commit", "-qam", "bump")
+    bench = Bench(tmp_path / "w")
+    bench.ready(origin)
+    for task in ("t1", "t2"):
+        tree = prepared(bench, task)
+        assert (tree / "s/w.txt").read_bytes() == b"1\r\n2\r\n"
+        assert is_whole(tree)
+        assert notes(bench.finish("dev-1", task)) == []
