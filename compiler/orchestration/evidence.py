@@ -69,7 +69,7 @@ def gather(
         elif oracle.type == "agent":
             findings.append(_ask_agent(team, machine, role, oracle, outcome, step))
         elif oracle.type == "human":
-            findings.append(_ask_person(machine, role, oracle, outcome))
+            findings.append(_ask_person(team, machine, role, oracle, outcome))
         elif oracle.type == "history":
             raise EffectFailed("unsupported", "history oracles need recorded outcomes, which are not kept yet")
     return Evidence(
@@ -205,7 +205,7 @@ def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome
         critique = f"{judge.name} gave no verdict: {error.message}"
         checks = _said(oracle, judge.id, passed=False, score=None, critique=critique)
         return Finding(score=None, passed=False, critique=critique, checks=checks)
-    reading = read_verdict(answer.result)
+    reading = read_verdict(answer.result, team.semantics)
     if reading.word == "none":
         checks = _said(oracle, judge.id, passed=False, score=None, critique=reading.critique)
         return Finding(score=None, passed=False, critique=reading.critique, weight=oracle.weight, checks=checks)
@@ -219,7 +219,7 @@ def _ask_agent(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome
     return Finding(score=score, passed=passed, critique=reading.critique, weight=oracle.weight, checks=checks)
 
 
-def _ask_person(machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome) -> Finding:
+def _ask_person(team: Team, machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutcome) -> Finding:
     prompt = str(oracle.options.get("prompt") or f"Is the work of {role.name} good?")
     answer: Answered = machine.perform(
         Ask(
@@ -230,7 +230,7 @@ def _ask_person(machine: Machine, role: Role, oracle: Oracle, outcome: TaskOutco
             role=role.id,
         )
     )
-    word = read_verdict(answer.value).word if answer.by != "deadline" else "none"
+    word = read_verdict(answer.value, team.semantics).word if answer.by != "deadline" else "none"
     if word == "none":
         checks = _said(oracle, "nobody", passed=False, score=None, critique="Nobody answered.")
         return Finding(score=None, passed=False, critique="Nobody answered.", weight=oracle.weight, checks=checks)

@@ -198,7 +198,7 @@ def _opinion(
     context = {"subject": [plain(value) for value in of], "answer": INSTRUCTION, "workspace": team.context}
     assignment = Assignment(role=role, text=question, options=options)
     outcome = team.perform_task(machine, assignment, session=session, context=context)
-    reading = read_verdict(outcome.result)
+    reading = read_verdict(outcome.result, team.semantics)
     evidence = gather(team, machine, role, role.oracles, role.combine, outcome, options.id)
     return Opinion(outcome=outcome, reading=reading, evidence=evidence)
 

@@ -33,7 +33,8 @@ _WORDS: dict[str, Word] = {
 _LINE = re.compile(r"^\W*(?:verdict\W+)?([a-z]+(?:[_ -][a-z]+)?)\W*$", re.IGNORECASE)
 _CRITIQUE_KEYS = ("critique", "feedback", "issues", "comments", "reason", "message", "summary")
 _SCORE_KEYS = ("score", "confidence")
-_TEXT_LIMIT = 200_000
+_WHOLE_SINCE = 3
+_FIRST_TEXT_LIMIT, _FIRST_CRITIQUE_LIMIT = 200_000, 2000
 
 INSTRUCTION = (
     'Answer with a JSON object: {"verdict": "approve" | "revise" | "reject", "critique": "what is wrong, and where", '
@@ -50,19 +51,24 @@ class Reading(Model, frozen=True, kw_only=True):
     score: float | None = None
 
 
-def read_verdict(result: Any) -> Reading:
-    """The verdict in an agent's result: an object, text that holds one, or a line that says it."""
+def read_verdict(result: Any, semantics: int) -> Reading:
+    """The verdict in an agent's result: an object, text that holds one, or a line that says it.
+
+    `semantics` is that of the execution (`execution.started.semantics`): before 3 a long critique was cut, and objects
+    in one were left out.
+    """
+    whole = semantics >= _WHOLE_SINCE
     if isinstance(result, bool):
         return Reading(word="approve" if result else "revise")
     if isinstance(result, dict):
-        return _from_object(cast("dict[str, Any]", result))
+        return _from_object(cast("dict[str, Any]", result), whole)
     if isinstance(result, str):
-        return _from_text(result[:_TEXT_LIMIT])
+        return _from_text(result if whole else result[:_FIRST_TEXT_LIMIT], whole)
     return Reading(word="none", critique="The reviewer's answer holds no verdict.")
 
 
-def _from_object(answer: dict[str, Any]) -> Reading:
-    critique = next((text for key in _CRITIQUE_KEYS if (text := _text(answer.get(key)))), "")
+def _from_object(answer: dict[str, Any], whole: bool) -> Reading:
+    critique = next((text for key in _CRITIQUE_KEYS if (text := _text(answer.get(key), whole))), "")
     score = next((number for key in _SCORE_KEYS if (number := _score(answer.get(key))) is not None), None)
     said = answer.get("verdict", answer.get("decision"))
     approved = answer.get("approved")
@@ -73,7 +79,10 @@ def _from_object(answer: dict[str, Any]) -> Reading:
     elif said is None and isinstance(approved, bool):
         word = "approve" if approved else "revise"
     elif said is None and isinstance(answer.get("result"), dict | str):
-        return read_verdict(answer["result"])
+        inner = answer["result"]
+        if isinstance(inner, dict):
+            return _from_object(cast("dict[str, Any]", inner), whole)
+        return _from_text(inner if whole else inner[:_FIRST_TEXT_LIMIT], whole)
     else:
         word = "none"
     if word == "none" and not critique:
@@ -81,34 +90,42 @@ def _from_object(answer: dict[str, Any]) -> Reading:
     return Reading(word=word, critique=critique, score=score)
 
 
-def _from_text(text: str) -> Reading:
-    whole = with_whole_characters(text)
-    for start in (match.start() for match in list(re.finditer(r"\{", whole))[:50]):
+def _from_text(text: str, whole: bool) -> Reading:
+    mended = with_whole_characters(text)
+    for start in (match.start() for match in list(re.finditer(r"\{", mended))[:50]):
         try:
-            found, _ = json.JSONDecoder().raw_decode(whole, start)
+            found, _ = json.JSONDecoder().raw_decode(mended, start)
         except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and {"verdict", "approved", "decision"} & set(cast("dict[str, Any]", found)):
-            return _from_object(cast("dict[str, Any]", found))
+            return _from_object(cast("dict[str, Any]", found), whole)
     lines = [line for line in text.splitlines() if line.strip()]
     for number in (0, len(lines) - 1) if lines else ():
         match = _LINE.match(lines[number][:200])
         if match and (word := _word(match[1])) != "none":
             rest = lines[1:] if number == 0 else lines[:-1]
             return Reading(word=word, critique="\n".join(rest).strip())
-    return Reading(word="none", critique=text.strip()[:2000] or "The reviewer's answer is empty.")
+    critique = text.strip() if whole else text.strip()[:_FIRST_CRITIQUE_LIMIT]
+    return Reading(word="none", critique=critique or "The reviewer's answer is empty.")
 
 
 def _word(said: str) -> Word:
     return _WORDS.get(re.sub(r"[ -]+", "_", said.strip().lower()), "none")
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, whole: bool) -> str:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list):
-        return "\n".join(f"- {item}" for item in cast("list[Any]", value) if isinstance(item, str))
-    return ""
+        items = cast("list[Any]", value)
+        return "\n".join(
+            f"- {_written(item)}" for item in items if isinstance(item, str) or (whole and item is not None)
+        )
+    return _written(value) if whole and isinstance(value, dict) and value else ""
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _score(value: Any) -> float | None:

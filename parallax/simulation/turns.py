@@ -17,6 +17,7 @@ from parallax.simulation.records import TaskRecord
 from parallax.simulation.works import Works, again, fields_of
 from schemas.base import Model, Usage
 from schemas.effects import Task
+from schemas.events import SEMANTICS
 
 TurnEnding = Literal["ok", "error", "crash", "silent", "timeout"]
 _KINDS: tuple[TurnEnding | Literal["empty"], ...] = ("error", "crash", "silent", "timeout", "empty")
@@ -230,7 +231,7 @@ class Crew:
                 usage = _costing(usage, given.cost_usd)
         word = ""
         if record.kind == "verdict":
-            word, quality = read_verdict(result).word, self._works.judged(request, record.path)
+            word, quality = read_verdict(result, SEMANTICS).word, self._works.judged(request, record.path)
         return Turn(
             ending="ok",
             ms=ms,

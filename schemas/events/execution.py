@@ -11,12 +11,13 @@ from schemas.commands import PatternFile, Repository, RequestOptions
 from schemas.events.base import ConfidenceSource, Event
 from schemas.patterns import CalledPattern
 
-SEMANTICS = 2
+SEMANTICS = 3
 """What programs mean today. An execution keeps the meaning that it began with; the log says which one that is.
 
 1 (the field is absent): a verdict is a value; only `approve` and a `verify` step may stop a program.
 2: a "no" that stands ends the execution as failed, and no result is surer than the evidence of its work. A task starts
 from the result and from what it is said to build on, never from what else its session did.
+3: a reviewer's critique is whole, whatever its length, and also where it is made of objects.
 """
 
 

@@ -198,4 +198,4 @@ def test_what_began_before_meanings_were_numbered_has_the_first_one() -> None:
                 assert record.data.meaning == 1
                 assert b"semantics" not in encoded(record.data)
                 today = msgspec.structs.replace(record.data, semantics=SEMANTICS)
-                assert msgspec.json.decode(encoded(today), type=ExecutionStarted).meaning == SEMANTICS == 2
+                assert msgspec.json.decode(encoded(today), type=ExecutionStarted).meaning == SEMANTICS == 3

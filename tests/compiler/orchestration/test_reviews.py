@@ -9,6 +9,7 @@ import pytest
 from compiler.orchestration.verdicts import read_verdict
 from compiler.prism import EffectFailed
 from schemas.effects import Answered, Ask, Task, Verification, Verify
+from schemas.events import SEMANTICS
 from tests.compiler.drive import Life, pattern, run, scripted, verified
 
 TEAM = """
@@ -55,7 +56,7 @@ def reviewed(options: str, *, who: str = "boss", rest: str = "[verdict, work]", 
 )
 def test_a_verdict_is_read_or_there_is_none(answer: Any, word: str, score: float | None) -> None:
     """What cannot be read without guessing is no verdict, and no verdict is never a pass."""
-    reading = read_verdict(answer)
+    reading = read_verdict(answer, SEMANTICS)
     assert (reading.word, reading.score) == (word, score)
 
 
@@ -245,5 +246,18 @@ def test_who_judges_may_take_as_long_as_it_takes(oracle: str, limit: int | None)
 @pytest.mark.parametrize("key", ["critique", "feedback", "issues", "comments"])
 def test_what_is_wrong_is_found_under_the_names_reviewers_use(key: str) -> None:
     """A text, or a list of them."""
-    assert read_verdict({"verdict": "revise", key: "line 3"}).critique == "line 3"
-    assert read_verdict({"verdict": "revise", key: ["line 3", "line 5"]}).critique == "- line 3\n- line 5"
+    assert read_verdict({"verdict": "revise", key: "line 3"}, SEMANTICS).critique == "line 3"
+    assert read_verdict({"verdict": "revise", key: ["line 3", "line 5"]}, SEMANTICS).critique == "- line 3\n- line 5"
+
+
+def test_a_critique_is_whole_and_was_cut_before() -> None:
+    """Of any length, and with objects in it; executions that began under an earlier meaning keep theirs."""
+    long = "Nothing here is right. " * 1000
+    assert read_verdict(long, SEMANTICS).critique == long.strip()
+    assert len(read_verdict(long, 2).critique) == 2000
+    late = f"{'word ' * 60_000}\nreject"
+    assert (read_verdict(late, SEMANTICS).word, read_verdict(late, 2).word) == ("reject", "none")
+    issues = {"verdict": "revise", "issues": ["naming", {"file": "a.py", "line": 3}, ""]}
+    assert read_verdict(issues, SEMANTICS).critique == '- naming\n- {"file": "a.py", "line": 3}\n- '
+    assert read_verdict(issues, 2).critique == "- naming\n- "
+    assert read_verdict({"approved": False, "feedback": {"a": 1}}, SEMANTICS).critique == '{"a": 1}'
