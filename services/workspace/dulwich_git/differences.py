@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dulwich.objects import ObjectID
 
 from services.workspace.dulwich_git.attributes import TreeAttributes
 from services.workspace.dulwich_git.line_differences import Change, TooMuchToCompare, changes, lines_of
 from services.workspace.dulwich_git.needing import git_needed
+from services.workspace.dulwich_git.renames import renames
 from services.workspace.dulwich_git.store import Entry, Store
 from services.workspace.dulwich_git.trees import changes_between
 from services.workspace.dulwich_git.worktree import entry_at
@@ -18,6 +19,7 @@ from services.workspace.modes import EXECUTABLE, FILE, SUBMODULE
 from services.workspace.names import show
 
 _CONTEXT = 3
+_RENAME_LIMIT = 1000
 _BIG = 512 * 1024 * 1024
 _BASE85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
 _ESCAPES = {7: b"a", 8: b"b", 9: b"t", 10: b"n", 11: b"v", 12: b"f", 13: b"r", 34: b'"', 92: b"\\"}
@@ -32,11 +34,17 @@ def difference(store: Store, old: ObjectID, new: ObjectID, rules: bytes, *, patc
     found = Difference()
     attributes = TreeAttributes(store, new, rules)
     pieces: list[bytes] = []
-    for path, after in sorted(changes_between(store, old, new).items()):
-        before = entry_at(store, old, path)
+    pairs = {path: (entry_at(store, old, path), after) for path, after in changes_between(store, old, new).items()}
+    moved = _moved(store, pairs)
+    for path, (before, after) in sorted(pairs.items()):
         found.files.append(show(path))
-        for was, now in _steps(before, after):
-            _compare(store, path, was, now, attributes.of(path).get(b"diff"), found, pieces)
+        said = attributes.of(path).get(b"diff")
+        if patch:
+            for was, now in _steps(before, after):
+                pieces += _patch(store, path, was, now, said)
+        if path not in moved.values():
+            was = pairs[moved[path]][0] if path in moved else before
+            _count(store, path, (was, after), said, found)
     found.patch = b"".join(pieces) if patch else b""
     return found
 
@@ -52,35 +60,48 @@ def _kind(entry: Entry) -> int:
     return entry[0] & 0o170000
 
 
-def _compare(
-    store: Store,
-    path: bytes,
-    before: Entry | None,
-    after: Entry | None,
-    said: object,
-    found: Difference,
-    pieces: list[bytes],
-) -> None:
-    pieces.extend(_header(path, before, after))
+def _moved(store: Store, pairs: Mapping[bytes, tuple[Entry | None, Entry | None]]) -> dict[bytes, bytes]:
+    """The former paths of renamed files: their lines count as those that were changed in them."""
+    gone = {path: before for path, (before, after) in pairs.items() if before is not None and after is None}
+    new = {path: after for path, (before, after) in pairs.items() if before is None and after is not None}
+    return renames(store, gone, new, limit=_RENAME_LIMIT) if gone and new else {}
+
+
+def _count(store: Store, path: bytes, pair: tuple[Entry | None, Entry | None], said: object, found: Difference) -> None:
+    before, after = pair
     if before is not None and after is not None and before[1] == after[1]:
         return
     was, now = _content(store, before), _content(store, after)
     if _is_binary(before, was, said) or _is_binary(after, now, said):
-        pieces += [b"GIT binary patch\n", *_literal(now), b"\n", *_literal(was), b"\n"]
         return
-    old, new = lines_of(was), lines_of(now)
-    try:
-        changed = changes(old, new, histogram=False)
-    except TooMuchToCompare:
-        raise git_needed(f"The changes of {show(path)} are too many to be shown", where="diff") from None
+    changed = _changes(path, lines_of(was), lines_of(now))
     found.deletions += sum(change.chg1 for change in changed)
     found.insertions += sum(change.chg2 for change in changed)
+
+
+def _changes(path: bytes, old: list[bytes], new: list[bytes]) -> list[Change]:
+    try:
+        return changes(old, new, histogram=False)
+    except TooMuchToCompare:
+        raise git_needed(f"The changes of {show(path)} are too many to be shown", where="diff") from None
+
+
+def _patch(store: Store, path: bytes, before: Entry | None, after: Entry | None, said: object) -> Iterator[bytes]:
+    yield from _header(path, before, after)
+    if before is not None and after is not None and before[1] == after[1]:
+        return
+    was, now = _content(store, before), _content(store, after)
+    if _is_binary(before, was, said) or _is_binary(after, now, said):
+        yield from (b"GIT binary patch\n", *_literal(now), b"\n", *_literal(was), b"\n")
+        return
+    old, new = lines_of(was), lines_of(now)
+    changed = _changes(path, old, new)
     if changed:
         end = b"\t" if b" " in path and not _odd(path) else b""
         sides = [_quoted(prefix + path) + end for prefix in (b"a/", b"b/")]
-        pieces.append(b"--- %s\n" % (b"/dev/null" if before is None else sides[0]))
-        pieces.append(b"+++ %s\n" % (b"/dev/null" if after is None else sides[1]))
-        pieces.extend(_hunks(old, new, changed))
+        yield b"--- %s\n" % (b"/dev/null" if before is None else sides[0])
+        yield b"+++ %s\n" % (b"/dev/null" if after is None else sides[1])
+        yield from _hunks(old, new, changed)
 
 
 def _header(path: bytes, before: Entry | None, after: Entry | None) -> Iterator[bytes]:

@@ -14,10 +14,16 @@ from services.workspace.dulwich_git.attributes import TreeAttributes
 from services.workspace.dulwich_git.history import History
 from services.workspace.dulwich_git.line_differences import TooMuchToCompare
 from services.workspace.dulwich_git.needing import git_needed
+from services.workspace.dulwich_git.renames import renames
 from services.workspace.dulwich_git.store import EMPTY_TREE, Entry, Store
 from services.workspace.dulwich_git.text_merging import merge_text
+from services.workspace.dulwich_git.trees import Changes, changed, changes_between
+from services.workspace.dulwich_git.worktree import entry_at
 from services.workspace.modes import DIRECTORY, EXECUTABLE, FILE
 from services.workspace.names import show
+
+_RENAME_LIMIT = 7000
+_EMPTY = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 
 
 @dataclass(slots=True)
@@ -63,8 +69,67 @@ class _Merge:
 
     def trees(self, base: ObjectID, ours: ObjectID, theirs: ObjectID) -> Merged:
         """Merges the tree `theirs` into `ours`, both of which were once `base`."""
+        base, ours, theirs = self._without_renames(base, ours, theirs)
         tree = self._directories(b"", base, ours, theirs)
         return Merged(tree or self._store.put_tree({}), self._conflicts)
+
+    def _without_renames(self, base: ObjectID, ours: ObjectID, theirs: ObjectID) -> tuple[ObjectID, ObjectID, ObjectID]:
+        """The three trees with the changes of a file at its new name, where the other side has renamed it.
+
+        Raises:
+            WorkspaceProblem: both sides have a say in where a file is.
+        """
+        store = self._store
+        sides = [changes_between(store, base, side) for side in (ours, theirs)]
+        trees: list[Changes] = [{}, {}, {}]
+        for number, mine in enumerate(sides):
+            other = sides[1 - number]
+            gone = {path: entry_at(store, base, path) for path, entry in mine.items() if entry is None}
+            was = {path: entry for path, entry in gone.items() if entry is not None and not self._is_empty(entry)}
+            new = {path: entry for path, entry in mine.items() if entry is not None and not self._is_empty(entry)}
+            new = {path: entry for path, entry in new.items() if entry_at(store, base, path) is None}
+            if not was or not new or not other:
+                continue
+            for path, former in renames(store, was, new, limit=_RENAME_LIMIT).items():
+                self._refuse_unclear(path, former, (ours, theirs)[number], mine, other)
+                if former not in other:
+                    continue
+                theirs_now = other[former]
+                if theirs_now is None or not all(_is_file(one) for one in (was[former], new[path], theirs_now)):
+                    self._conflicts.append(show(path))
+                    continue
+                pair = (new[path], theirs_now) if number == 0 else (theirs_now, new[path])
+                trees[0][former] = trees[2 - number][former] = None
+                trees[1 + number][path] = self._files(path, was[former], *pair)
+        made = (
+            changed(store, tree, what) if what else tree for tree, what in zip((base, ours, theirs), trees, strict=True)
+        )
+        return next(made), next(made), next(made)
+
+    @staticmethod
+    def _is_empty(entry: Entry) -> bool:
+        return entry[1] == _EMPTY
+
+    def _refuse_unclear(self, path: bytes, former: bytes, side: ObjectID, mine: Changes, other: Changes) -> None:
+        """A file where the other side has one, or new files of the other side in a directory that was renamed."""
+        directory = former.rpartition(b"/")[0] + b"/"
+        unclear = path in other or (former in other and other[former] is None)
+        added = [one for one, entry in other.items() if entry is not None and one not in mine and one != former]
+        if directory != b"/" and not self._has_directory(side, former):
+            unclear = unclear or any(one.startswith(directory) for one in added)
+        if unclear:
+            raise git_needed(
+                f"One side renamed {show(former)} to {show(path)} where the other changed files", where="merge"
+            )
+
+    def _has_directory(self, tree: ObjectID, path: bytes) -> bool:
+        """Whether the directory of a path is there."""
+        for part in path.split(b"/")[:-1]:
+            entry = self._store.tree(tree).get(part)
+            if entry is None or entry[0] != DIRECTORY:
+                return False
+            tree = entry[1]
+        return True
 
     def _directories(self, prefix: bytes, base: ObjectID, ours: ObjectID, theirs: ObjectID) -> ObjectID | None:
         """The merged directory; None when nothing is left in it."""

@@ -163,6 +163,7 @@ def test_built_in_merge_drivers_count(tmp_path: Path) -> None:
     assert conflicted.paths == ["L"]
 
 
+@pytest.mark.backend("git", "dulwich")
 def test_a_renamed_file_takes_the_other_sides_change(tmp_path: Path) -> None:
     """One moves a file, another changes it: the change is in the moved file."""
     text = "".join(f"line {number}\n" for number in range(50))

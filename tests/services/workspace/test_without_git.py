@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dulwich.objects import ObjectID, Tree
 
-from schemas.events import WorkspaceConflicted, WorkspaceFailed, WorkspaceFinalized
+from schemas.events import WorkspaceConflicted, WorkspaceFailed, WorkspaceFinalized, WorkspaceIntegrated
 from tests.services.workspace.bench import Bench, repository, with_tree, write
 
 pytestmark = pytest.mark.backend("dulwich")
@@ -88,6 +88,23 @@ def test_texts_that_are_too_long_to_merge(tmp_path: Path) -> None:
     assert isinstance(conflicted, WorkspaceConflicted)
     assert "The changes of a are too many to be merged" in conflicted.message
     assert "the git program" in conflicted.message
+
+
+def test_new_files_in_a_directory_that_the_other_side_renamed(tmp_path: Path) -> None:
+    """Where they belong is for git to say; files of a directory that is still there stay where they are."""
+    text = "".join(f"line {number}\n" for number in range(50))
+    repository(tmp_path / "origin", {"d/a": text, "e/a": text + "e", "e/b": "b\n"}).close()
+    bench = Bench(tmp_path / "ws")
+    bench.ready(tmp_path / "origin")
+    one = bench.work("dev-1", {"e/a": None, "f/a": text + "e"})
+    two = bench.work("dev-2", {"e/n": "n\n"}, "t2")
+    assert isinstance(bench.integrate(one, two), WorkspaceIntegrated)
+    three = bench.work("dev-3", {"d/a": None, "g/a": text}, "t3")
+    four = bench.work("dev-4", {"d/n": "n\n"}, "t4")
+    refused = bench.integrate(three, four, effect="2")
+    assert isinstance(refused, WorkspaceConflicted)
+    assert "One side renamed d/a to g/a" in refused.message
+    assert "the git program" in refused.message
 
 
 def test_submodules(tmp_path: Path) -> None:
