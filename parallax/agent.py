@@ -52,6 +52,7 @@ from shared import subjects
 from shared.bus import Bus, BusError, EventTooLarge, Unreachable
 from shared.enrolment import Enrolment
 from shared.ids import new_id
+from shared.shortening import shortened
 
 __all__ = ["Agent", "AgentError", "Result", "Task"]
 
@@ -61,6 +62,7 @@ Handler = Callable[[Task], Any]
 F = TypeVar("F", bound=Handler)
 
 _REMEMBERED = 4096
+_LONGEST_FAULT, _LONGEST_LINE, _LONGEST_PROGRESS = 4000, 4096, 500
 _SIGN_OF_LIFE_S = 2.0
 _SOON_S = 0.25
 _DRAIN_S = 30.0
@@ -404,7 +406,7 @@ class Agent:
             task_id=offer.task_id,
             attempt=offer.attempt,
             agent_id=self.id,
-            error=Failure(code=code, message=message[:4000], where=offer.role),
+            error=Failure(code=code, message=shortened(message, _LONGEST_FAULT), where=offer.role),
         )
 
     def _remember(self, ended: TaskResult | TaskFault) -> None:
@@ -437,9 +439,11 @@ class Agent:
             execution_id=offer.execution_id,
             task_id=offer.task_id,
             stream="progress",
-            text=text[:4096],
+            text=shortened(text, _LONGEST_LINE),
         )
-        word = TaskProgress(task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, text=text[:500])
+        word = TaskProgress(
+            task_id=offer.task_id, attempt=offer.attempt, agent_id=self.id, text=shortened(text, _LONGEST_PROGRESS)
+        )
         with contextlib.suppress(BusError):
             await self._say(offer.reply_to, word)
             await self._say(subjects.agent_output(self.id), line)

@@ -131,7 +131,9 @@ async def _answered(request: HttpRequested, answer: aiohttp.ClientResponse) -> H
         if len(raw) > MOST_BYTES:
             raise HttpRefused("http_too_large", f"The answer is larger than {MOST_BYTES // 1024} KiB.")
     shown = {
-        name.lower(): text[:_LONGEST_HEADER] for name, text in answer.headers.items() if name.lower() in SHOWN_HEADERS
+        name.lower(): shortened(text, _LONGEST_HEADER)
+        for name, text in answer.headers.items()
+        if name.lower() in SHOWN_HEADERS
     }
     body = _body(bytes(raw), answer)
     return HttpCompleted(

@@ -236,8 +236,17 @@ def _request(body: dict[str, Any]) -> ExecutionRequest | list[Problem]:
     try:
         request = msgspec.convert(body, ExecutionRequest)
     except msgspec.ValidationError as error:
-        return [*problems, _problem(error)][:_MOST_PROBLEMS]
-    return problems[:_MOST_PROBLEMS] or request
+        return _at_most([*problems, _problem(error)])
+    return _at_most(problems) or request
+
+
+def _at_most(problems: list[Problem]) -> list[Problem]:
+    """As many as somebody reads, and how many more there are."""
+    more = len(problems) - _MOST_PROBLEMS
+    if more <= 0:
+        return problems
+    word = Problem(where="", what=f"There are {more:,} more problems.", hint="They are named once these are mended.")
+    return [*problems[:_MOST_PROBLEMS], word]
 
 
 def _problem(error: msgspec.ValidationError) -> Problem:

@@ -197,3 +197,10 @@ def test_recorded_options_are_read_as_they_are() -> None:
     options = msgspec.json.decode(recorded, type=RequestOptions)
     assert options.budget is not None
     assert options.budget.tokens == -5
+
+
+def test_more_problems_than_are_named_are_counted() -> None:
+    """Nobody mends fifty keys and wonders at the next fifty."""
+    errors = refused(request(**{f"unknown{number}": 1 for number in range(70)})).errors
+    assert len(errors) == 51
+    assert errors[-1].what == "There are 20 more problems."
