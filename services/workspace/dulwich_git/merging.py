@@ -96,8 +96,9 @@ class _Merge:
                     continue
                 theirs_now = other[former]
                 if theirs_now is None or not all(_is_file(one) for one in (was[former], new[path], theirs_now)):
-                    self._conflicts.append(show(path))
-                    continue
+                    raise git_needed(
+                        f"One side renamed {show(former)} that the other made something else", where="merge"
+                    )
                 pair = (new[path], theirs_now) if number == 0 else (theirs_now, new[path])
                 trees[0][former] = trees[2 - number][former] = None
                 trees[1 + number][path] = self._files(path, was[former], *pair)

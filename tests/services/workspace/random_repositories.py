@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.events import WorkspaceConflicted, WorkspaceIntegrated
+from schemas.events import WorkspaceConflicted, WorkspaceFailed, WorkspaceIntegrated, WorkspaceReady
 from services.workspace.droppings import DROPPINGS
 from tests.services.workspace.bench import GIT, Bench, close_all
 
@@ -107,6 +107,18 @@ def a_tree(dice: random.Random) -> Tree:
         if tree.fits(directory + b".gitignore") and dice.random() < 0.4:
             tree.entries[directory + b".gitignore"] = (0o100644, rules(dice, _SAFE_IGNORES))
     return tree
+
+
+def plain(tree: Tree) -> Tree:
+    """A tree without what only git does: submodules, other encodings, what is filled in."""
+    only_git = (b" ident", b"working-tree-encoding")
+    return Tree(
+        {
+            path: (mode, data)
+            for path, (mode, data) in tree.entries.items()
+            if mode != 0o160000 and not (path.endswith(b".gitattributes") and any(word in data for word in only_git))
+        }
+    )
 
 
 def imported(origin: Path, tree: Tree) -> None:
@@ -252,8 +264,9 @@ def files_of(place: Path) -> dict[bytes, tuple[int, bytes]]:
 class Round:
     """One repository, two agents, and every comparison with git."""
 
-    def __init__(self, seed: int, place: Path) -> None:
+    def __init__(self, seed: int, place: Path, *, plain: bool) -> None:
         self._dice = random.Random(seed)
+        self._plain = plain
         self._place = place
         self._origin = place / "origin"
         self._origin.mkdir()
@@ -264,9 +277,16 @@ class Round:
         Raises:
             AssertionError: git does something else.
         """
-        imported(self._origin, a_tree(self._dice))
+        tree = a_tree(self._dice)
+        if self._plain:
+            tree = plain(tree)
+        imported(self._origin, tree)
         bench = Bench(self._place / "ws")
-        base = bench.ready(self._origin).base_commit
+        opened = bench.open(self._origin)
+        if isinstance(opened, WorkspaceFailed) and opened.error.code == "git_needed":
+            return "needs git"
+        assert isinstance(opened, WorkspaceReady), opened
+        base = opened.base_commit
         done = [self._turn(bench, base, name) for name in ("dev-1", "dev-2")]
         if None in done:
             return "refused"
@@ -285,6 +305,8 @@ class Round:
         finished = bench.finish(session, session)
         if wanted is None:
             assert finished.error is not None, "git refuses to add it"
+            return None
+        if finished.error is not None and finished.error.code == "git_needed":
             return None
         assert finished.error is None, finished.error
         found = hand(bench.workspace.repository, "rev-parse", f"{finished.commit}^{{tree}}").decode().strip()
@@ -336,6 +358,8 @@ class Round:
 
     def _merge(self, bench: Bench, base: str, one: object, two: object) -> str:
         integrated = bench.integrate(one, two)  # type: ignore[arg-type]  # both are commits
+        if isinstance(integrated, WorkspaceConflicted) and "that takes the git program" in integrated.message:
+            return "needs git"
         repository = bench.workspace.repository
         env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(repository / "objects")}
         ours, theirs = (str(getattr(done, "commit", "")) for done in (one, two))
@@ -411,11 +435,11 @@ class Round:
         assert counted == [found.insertions, found.deletions], numbers
 
 
-def play(seed: int) -> str:
-    """Plays one round in a directory of its own."""
+def play(seed: int, *, plain: bool = False) -> str:
+    """Plays one round in a directory of its own; `plain` begins without what only git does."""
     place = Path(tempfile.mkdtemp(prefix="round-"))
     try:
-        return Round(seed, place).play()
+        return Round(seed, place, plain=plain).play()
     except AssertionError as error:
         raise AssertionError(f"seed {seed}: {error}") from error
     finally:
