@@ -171,8 +171,11 @@ class _Merge:
                     theirs[1] if theirs is not None else EMPTY_TREE,
                 )
                 return None if tree is None else (DIRECTORY, tree)
+        left = ours or theirs
+        if base is not None and None in (ours, theirs) and _is_directory(left):
+            return left  # both removed a file, and one made a directory in its place
         self._conflicts.append(show(path))
-        return ours or theirs
+        return left
 
     def _files(self, path: bytes, base: Entry | None, ours: Entry, theirs: Entry) -> Entry:
         mode = _mode(base, ours, theirs)
