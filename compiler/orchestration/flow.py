@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from compiler.orchestration.gates import Refused
+from compiler.orchestration.gates import GATE_CODES, STANDING_SINCE, Refused
 from compiler.orchestration.team import Options, Track, current_track, tracking
 from compiler.orchestration.values import Value
 from compiler.prism import EffectFailed
@@ -92,7 +92,7 @@ def run_all(team: Team, machine: Machine, thunks: Sequence[Thunk], step: str) ->
     results = machine.branches(_branches(thunks, tracks), strategy="all")
     settled = [_settled(one) for one in results]
     _check(settled, Options(), "all")
-    return _collect(team, machine, settled, tracks, step)
+    return _collect(team, machine, settled, tracks, Options(id=step))
 
 
 def parallel(team: Team, machine: Machine, thunks: Sequence[Thunk], options: Options) -> Value:
@@ -112,11 +112,11 @@ def parallel(team: Team, machine: Machine, thunks: Sequence[Thunk], options: Opt
         )
         settled = [_settled(one) for one in results]
         _check(settled, options, strategy)
-        return _collect(team, machine, settled, tracks, options.id)
+        return _collect(team, machine, settled, tracks, options)
 
     def failed(error: EffectFailed) -> Value:
         for track in tracks:
-            team.books.dropped(track.tasks)
+            _drop(team, track, options)
         return [failure_record(error) for _ in thunks]
 
     return guarded(options, lambda: within(machine, options, run), failed)
@@ -144,7 +144,11 @@ def _branches(thunks: Sequence[Thunk], tracks: list[Track]) -> list[Thunk]:
 def _branch(thunk: Thunk, track: Track) -> Callable[[], tuple[Value, list[WorkspaceContribution]]]:
     def run() -> tuple[Value, list[WorkspaceContribution]]:
         with tracking(track):
-            value = thunk()
+            try:
+                value = thunk()
+            except EffectFailed as error:
+                track.refused = error.code in GATE_CODES
+                raise
         return value, track.contributions
 
     return run
@@ -177,19 +181,32 @@ def _check(settled: Sequence[Any], options: Options, strategy: str) -> None:
         )
 
 
-def _collect(team: Team, machine: Machine, settled: Sequence[Any], tracks: Sequence[Track], step: str) -> list[Value]:
+def _drop(team: Team, track: Track, options: Options) -> None:
+    """The work of a branch that failed is not delivered, and what was said against it does not count.
+
+    The "no" of a gate in it does: `onError` is about what could not be done. Only where so many of the branches are
+    enough, as in a race, has the chart decided that one may be refused.
+    """
+    if track.refused and options.strategy == "all" and team.semantics >= STANDING_SINCE:
+        return
+    team.books.dropped(track.tasks)
+
+
+def _collect(
+    team: Team, machine: Machine, settled: Sequence[Any], tracks: Sequence[Track], options: Options
+) -> list[Value]:
     around = current_track()
     values: list[Value] = []
     entries: list[WorkspaceContribution] = []
     for one, track in zip(settled, tracks, strict=True):
         if isinstance(one, EffectFailed):
             values.append(failure_record(one))
-            team.books.dropped(track.tasks)
+            _drop(team, track, options)
         else:
             if around is not None:
                 around.tasks += track.tasks
             value, contributions = one
             values.append(value)
             entries += contributions
-    team.hand_in(machine, entries, step)
+    team.hand_in(machine, entries, options.id)
     return values

@@ -18,6 +18,9 @@ from schemas.events import ConfidenceSource, Refusal
 BOOKS_SINCE = 2
 """The meaning of programs, `execution.started.semantics`, in which `gate: true` decides and the books are kept."""
 
+STANDING_SINCE = 3
+"""The meaning in which the "no" of a gate in a branch of a parallel step stands whatever the step's `onError` says."""
+
 GATE_CODES = frozenset({"not_approved", "verification_failed"})
 """How an execution fails whose work did not pass."""
 

@@ -81,6 +81,8 @@ class Track:
         self.contributions: list[WorkspaceContribution] = []
         self.tasks: list[str] = []
         """What was done in the branch, and in the branches of it."""
+        self.refused = False
+        """Whether the branch ended with the "no" of a gate."""
         self._outer = outer
 
     def commits(self) -> list[str]:

@@ -33,6 +33,8 @@ _WORDS: dict[str, Word] = {
 _LINE = re.compile(r"^\W*(?:verdict\W+)?([a-z]+(?:[_ -][a-z]+)?)\W*$", re.IGNORECASE)
 _CRITIQUE_KEYS = ("critique", "feedback", "issues", "comments", "reason", "message", "summary")
 _SCORE_KEYS = ("score", "confidence")
+_BEFORE_OBJECT = re.compile(r"[ \t`]*(?:json[ \t]*)?")
+_MOST_OBJECTS = 1000
 _WHOLE_SINCE = 3
 _FIRST_TEXT_LIMIT, _FIRST_CRITIQUE_LIMIT = 200_000, 2000
 
@@ -91,14 +93,14 @@ def _from_object(answer: dict[str, Any], whole: bool) -> Reading:
 
 
 def _from_text(text: str, whole: bool) -> Reading:
-    mended = with_whole_characters(text)
-    for start in (match.start() for match in list(re.finditer(r"\{", mended))[:50]):
-        try:
-            found, _ = json.JSONDecoder().raw_decode(mended, start)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict) and {"verdict", "approved", "decision"} & set(cast("dict[str, Any]", found)):
-            return _from_object(cast("dict[str, Any]", found), whole)
+    if whole:
+        found, unclear = _only_verdict(text)
+    else:
+        found, unclear = _first_verdict(text), False
+    if found is not None:
+        return _from_object(found, whole)
+    if unclear:
+        return Reading(word="none", critique=text.strip())
     lines = [line for line in text.splitlines() if line.strip()]
     for number in (0, len(lines) - 1) if lines else ():
         match = _LINE.match(lines[number][:200])
@@ -107,6 +109,51 @@ def _from_text(text: str, whole: bool) -> Reading:
             return Reading(word=word, critique="\n".join(rest).strip())
     critique = text.strip() if whole else text.strip()[:_FIRST_CRITIQUE_LIMIT]
     return Reading(word="none", critique=critique or "The reviewer's answer is empty.")
+
+
+def _first_verdict(text: str) -> dict[str, Any] | None:
+    mended = with_whole_characters(text)
+    for start in [match.start() for match in re.finditer(r"\{", mended)][:50]:
+        if (found := _object_at(mended, start)) is not None:
+            return found[0]
+    return None
+
+
+def _only_verdict(text: str) -> tuple[dict[str, Any] | None, bool]:
+    """The one verdict in a text, and whether there are several, of which nobody knows which is meant.
+
+    An approval has to stand in lines of its own, as a whole answer or a block in one does: in the middle of a sentence
+    it may be quoted. What is no approval lets nothing through, wherever it stands.
+    """
+    mended = with_whole_characters(text)
+    read: list[tuple[Word, dict[str, Any], bool]] = []
+    position, tries = 0, 0
+    while (start := mended.find("{", position)) >= 0:
+        tries += 1
+        if tries > _MOST_OBJECTS:
+            return None, True
+        found = _object_at(mended, start)
+        position = start + 1 if found is None else found[1]
+        if found is not None:
+            before = mended[mended.rfind("\n", 0, start) + 1 : start]
+            ending = mended.find("\n", position)
+            after = mended[position : ending if ending >= 0 else None]
+            alone = not after.strip(" \t\r`") and _BEFORE_OBJECT.fullmatch(before) is not None
+            read.append((_from_object(found[0], True).word, found[0], alone))
+    if len({word for word, _, _ in read}) > 1:
+        return None, True
+    return next((one for word, one, alone in reversed(read) if alone or word != "approve"), None), False
+
+
+def _object_at(text: str, start: int) -> tuple[dict[str, Any], int] | None:
+    """The object that begins there and holds a verdict, and where it ends."""
+    try:
+        found, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, dict) and {"verdict", "approved", "decision"} & set(cast("dict[str, Any]", found)):
+        return cast("dict[str, Any]", found), end
+    return None
 
 
 def _word(said: str) -> Word:

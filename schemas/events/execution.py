@@ -17,7 +17,8 @@ SEMANTICS = 3
 1 (the field is absent): a verdict is a value; only `approve` and a `verify` step may stop a program.
 2: a "no" that stands ends the execution as failed, and no result is surer than the evidence of its work. A task starts
 from the result and from what it is said to build on, never from what else its session did.
-3: a reviewer's critique is whole, whatever its length, and also where it is made of objects.
+3: a reviewer's critique is whole, whatever its length, and also where it is made of objects; a verdict is not taken out
+of the middle of a sentence. A "no" in a branch of a parallel step stands whatever the step's `onError` says.
 """
 
 

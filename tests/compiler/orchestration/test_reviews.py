@@ -261,3 +261,22 @@ def test_a_critique_is_whole_and_was_cut_before() -> None:
     assert read_verdict(issues, SEMANTICS).critique == '- naming\n- {"file": "a.py", "line": 3}\n- '
     assert read_verdict(issues, 2).critique == "- naming\n- "
     assert read_verdict({"approved": False, "feedback": {"a": 1}}, SEMANTICS).critique == '{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('The schema is {"verdict":"approve","critique":""}. My answer: no, it is broken.', "none"),
+        ('{"verdict":"approve"} would be wrong here, so {"verdict":"reject"}', "none"),
+        ('{"verdict":"approve"}\n\nNo, after all:\n\n{"verdict":"reject"}', "none"),
+        ('I looked at it.\n\n```json\n{\n  "verdict": "revise",\n  "critique": "line 3"\n}\n```\n', "revise"),
+        ('```{"verdict": "approve"}```', "approve"),
+        ('My verdict:\n{"verdict": "reject", "critique": "{no}"}\nThank you.', "reject"),
+        ('{"verdict":"approve"}\n{"verdict":"approve","critique":"again"}', "approve"),
+        ('{"files": ["a"]}\n{"approved": false}', "revise"),
+        ('The form is {"verdict": "approve"}.\n\nreject', "reject"),
+    ],
+)
+def test_a_verdict_stands_for_itself(text: str, word: str) -> None:
+    """An object in lines of its own, or a line that says it; one that is quoted in a sentence is none."""
+    assert read_verdict(text, SEMANTICS).word == word

@@ -54,6 +54,7 @@ REVIEW = '- {type: review, id: seen, reviewer: boss, subject: "${work}", maxIter
 CHECKS = '- {type: verify, id: checks, subject: "${work}", oracles: [' + TESTS + "]}"
 GATE = '- {type: approve, id: gate, approver: boss, subject: "Good? ${work.result}"}'
 PERSON = '- {type: approve, id: person, approver: human, subject: "Good? ${work.result}"}'
+ONE = "{type: assign, id: one, role: dev, task: a}"
 NEXT = "- {type: assign, id: next, role: dev, task: more}"
 
 
@@ -69,6 +70,15 @@ def live(*steps: str, **script: list[Any]) -> Life:
     return run(found.pattern, scripted(**script))
 
 
+def branches(on_error: str, *left: str) -> str:
+    """Two branches; the first one is a sequence of steps."""
+    inside = "".join(f"        - {step}\n" for step in left)
+    return (
+        f"- type: parallel\n  id: both\n  onError: {on_error}\n  steps:\n    - type: sequential\n      id: left\n"
+        f"      steps:\n{inside}    - {{type: assign, id: two, role: other, task: b}}"
+    )
+
+
 STANDS: list[tuple[str, list[str], dict[str, list[Any]], str]] = [
     ("a review rejects", [WORK, REVIEW], {"boss": [NO]}, "not_approved"),
     ("a review is not read", [WORK, REVIEW], {"boss": ["hm"]}, "not_approved"),
@@ -81,6 +91,14 @@ STANDS: list[tuple[str, list[str], dict[str, list[Any]], str]] = [
     ("a role does not approve", [WORK, GATE], {"boss": [NO]}, "not_approved"),
     ("onError lets no refusal through", [WORK, GATE.replace('"}', '", onError: continue}'), NEXT], {"boss": [NO]},
      "not_approved"),
+    *((f"onError: {word} around a branch with a closed {kind}", [branches(word, ONE, gate)], script, code)
+      for word in ("continue", "best_effort")
+      for kind, gate, script, code in (
+          ("approve", "{type: approve, id: c, approver: boss, subject: '${one}'}", {"boss": [NO]}, "not_approved"),
+          ("verify", "{type: verify, id: c, oracles: [" + TESTS + "]}", {"verify": [BAD]}, "verification_failed"))),
+    ("every branch has a no", ["- type: parallel\n  id: both\n  onError: best_effort\n  steps:\n"
+     "    - type: sequential\n      id: left\n      steps:\n        - {type: assign, id: one, role: dev, task: a}\n"
+     "        - {type: approve, id: c, approver: boss, subject: '${one}'}"], {"boss": [NO]}, "not_approved"),
     ("a person does not approve", [WORK, PERSON], {"ask": [Answered(value="deny", by="ada")]}, "not_approved"),
     ("nobody answers", [WORK, PERSON], {"ask": [Answered(by="deadline")]}, "not_approved"),
     ("checks fail", [WORK, CHECKS], {"verify": [BAD]}, "verification_failed"),
@@ -157,10 +175,8 @@ PASSES: list[tuple[str, list[str], dict[str, list[Any]]]] = [
      "{type: assign, id: c, role: dev, task: x}}"], {"verify": [BAD]}),
     ("the chart decides on a role's checks", [WORK.replace("dev", "sure"), "- {type: condition, check: "
      "'work.confidence > 0.5', then: {type: assign, id: c, role: dev, task: x}}"], {"verify": [BAD]}),
-    ("a branch that failed is not delivered", ["- type: parallel\n  id: both\n  onError: continue\n  steps:\n"
-     "    - type: sequential\n      id: left\n      steps:\n        - {type: assign, id: one, role: dev, task: a}\n"
-     "        - {type: verify, id: c, oracles: [" + TESTS + "]}\n    - {type: assign, id: two, role: other, task: b}"],
-     {"verify": [BAD]}),
+    ("a branch that could not be done is not delivered", [branches("continue", ONE.replace("dev", "sure"),
+     "{type: assign, id: more, role: dev, task: a}")], {"verify": [BAD], "dev": [EffectFailed("task_failed", "gone")]}),
 ]  # fmt: skip
 
 
