@@ -126,6 +126,9 @@ class Client:
         Raises RequestRejected with every reason, or Unanswered when no engine is there: the request is stored then,
         and runs when one is.
         """
+        if id == "":
+            hint = "Leave it out, and one is made; an empty one would be another execution each time."
+            raise RequestRejected("", [Problem(where="execution_id", what="The id is empty.", hint=hint)])
         execution_id = id if id is not None else new_id()
         request = ExecutionRequest(
             pattern=pattern,

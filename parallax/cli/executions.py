@@ -46,6 +46,13 @@ def push_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     return "always" if value == "always" else value is not None
 
 
+def _not_empty(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """An idempotency key. An empty one, as of an unset variable, would make each request another execution."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; leave the option out, and an id is made.")
+    return value
+
+
 class _Run(click.Command):
     """Takes `--push` alone and `--push=always`, and never the next word as its value."""
 
@@ -60,7 +67,13 @@ class _Run(click.Command):
 @click.option("--input", "inputs", multiple=True, metavar="K=V|@FILE", help="An input, or a file of them (JSON, YAML).")
 @click.option("--repo", metavar="PATH|URL", help="The git repository to work on (default: an empty one).")
 @click.option("--base", default="", metavar="BRANCH", help="The branch to start from (default: the repository's own).")
-@click.option("--id", "key", metavar="KEY", help="The idempotency key: the same request is the same execution.")
+@click.option(
+    "--id",
+    "key",
+    metavar="KEY",
+    callback=_not_empty,
+    help="The idempotency key: the same request is the same execution.",
+)
 @click.option("--timeout", type=FiniteRange(LONGEST_TIMEOUT_S), metavar="SECONDS", help="Fails when over.")
 @click.option(
     "--push",
@@ -307,7 +320,7 @@ def signal(execution_id: str, name: str, value: str, as_json: bool, data: Path |
 
 @click.command()
 @click.argument("execution_id", metavar="ID")
-@click.option("--id", "key", metavar="KEY", help="The idempotency key of the new execution.")
+@click.option("--id", "key", metavar="KEY", callback=_not_empty, help="The idempotency key of the new execution.")
 @click.option("--detach", is_flag=True, help="Return as soon as the request is accepted.")
 @json_option
 @data_option

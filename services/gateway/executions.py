@@ -63,7 +63,7 @@ async def create(
 ) -> Response[ExecutionCreated] | Response[ExecutionView]:
     """Stores a request and answers 202; with `?wait=30s` 200 and the finished execution, if it ends in that time."""
     body = await json_body(request, ExecutionBody)
-    return await submit(context_of(state), body, request.headers.get("idempotency-key", ""), wait)
+    return await submit(context_of(state), body, key_of(request), wait)
 
 
 async def submit(
@@ -81,6 +81,13 @@ async def submit(
         if view is not None:
             return Response(view, status_code=200)
     return created
+
+
+def key_of(request: Request[Any, Any, Any]) -> str:
+    """The idempotency key in the headers, or an empty text where there is none. Raises Trouble 422 for an empty one:
+    whoever sends a key wants the same request to be the same execution."""
+    key = request.headers.get("idempotency-key")
+    return "" if key is None else _fit(key)
 
 
 def _fit(key: str) -> str:
@@ -243,7 +250,7 @@ async def retry(request: Request[Any, Any, Any], state: State, name: Name) -> Re
         pattern=accepted.pattern,
         input=accepted.input,
         repo=accepted.repo,
-        execution_id=_fit(request.headers.get("idempotency-key", "") or body.idempotency_key or new_id()),
+        execution_id=_fit(key_of(request) or body.idempotency_key or new_id()),
         options=accepted.options,
         source=accepted.source,
     )

@@ -17,7 +17,7 @@ from schemas.gateway import ExecutionBody, ExecutionCreated, ExecutionView, Patt
 from schemas.patterns import CompiledPattern, PatternDiagnostic
 from services.gateway.bodies import PatternName, Wait, json_body, takes
 from services.gateway.context import Context, context_of
-from services.gateway.executions import submit
+from services.gateway.executions import key_of, submit
 from services.gateway.problems import Trouble
 from services.gateway.reads import rows
 from shared.pattern_sources import Patterns
@@ -143,7 +143,7 @@ async def execute(
         execution_id=given.execution_id,
     )
     try:
-        return await submit(context_of(state), body, request.headers.get("idempotency-key", ""), wait)
+        return await submit(context_of(state), body, key_of(request), wait)
     except Trouble as trouble:
         if trouble.status == 422 and trouble.detail.startswith("There is no pattern "):
             raise Trouble(404, trouble.detail, trouble.errors) from trouble  # here the pattern is what the path names

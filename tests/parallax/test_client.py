@@ -79,6 +79,8 @@ async def test_options_that_cannot_be_read_are_refused(px: Client) -> None:
     assert refusal.value.errors[0].hint == "Did you mean 'tokens'?"
     with pytest.raises(parallax.RequestRejected, match="not below 0"):
         await px.request(DONE, options={"budget": {"tokens": -5}})
+    with pytest.raises(parallax.RequestRejected, match="id is empty"):
+        await px.request(DONE, id="")
 
 
 async def test_events_are_history_then_live_and_end_with_the_ending(px: Client) -> None:

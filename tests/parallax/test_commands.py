@@ -241,6 +241,8 @@ async def test_an_execution_that_is_not_there_is_bad_input(parallax: Shell, comm
         (["run", OPEN, "--repo", ""], "a path or a URL"),
         (["run", OPEN, "--timeout", "soon"], "--timeout"),
         (["run", OPEN, "--id"], "requires an argument"),
+        (["run", OPEN, "--id", ""], "it is empty"),
+        (["retry", "x", "--id", " "], "it is empty"),
         (["ps", "--status", "asleep"], "is not one of"),
         (["cancel"], "Missing argument 'ID'"),
         (["signal", "x"], "Missing argument 'NAME'"),

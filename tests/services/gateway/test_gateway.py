@@ -107,6 +107,13 @@ async def test_a_rejection_is_a_problem_with_places(house: House) -> None:
             {"content-type": "application/json"},
             422,
         ),
+        (
+            "POST",
+            "/api/executions",
+            b'{"pattern": "a"}',
+            {"content-type": "application/json", "idempotency-key": ""},
+            422,
+        ),
         ("GET", "/api/executions/nobody", b"", {}, 404),
         ("GET", "/api/executions/nobody/events", b"", {}, 404),
         ("GET", "/api/executions/a%20b", b"", {}, 404),
