@@ -123,12 +123,15 @@ class EvidenceRun:
             return result
         looked = await self._step("look")
         changed = [path for path in looked.changed if not any(matches(path, glob) for glob in oracle.may_change)]
-        if changed:
-            note = (
-                f"The check changes files of the repository, so it says nothing about the commit: {_named(changed)}. "
-                f"Let it only look, or name them under mayChange."
-            )
-            return msgspec.structs.replace(result, score=None, passed=False, note=note, changed=changed)
+        if looked.moved or changed:
+            said = [looked.moved] if looked.moved else []
+            if changed:
+                said.append(
+                    f"The check changes files of the repository, so it says nothing about the commit: "
+                    f"{_named(changed)}. Let it only look, or name them under mayChange."
+                )
+            named = changed or msgspec.UNSET
+            return msgspec.structs.replace(result, score=None, passed=False, note=" ".join(said), changed=named)
         if result.passed:
             return result
         said = [result.note] if result.note else []

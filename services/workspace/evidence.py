@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ import structlog
 from schemas.agents import EvidenceOrder
 from schemas.base import Failure
 from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
+from services.workspace.evidence_head import Mark, begin_log, mark, moved_since
 from services.workspace.git_backend import EvidencePlace, Oid, object_id
 from services.workspace.origins import parse_origin
 from services.workspace.problems import WorkspaceProblem
@@ -45,7 +47,10 @@ what is cached invalid."""
 
 
 class _State(msgspec.Struct, omit_defaults=True):
-    """What is known of the place. `key` names the set-up that `made` and `stamps` are of; empty: there is none."""
+    """What is known of the place. `key` names the set-up that `made` and `stamps` are of; empty: there is none.
+
+    `head` is where HEAD stood before the check.
+    """
 
     number: int = 0
     key: str = ""
@@ -53,6 +58,7 @@ class _State(msgspec.Struct, omit_defaults=True):
     stamps: dict[str, Stamp] = {}
     copied: list[str] = []
     kept: list[str] = []
+    head: Mark = Mark()
 
 
 class Evidence:
@@ -89,7 +95,8 @@ class Evidence:
                     return self._answer(changed)
                 self._settle(commit, query)
             case "look":
-                return self._answer(place.changes(commit), place.unfilled(commit))
+                moved = moved_since(self._tree, self._state.head)
+                return self._answer(place.changes(commit), place.unfilled(commit), moved)
         return self._answer([])
 
     def remove(self) -> None:
@@ -107,7 +114,7 @@ class Evidence:
             raise WorkspaceProblem("unknown_commit", f"The commit {commit[:80]!r} is none of this execution.")
         return known
 
-    def _answer(self, changed: list[str], unfilled: Sequence[str] = ()) -> EvidenceCheckout:
+    def _answer(self, changed: list[str], unfilled: Sequence[str] = (), moved: str = "") -> EvidenceCheckout:
         state = self._state
         return EvidenceCheckout(
             path=str(self._tree),
@@ -117,6 +124,7 @@ class Evidence:
             kept=state.kept,
             changed=bounded(changed),
             unfilled=bounded(list(unfilled)),
+            moved=moved,
         )
 
     # -- a clean checkout -------------------------------------------------------------------------------------------
@@ -134,6 +142,7 @@ class Evidence:
             state.key, state.made, state.stamps = "", [], {}
             remove_tree(self._home)
         state.copied, state.kept = [], []
+        state.head = begin_log(self._tree, commit, int(time.time()))
         self._home.mkdir(exist_ok=True)
         tracked = self._tracked(commit) if order.copy or order.keep else _Tracked(())
         if order.copy:
@@ -214,6 +223,7 @@ class Evidence:
         state.made += sorted(map(os.fsdecode, filled))
         state.stamps = dict(self._stamps(state.made))
         state.key, state.number = self._key(commit, query.order), query.number
+        state.head = mark(self._tree)
         self._save()
 
     def _stamps(self, made: Sequence[str]) -> Iterator[tuple[str, Stamp]]:

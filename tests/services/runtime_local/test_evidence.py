@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from compiler.setups import proposed_setup
@@ -32,6 +33,7 @@ class Site:
         self.asked: list[EvidenceQuery] = []
         self.set_up = False
         self.unfilled: list[str] = []
+        self.moved = ""
         self.answer: Callable[[EvidenceQuery], EvidenceAnswer | None] = lambda _: None
 
     async def serve(self, query: EvidenceQuery) -> EvidenceAnswer:
@@ -55,6 +57,7 @@ class Site:
         place = EvidenceCheckout(
             path=str(self.tree), home=str(self.home), set_up=self.set_up, changed=changed, unfilled=self.unfilled
         )
+        place = msgspec.structs.replace(place, moved=self.moved if query.step == "look" else "")
         return EvidenceAnswer(place=place)
 
 
@@ -153,6 +156,19 @@ async def test_a_check_that_changes_the_repositorys_files_is_no_evidence(nats_ur
         assert "changes files of the repository" in changes.note
         assert (may.score, may.passed) == (1.0, True)
         assert after.output == "1\n"
+
+
+async def test_a_check_of_another_commit_is_no_evidence(nats_url: str, tmp_path: Path) -> None:
+    """Whatever it may change, and whatever it found."""
+    async with stage(nats_url, tmp_path) as scene:
+        site = await place(scene, tmp_path)
+        site.moved = "The check moved HEAD to abc: it judged another commit."
+        checks = Oracle(run="true"), Oracle(run="exit 1"), Oracle(run="echo 2 >a", may_change=["**"])
+        reply = await ask(scene, offer(*checks, Oracle(run="echo 2 >a")))
+        assert [(one.score, one.passed) for one in reply.results] == [(None, False)] * 4
+        assert [one.note for one in reply.results[:3]] == [site.moved] * 3
+        assert reply.results[3].note.startswith(f"{site.moved} The check changes files of the repository")
+        assert reply.results[3].changed == ["a"]
 
 
 async def test_without_a_place_there_is_no_evidence(nats_url: str, tmp_path: Path) -> None:

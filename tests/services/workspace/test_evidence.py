@@ -361,3 +361,85 @@ def test_package_managers_may_note_that_they_were_used(tmp_path: Path) -> None:
     assert place.do("check_out", base, **SETUP).set_up
     write(Path(found.path), {"made/trim.txt": "22"})
     assert not place.do("check_out", base, **SETUP).set_up
+
+
+def two_commits(tmp_path: Path) -> tuple[Place, str, str]:
+    """A place, a commit with its second version of `a`, and the commit before that."""
+    repository(tmp_path / "origin", {"a": "1\n"})
+    bench = Bench(tmp_path / "w")
+    bench.ready(tmp_path / "origin")
+    return Place(bench), bench.work("worker-1", {"a": "2\n"}).commit, bench.workspace.base
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["checkout -q HEAD~1"],
+        ["checkout -q HEAD~1", "checkout -q -"],
+        ["reset -q --hard HEAD~1", "reset -q --hard ORIG_HEAD"],
+        ["-c core.logAllRefUpdates=false checkout -q HEAD~1", "-c core.logAllRefUpdates=false checkout -q -"],
+        ["checkout -q -b other HEAD~1", "branch -q -f other2 HEAD", "checkout -q -"],
+        ["symbolic-ref HEAD refs/heads/none"],
+    ],
+)
+def test_a_check_that_went_to_another_commit_is_found_out(tmp_path: Path, commands: list[str]) -> None:
+    """Also when it came back, and when all files are as they were."""
+    place, commit, before = two_commits(tmp_path)
+    found = place.do("check_out", commit)
+    assert place.do("look", commit).moved == ""
+    for command in commands:
+        git(Path(found.path), *command.split())
+    to = "no commit" if commands[0].startswith("symbolic-ref") else before
+    assert place.do("look", commit).moved == f"The check moved HEAD to {to}: it judged another commit."
+    place.do("check_out", commit)
+    assert place.do("look", commit).moved == "", "the next check is not blamed"
+
+
+def test_a_check_that_hides_where_it_was_is_found_out(tmp_path: Path) -> None:
+    """By taking back what the log of HEAD says, or HEAD, or everything; nothing there is followed."""
+    place, commit, _ = two_commits(tmp_path)
+    tree = Path(place.do("check_out", commit).path)
+    git(tree, "checkout", "-q", "HEAD~1")
+    git(tree, "checkout", "-q", "-")
+    git(tree, "reflog", "expire", "--expire=now", "--all")
+    assert "rewrote the log of HEAD" in place.do("look", commit).moved
+    for ruin in (_lose_head, _lose_git, _make_head_a_pipe, _lead_git_away):
+        place.do("check_out", commit)
+        ruin(tree / ".git")
+        moved = place.do("look", commit).moved
+        assert "nobody knows which commit it judged" in moved, ruin
+
+
+def _lose_head(dot_git: Path) -> None:
+    (dot_git / "HEAD").unlink()
+
+
+def _lose_git(dot_git: Path) -> None:
+    remove_tree(dot_git)
+
+
+def _make_head_a_pipe(dot_git: Path) -> None:
+    _lose_head(dot_git)
+    os.mkfifo(dot_git / "HEAD")
+
+
+def _lead_git_away(dot_git: Path) -> None:
+    dot_git.rename(dot_git.parent.parent / "elsewhere")
+    dot_git.symlink_to("../elsewhere")
+
+
+def test_git_at_the_same_commit_is_no_move(tmp_path: Path) -> None:
+    """A branch, a stash and a clean-up there judge the commit that they should; a set-up may go where it likes."""
+    place, commit, _ = two_commits(tmp_path)
+    tree = Path(place.do("check_out", commit).path)
+    git(tree, "checkout", "-q", "-b", "mine")
+    write(tree, {"a": "3\n"})
+    git(tree, "stash")
+    git(tree, "gc", "-q")
+    git(tree, "status")
+    assert place.do("look", commit).moved == ""
+    place.do("check_out", commit, **SETUP)
+    git(tree, "checkout", "-q", "HEAD~1")
+    git(tree, "checkout", "-q", "-")
+    assert place.do("settle", commit, **SETUP).changed == []
+    assert place.do("look", commit, **SETUP).moved == ""
