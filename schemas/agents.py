@@ -206,7 +206,8 @@ class OracleResult(Model, frozen=True, kw_only=True):
     """What one oracle found. `score` None is no evidence (it could not be run, or its output could not be read).
 
     `changed` are the tracked files that it changed and may not: then it is no evidence. An entry of the type `setup`
-    stands for the set-up of the clean checkout, where that failed.
+    stands for the set-up of the clean checkout, where that failed; one of the type `verification` says why there was
+    nothing to check on, or nobody to do it.
     """
 
     type: str

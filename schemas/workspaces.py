@@ -50,8 +50,8 @@ class EvidenceQuery(Model, frozen=True, kw_only=True):
 class EvidenceCheckout(Model, frozen=True, kw_only=True):
     """The place after a step. `set_up`: what a set-up made there is valid for the commit. `home` is the HOME that the
     set-up and the checks share. `changed` are the tracked files that are no longer those of the commit, `unfilled` the
-    submodules of which no file is there, `moved` says in a sentence that the check went to another commit; all three are
-    looked for in the step `look`.
+    submodules of which no file is there, `moved` says in a sentence that the check went to another commit; the step
+    `look` looks for all three.
     """
 
     path: str

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _OUTPUT_LIMIT = 4000
 
+NO_VERIFICATION = "verification"
+"""The type of the entry that says why nothing could be checked. It is nobody's finding."""
+
 
 class Finding(Model, frozen=True, kw_only=True):
     """What one source of evidence says. `score` None: nothing."""
@@ -125,7 +128,9 @@ def critique_of(found: Verification) -> str:
     """What a verification has to say against the work, as text for whoever does it again."""
     parts: list[str] = []
     for result in found.oracles:
-        if not result.passed:
+        if result.type == NO_VERIFICATION:
+            parts.append(result.note)
+        elif not result.passed:
             name = result.name or "the check"
             code = "" if result.exit_code is None else f" (exit code {result.exit_code})"
             tail = (result.note + "\n" + result.output[-_OUTPUT_LIMIT:]).strip()
@@ -167,6 +172,12 @@ def checks_in(results: Sequence[OracleResult]) -> tuple[Check, ...]:
     )
 
 
+def failing(checks: Sequence[Check]) -> str:
+    """Who found that something is not as it should be; empty where that is nobody."""
+    refusing = [one.name or one.type for one in checks if not one.passed and one.type != NO_VERIFICATION]
+    return ", ".join(dict.fromkeys(refusing))
+
+
 def _said(oracle: Oracle, who: str, *, passed: bool, score: float | None, critique: str) -> tuple[Check, ...]:
     """What an agent or a person found."""
     return (Check(type=oracle.type, name=who, passed=passed, score=score, note=critique),)
@@ -182,6 +193,8 @@ def _run_checklist(machine: Machine, oracle: Oracle, outcome: TaskOutcome, step:
         if not result.passed
     ]
     critique = "Not met:\n" + "\n".join(missed) if missed else ""
+    if any(result.type == NO_VERIFICATION for result in found.oracles):
+        critique = critique_of(found)
     checks = checks_in(found.oracles)
     return Finding(score=found.score, passed=found.passed, critique=critique, weight=oracle.weight, checks=checks)
 

@@ -14,7 +14,7 @@ from compiler.input_check import validate_input
 from compiler.orchestration import flat, flow, reviews
 from compiler.orchestration.aggregates import aggregate
 from compiler.orchestration.calling import Callees, call_name
-from compiler.orchestration.evidence import Evidence, checks_in, critique_of, gather
+from compiler.orchestration.evidence import Evidence, checks_in, critique_of, failing, gather
 from compiler.orchestration.evidence import verify as run_oracles
 from compiler.orchestration.gates import BOOKS_SINCE, refusal_words
 from compiler.orchestration.http_requests import read_request
@@ -229,13 +229,12 @@ class HostLibrary:
             books.passed("verify", step, tasks, oracles, merged=merged)
             return
         checks = [check for one in found for check in one.checks]
-        failing = dict.fromkeys(one.name or one.type for one in checks if not one.passed)
         critique = "\n\n".join(one.critique for one in found if one.critique)
         refusal = Refusal(
             code="verification_failed",
             step=step,
             kind="verify",
-            by=", ".join(failing) or "nobody",
+            by=failing(checks) or "nobody",
             verdict="no evidence" if score is None else "failed",
             critique=critique if tasks else "There is no work.",
             score=score,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from compiler.orchestration import policy
-from compiler.orchestration.evidence import Evidence, gather
+from compiler.orchestration.evidence import Evidence, failing, gather
 from compiler.orchestration.team import Assignment, Options
 from compiler.orchestration.values import Value, prism_value, with_confidence
 from compiler.prism import EffectFailed
@@ -125,7 +125,7 @@ def weigh(team: Team, assignment: Assignment, done: Attempt) -> None:
         code="verification_failed",
         step=step,
         kind="assign",
-        by=", ".join(dict.fromkeys(one.name or one.type for one in done.evidence.checks if not one.passed)),
+        by=failing(done.evidence.checks),
         verdict="no evidence" if done.evidence.score is None else "failed",
         critique=done.evidence.critique,
         score=done.evidence.score,

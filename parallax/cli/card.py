@@ -108,10 +108,17 @@ def _refusals(data: Data) -> list[RenderableType]:
     for one in evidence:
         counted = found_words(one.get("checks") or [])
         said = shorten(str(one.get("critique", "")), 200)
-        by = "a person" if one.get("by") == "nobody" else one.get("by")
-        line = f"{one.get('step')} by {by}: {one.get('verdict')}{counted}"
+        line = f"{one.get('step')}{_refuser(one)}: {one.get('verdict')}{counted}"
         lines.append(Text(visible(f"{line}: {said}" if said else line), "red"))
     return lines
+
+
+def _refuser(refusal: Mapping[str, Any]) -> str:
+    """By whom it was refused; empty where no check and no person had a say."""
+    by = refusal.get("by")
+    if by == "nobody" and refusal.get("kind") not in {"verify", "assign"}:
+        return " by a person"
+    return f" by {by}" if by and by != "nobody" else ""
 
 
 def confidence_words(confidence: float | None, source: str, *, calibrated: bool = False) -> str:

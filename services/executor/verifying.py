@@ -83,7 +83,7 @@ class Verifier:
         if reply.error == STOPPING:
             raise Retry(_AGAIN_S)
         self._without_runtime.pop(request.verification_id, None)
-        await self._bus.append(_completed(request, reply), cause=delivery)
+        await self._bus.append(completed(request, reply), cause=delivery)
 
     async def _can_use_the_worktree(self, request: VerificationRequested, found: _Work, delivery: Delivery) -> bool:
         """Whether the session's worktree is as it has to be; asks for that first. False: it is not, which is said."""
@@ -95,7 +95,7 @@ class Verifier:
             return True
         reason = refused.message if refused else f"There is no worktree to verify for {request.role or 'it'}."
         reply = VerifyReply(verification_id=request.verification_id, error=reason)
-        await self._bus.append(_completed(request, reply), cause=delivery)
+        await self._bus.append(completed(request, reply), cause=delivery)
         return False
 
     async def parked(self, delivery: Delivery, reason: str) -> None:
@@ -105,7 +105,7 @@ class Verifier:
                 verification_id=delivery.data.verification_id,
                 error=f"The verification could not be made: {shortened(reason, _LONGEST_REASON)}",
             )
-            await self._bus.append(_completed(delivery.data, reply), cause=delivery)
+            await self._bus.append(completed(delivery.data, reply), cause=delivery)
 
     async def _ask(self, offer: VerifyOffer) -> VerifyReply:
         subject = subjects.runtime_verify(RUNTIME)
@@ -243,10 +243,13 @@ async def _work(bus: Bus, request: VerificationRequested) -> _Work | None:
     return reading.work()
 
 
-def _completed(request: VerificationRequested, reply: VerifyReply) -> VerificationCompleted:
+def completed(request: VerificationRequested, reply: VerifyReply) -> VerificationCompleted:
+    """What a runtime answered, as the one fact about it. Why there is no evidence is an entry among what was found."""
     results, error = reply.results, misfit(request, reply)
     if reply.error:
         error = Failure(code=reply.code or "verification_failed", message=reply.error)
+    if error is not None and not any(result.type == "setup" for result in results):
+        results = [*results, OracleResult(type="verification", note=error.message)]
     return VerificationCompleted(
         execution_id=request.execution_id,
         verification_id=request.verification_id,

@@ -80,7 +80,7 @@ class EvidenceRun:
                     found.append(await self._check(oracle, place))
         except _NoEvidence as none:
             reply = VerifyReply(verification_id=offer.verification_id, results=none.results, error=str(none))
-            return msgspec.structs.replace(reply, code=none.code, evidence=used)
+            return msgspec.structs.replace(reply, code=none.code, evidence=used if none.results else None)
         except WorkspaceAway as away:
             return VerifyReply(verification_id=offer.verification_id, error=str(away), code="workspace_away")
         return VerifyReply(

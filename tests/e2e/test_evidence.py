@@ -166,6 +166,36 @@ async def test_a_check_that_changes_a_tracked_file_is_no_evidence(lab: Lab) -> N
     assert (allowed.score, allowed.passed) == (1.0, True)
 
 
+async def test_a_check_of_another_commit_is_no_evidence(lab: Lab) -> None:
+    """Also where it comes back, and where it may change whatever it likes."""
+    repo = lab.repository({"a": "good\n"})
+    run = "git checkout -q HEAD~1 && ! grep -q broken a"
+    checks = [check(f"{run} && git checkout -q -"), check(run, mayChange=["**"]), check("grep -q good a")]
+    pattern = lab.pattern({"a": ("echo broken >a", checks)}, [assign("a")])
+    [found] = await lab.verified(pattern, repo)
+    back, stays, honest = found.oracles
+    for one in (back, stays):
+        assert (one.score, one.passed) == (None, False)
+        assert one.note.startswith("The check moved HEAD to ")
+        assert one.note.endswith(": it judged another commit.")
+    assert (honest.score, found.score, found.passed) == (0.0, None, False)
+
+
+async def test_without_a_clean_checkout_the_failure_says_why(lab: Lab) -> None:
+    """In its first line; what could not be done is no check's finding."""
+    repo = lab.repository({".gitignore": "kept\n", "a": "1\n"})
+    roles = {"a": ("mkdir kept && ln -s / kept/out", check("true"))}
+    execution = await lab.client.request(
+        lab.pattern(roles, [assign("a", id="w")], keep=["kept"]), {}, id=f"e-{new_id()[:10]}", repo=repo
+    )
+    await lab.ended(execution.id)
+    history = await execution.history()
+    [ending] = [event for event in history if event.type == "execution.failed"]
+    first = str(ending.data["error"]["message"]).splitlines()[0]
+    assert first.startswith("step 'w' did not pass: There is no clean checkout to check: `workspace.keep` names 'kept'")
+    assert [one["by"] for one in ending.data["evidence"]] == [""]
+
+
 async def test_a_report_of_nothing_or_of_failures_is_no_pass(lab: Lab) -> None:
     """Whatever the exit code is."""
     repo = lab.repository({"test_a.py": "def test_a():\n    assert 0\n\ndef test_b():\n    pass\n"})

@@ -64,6 +64,22 @@ def test_the_card_names_what_is_not_part_of_the_result() -> None:
     assert "the branch feat of dev-1" in sentence(COMMITTED)
 
 
+def test_a_refusal_by_nobody_names_nobody() -> None:
+    """A check that could not be run has no name; a person who did not answer is a person all the same."""
+    said = {
+        ("assign", ""): "w: no evidence: why",
+        ("verify", "nobody"): "w: no evidence: why",
+        ("verify", "pytest"): "w by pytest: no evidence: why",
+        ("approve", "nobody"): "w by a person: no evidence: why",
+    }
+    evidence = [
+        {"step": "w", "kind": kind, "by": by, "verdict": "no evidence", "critique": "why", "checks": []}
+        for kind, by in said
+    ]
+    rows = card_rows(Progress(), event("execution.failed", 2, code="x", message="y", evidence=evidence))
+    assert [str(what) for name, what in rows if name == "refused"] == list(said.values())
+
+
 def test_much_of_it_is_cut_with_a_count() -> None:
     """The card stays short and says where the rest is."""
     beside = Beside()

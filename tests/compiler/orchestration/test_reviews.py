@@ -8,6 +8,7 @@ import pytest
 
 from compiler.orchestration.verdicts import read_verdict
 from compiler.prism import EffectFailed
+from schemas.agents import OracleResult
 from schemas.effects import Answered, Ask, Task, Verification, Verify
 from schemas.events import SEMANTICS
 from tests.compiler.drive import Life, pattern, run, scripted, verified
@@ -178,6 +179,25 @@ def test_a_verify_step_is_a_gate_of_evidence() -> None:
         failed = run(TEAM + step, scripted(verify=[found]))
         assert failed.error is not None
         assert failed.error.code == "verification_failed"
+
+
+NOTHING = Verification(oracles=[OracleResult(type="verification", note="There is no clean checkout.\nMore.")])
+
+
+@pytest.mark.parametrize(
+    "oracle", ['{type: "command", run: "pytest"}', '{type: "checklist", criteria: [{text: "t", run: "r"}]}']
+)
+def test_a_failure_without_evidence_begins_with_the_reason(oracle: str) -> None:
+    """And is said to be by nobody: no check had a say."""
+    of_step = f'verify([{oracle}], {{id: "v", of: [work], gate: true}})'
+    checked = TEAM.replace('ops: Agent { id: "ops",', f'ops: Agent {{ id: "ops", verify: {oracle},')
+    of_role = 'assign(ops, "build", {id: "w", gate: true})'
+    for program, step, by in ((TEAM + of_step, "v", "nobody"), (checked + of_role, "w", "")):
+        failed = run(program, scripted(verify=[NOTHING]))
+        failure = failed.error or (failed.conclusion and failed.conclusion.failure)
+        assert failure
+        assert failure.message == f"step {step!r} did not pass: There is no clean checkout.\nMore."
+        assert [one.by for one in failed.books.standing()] == [by]
 
 
 def test_behind_a_parallel_step_the_merged_result_is_verified_once() -> None:
