@@ -165,10 +165,19 @@ class Life(Interruptible):
                 self._start(agent.agent_id)
             return
         self.state = machine.seated(self.state, await self._claim(desk.sessions.most(request)))
-        if request.workspace:
-            await self._append(machine.prepare_requested(self.state))
-        else:
+        if not request.workspace:
             await self._begin_in_session()
+        elif await self._former_agent_ended():
+            await self._append(machine.prepare_requested(self.state))
+
+    async def _former_agent_ended(self) -> bool:
+        """Has the agent of an attempt that was lost replaced before its worktree is touched: it may be alive, and what
+        it writes behind the next attempt's back would be part of the result. False: the attempt has failed over it."""
+        desk, request = self._desk, self._request
+        if not self.state.was_lost or not desk.sessions.spawns(request):
+            return True
+        await desk.sessions.replace(request, self.state.session, self._now())
+        return await self._agent_of_session() is not None
 
     async def _begin_in_workspace(self) -> None:
         await self._unless_paused()
@@ -200,21 +209,26 @@ class Life(Interruptible):
                 self._start(agent.agent_id)
                 await self._started()
             return
+        agent_id = await self._agent_of_session()
+        if agent_id is not None:
+            self._start(agent_id)
+            await self._started()
+
+    async def _agent_of_session(self) -> str | None:
+        """The session's own agent, once it has been started. None: it cannot be, and the attempt has failed."""
+        desk, request = self._desk, self._request
         if not self._slot:
             with desk.delays.of(self._waits, lambda: ("machine_busy", _MACHINE_BUSY)):
                 await self.unless_withdrawn(desk.slots.acquire())
             self._slot = True
         try:
             with desk.delays.of(self._waits, lambda: desk.sessions.why_not_ready(request)):
-                agent_id = await self.unless_withdrawn(
+                return await self.unless_withdrawn(
                     desk.sessions.ready(request, self.state.session, self._now(), within_s=desk.placing_s)
                 )
         except AgentFailed as problem:
-            event = machine.failed(self.state, problem.error, jitter=desk.jitter())
-            await self._append(event)
-            return
-        self._start(agent_id)
-        await self._started()
+            await self._append(machine.failed(self.state, problem.error, jitter=desk.jitter()))
+            return None
 
     async def _find_agent(self, only: str = "") -> AgentRegistration | None:
         """A registered agent for the attempt. None: nobody came, and the task has failed."""

@@ -116,6 +116,11 @@ class TaskState(Model, frozen=True, kw_only=True):
     trouble: Failure | None = None
     spent: Usage | None = None
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether the attempt before this one ended with the loss of its agent."""
+        return self.stalled_from_ms is not None
+
 
 def opened(request: TaskRequested, retries: int) -> TaskState:
     """A task of which nothing but the request is known. `retries` counts where the request does not say otherwise."""

@@ -217,6 +217,14 @@ class Sessions:
         if view is not None and agent is not None and agent.state == "spawned" and agent.life == offer.life:
             view.agents[offer.agent_id] = AgentView("lost", agent.life)
 
+    async def replace(self, request: TaskRequested, session: str, now: float) -> None:
+        """Takes a session's agent for lost: another life of it is asked for, and its runtime ends the former one."""
+        view = await self._views.get(request.execution_id, now)
+        agent_id = id_of_session(request.execution_id, session)
+        agent = view.agents.get(agent_id)
+        if agent is not None and agent.state == "spawned":
+            view.agents[agent_id] = AgentView("lost", agent.life)
+
     def gone(self, execution_id: str, agent_id: str) -> Faulted | None:
         """How the turn of an agent ended that was started and is there no more; None when it is, as far as is known."""
         view = self._views.known(execution_id)

@@ -204,6 +204,8 @@ class LocalRuntime(Service):
                 SessionRecord(agent_id=request.agent_id, execution_id=request.execution_id, life=request.life)
             )
             if there:
+                if request.life > session.request.life:
+                    await session.abandon("another life of its agent was asked for")
                 session.request = request
                 return session
             await session.open()

@@ -150,6 +150,12 @@ class Session:
             if place is not None:
                 await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
+    async def abandon(self, reason: str) -> None:
+        """Ends the turn that is running, if there is one, with every process of it. The session goes on."""
+        if self.turn is not None:
+            await self.turn.cancel(reason)
+            await self._settled()
+
     def freeze(self) -> None:
         """Stops every process of the session."""
         for program in self._programs():

@@ -22,8 +22,12 @@ from schemas.events import (
     TaskCancelled,
     TaskCompleted,
     TaskFailed,
+    TaskFinished,
     TaskRetrying,
     TaskStarted,
+    WorkspaceCommitted,
+    WorkspacePrepared,
+    WorkspacePrepareRequested,
 )
 from services.runtime_local.environment import MARK
 from shared.testing import eventually
@@ -239,6 +243,51 @@ async def test_a_session_that_was_asked_for_anew_is_known_to_the_next_runtime(
         await rooms.wait_for(third, TaskCompleted, within_s=10)
         stopped = [record.data for record in await rooms.events(request.execution_id) if record.type == "agent.stopped"]
         assert [event.life for event in stopped] == [2]
+
+
+async def test_an_agent_that_is_lost_alive_has_ended_before_its_worktree_is_prepared_again(
+    nats_url: str, etcd_url: str, tmp_path: Path
+) -> None:
+    """Its runtime stands still, and it works on: what it writes would be in the next attempt's worktree and result."""
+    async with house(nats_url, etcd_url, tmp_path) as rooms:
+        await rooms.open("registry", "executor")
+        runtime = await rooms.process("runtime_local")
+        pids, place = tmp_path / "pids", tmp_path / "worktree"
+        place.mkdir()
+        spec = command(
+            "import os, pathlib, time",
+            f"pathlib.Path({str(pids)!r}).open('a').write(f'{{os.getpid()}} ')",
+            "time.sleep(60)",
+        )
+        request = await rooms.request(agent=spec, workspace=True)
+        asked = await rooms.wait_for(request, WorkspacePrepareRequested)
+        turn = {"task_id": asked.task_id, "role": asked.role, "session": asked.session}
+        await rooms.bus.append(WorkspacePrepared(execution_id=request.execution_id, attempt=1, path=str(place), **turn))
+        await eventually(lambda: pids.exists() and pids.read_text(), timeout_s=20)
+        first = int(pids.read_text())
+        runtime.send_signal(signal.SIGSTOP)
+        finished = await rooms.wait_for(request, TaskFinished, within_s=30)
+        await rooms.bus.append(WorkspaceCommitted(execution_id=request.execution_id, attempt=finished.attempt, **turn))
+
+        async def asked_again() -> bool:
+            events = [record.data for record in await rooms.events(request.execution_id)]
+            return any(isinstance(event, WorkspacePrepareRequested) and event.attempt == 2 for event in events)
+
+        await rooms.wait_for(request, TaskRetrying)
+        await asyncio.sleep(1.0)
+        assert alive(first)
+        assert not await asked_again()
+        runtime.send_signal(signal.SIGCONT)
+        await eventually(asked_again, timeout_s=20)
+        assert not alive(first)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs that nobody has to be waited for."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_a_missing_program_is_said_plainly(nats_url: str, etcd_url: str, tmp_path: Path) -> None:
