@@ -293,7 +293,7 @@ class Repository(Protocol):
         ...
 
     def submodules(self, commit: Oid) -> dict[bytes, Oid]:
-        """The submodules in a commit, by path, and the commits that they stand at."""
+        """The submodules in a commit or tree, by path, and the commits that they stand at."""
         ...
 
     def fillable(self, commit: Oid) -> set[bytes]:

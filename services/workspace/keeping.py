@@ -49,6 +49,7 @@ _EMPTY_TREES = {
     64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
 }
 """By the length of ids. Every git knows it without having it, and a stored one would be a find of its `fsck`."""
+_GIT = b"/.git"
 _ABSENT = frozenset({"missing"})
 _PLACES = {"branch": "heads", "tag": "tags", "worktree": "worktrees", "stash": "stash", "head": "head"}
 
@@ -139,8 +140,11 @@ class Keeper:
         found = self._workspace.git.lacking([name.decode() for name in names]) if names else ()
         return frozenset(name.encode() for name in found)
 
-    def finish(self, made: Oid | None) -> Kept:
-        """Keeps everything that is not in the tree `made`, and says what it is. None: nothing is committed."""
+    def finish(self, made: Oid | None, taken: Oid | None = None) -> Kept:
+        """Keeps everything that is not in the tree `made`, and says what it is. None: nothing is committed.
+
+        `taken` is a tree that is kept instead of being committed.
+        """
         workspace = self._workspace
         workspace.git.flush()
         moved: list[str] = []
@@ -161,7 +165,7 @@ class Keeper:
         known = workspace.state.found.get((self._session.session, self._moment), [])
         refs = [msgspec.structs.replace(one, in_result=self._is_in(one, made)) for one in known]
         notes, aside = self._said()
-        filled, intact = self._filled()
+        filled, intact = self._filled(made, taken)
         notes += moved if made is not None else []
         notes += [
             f"{shown(path)}: what the submodule holds is not its commit alone, so it is not part of the result; it was "
@@ -211,8 +215,11 @@ class Keeper:
         except Unreadable:
             return ""
 
-    def _filled(self) -> tuple[dict[bytes, Path | None], list[bytes]]:
-        """The submodules with anything in them, and where that goes; and those that are as the platform made them."""
+    def _filled(self, made: Oid | None, taken: Oid | None) -> tuple[dict[bytes, Path | None], list[bytes]]:
+        """The submodules with anything in them, and where that goes; and those that are as the platform made them.
+
+        One that the agent replaced by files of its own is none any more: they are in the tree that was made of them.
+        """
         found: dict[bytes, Path | None] = {}
         intact: list[bytes] = []
         if self._root is None:
@@ -221,12 +228,20 @@ class Keeper:
         for path in sorted({*self.intent.submodules, *self._workspace.git.submodules(self._session.head)}):
             if not is_filled(descriptor, path):
                 continue
+            if self._is_replaced(self._root, path, made or taken):
+                if made is None:
+                    found[path] = None
+                continue
             clean = not has_own_repository(descriptor, path) and place.is_clean(path, self._head)
             if clean and place.is_intact(path, self._head):
                 intact.append(path)
             aside = self._workspace.root / "aside" / f"{self._session.session}-{secrets.token_hex(6)}"
             found[path] = None if clean or is_pristine(descriptor, path) else aside
         return found, intact
+
+    def _is_replaced(self, root: Directory, path: bytes, tree: Oid | None) -> bool:
+        """Whether a directory holds no submodule any more but files, which are in `tree`."""
+        return tree is not None and path not in self._workspace.git.submodules(tree) and not exists(root, path + _GIT)
 
     def _take(
         self, repository: AgentRepository, quarantine: Quarantine, fresh: AbstractSet[bytes], *, staged: bool

@@ -18,6 +18,7 @@ from services.workspace.ignored_files import made_ignored
 from services.workspace.journal import Line, Session
 from services.workspace.keeping import Kept, keeper_of
 from services.workspace.problems import WorkspaceProblem
+from services.workspace.submodules import empty
 from services.workspace.workspace import Workspace
 
 
@@ -50,9 +51,10 @@ def _prepare(workspace: Workspace, session: Session, request: WorkspacePrepareRe
         if not workspace.git.holds(target, session.head, workspace.base):
             subject = f"Work of {session.session} that is not part of the result"
             keeper.keep_commit(session.head, "lost", session.branch, subject)
-        kept = keeper.finish(None)
+        kept = keeper.finish(None, found.tree if found is not None else None)
         found = worktree.snapshot() if keeper.intent != NO_INTENT else found
     anew = request.attempt > 1 or session.task is not None
+    _make_room(workspace, worktree, kept, target)
     worktree.bring_to(wanted, found=found, clean=anew)
     _refresh(workspace, session, worktree, target, kept, anew=anew)
     prepared = WorkspacePrepared(
@@ -208,8 +210,9 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
         found = worktree.snapshot(keeper.intent)
         keeper.keep_attempt(found)
         keeper.name_repositories(found)
-        kept = keeper.finish(None)
+        kept = keeper.finish(None, found.tree if found is not None else None)
         found = worktree.snapshot() if keeper.intent != NO_INTENT else found
+    _make_room(workspace, worktree, kept, head)
     worktree.bring_to(tree, found=found, clean=True)
     _refresh(workspace, session, worktree, head, kept, anew=True)
     answer = msgspec.structs.replace(
@@ -219,6 +222,16 @@ def _undo(workspace: Workspace, session: Session, answer: WorkspaceCommitted, at
         notes=kept.notes or msgspec.UNSET,
     )
     return workspace.answer(answer, _line(session, head, (answer.task_id, answer.attempt)))
+
+
+def _make_room(workspace: Workspace, worktree: Worktree, kept: Kept, commit: Oid) -> None:
+    """Empties the submodules that `commit` has not, before its files come: some of those may have their places."""
+    if kept.filled:
+        wanted = workspace.git.submodules(commit)
+        going = {path: to for path, to in kept.filled.items() if path not in wanted}
+        empty(worktree.path, going)
+        for path in going:
+            del kept.filled[path]
 
 
 def _refresh(

@@ -166,6 +166,7 @@ async def test_a_check_that_changes_a_tracked_file_is_no_evidence(lab: Lab) -> N
     assert (allowed.score, allowed.passed) == (1.0, True)
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="the check uses the git program")
 async def test_a_check_of_another_commit_is_no_evidence(lab: Lab) -> None:
     """Also where it comes back, and where it may change whatever it likes."""
     repo = lab.repository({"a": "good\n"})

@@ -174,8 +174,8 @@ class DulwichRepository:
         return self.store.tree_in(_id(oid))
 
     def submodules(self, commit: Oid) -> dict[bytes, Oid]:
-        """The submodules in a commit, by path, and the commits that they stand at."""
-        entries = listing(self.store, self.store.tree_of(_id(commit)))
+        """The submodules in a commit or tree, by path, and the commits that they stand at."""
+        entries = listing(self.store, self.store.tree_in(_id(commit)))
         return {path: sha.decode() for path, (mode, sha) in sorted(entries.items()) if mode == SUBMODULE}
 
     def fillable(self, commit: Oid) -> set[bytes]:

@@ -181,7 +181,7 @@ class GitRepository:
             found.patch = git.run(words[0], *more, *words[1:]).out
 
     def submodules(self, commit: Oid) -> dict[bytes, Oid]:
-        """The submodules in a commit, by path, and the commits that they stand at."""
+        """The submodules in a commit or tree, by path, and the commits that they stand at."""
         known = self._submodules.get(commit)
         if known is not None:
             return dict(known)

@@ -596,6 +596,66 @@ def test_a_submodule_is_renamed_removed_and_added(tmp_path: Path) -> None:
     assert is_whole(tree, "added")
 
 
+def vendored(bench: Bench, session: str, task: str, outcome: str = "ok") -> WorkspaceCommitted:
+    """A turn in which the agent replaces the submodule by files of its own."""
+    tree = prepared(bench, task, session)
+    git(tree, "rm", "-q", "-f", "s")
+    write(tree, {"s/lib.py": "own\n", "s/more.py": "own\n"})
+    return bench.finish(session, task, outcome=outcome)
+
+
+def test_files_in_place_of_a_submodule_are_the_work(tmp_path: Path) -> None:
+    """Nothing is said of them or moved, and whoever works next has them, also in a worktree that had the submodule."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    prepared(bench, "t0", "dev-2")
+    bench.finish("dev-2", "t0")
+    done = vendored(bench, "dev-1", "t1")
+    assert sorted(done.files) == [".gitmodules", "s", "s/lib.py", "s/more.py"]
+    assert (notes(done), keeps(done)) == ([], [])
+    assert not (bench.workspace.root / "aside").exists()
+    bench.integrate(done, effect="1")
+    for number, session in enumerate(("dev-1", "dev-2", "dev-1", "dev-3")):
+        given = bench.prepare(session, f"n{number}")
+        assert (notes(given), given.kept) == ([], msgspec.UNSET)
+        tree = Path(given.path)
+        assert ((tree / "s/lib.py").read_text(), (tree / "s/more.py").read_text()) == ("own\n", "own\n")
+        assert is_clean(tree)
+        done = bench.finish(session, f"n{number}")
+        assert (done.files, notes(done)) == ([], [])
+    place = Place(bench)
+    for commit, content in ((bench.workspace.base, "2\n"), (bench.workspace.result, "own\n")) * 2:
+        found = place.do("check_out", commit)
+        assert library(found) == content
+
+
+def test_files_in_place_of_a_submodule_of_an_attempt_that_failed_are_kept_once(tmp_path: Path) -> None:
+    """By the attempt's ref; the submodule is back, whole."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    done = vendored(bench, "dev-1", "t1", "failed")
+    assert notes(done) == []
+    assert not isinstance(done.kept, msgspec.UnsetType)
+    assert [one.kind for one in done.kept] == ["attempt"]
+    assert git(bench.workspace.repository, "show", f"{done.kept[0].commit}:s/more.py") == "own\n"
+    assert not (bench.workspace.root / "aside").exists()
+    assert is_whole(prepared(bench, "t2"))
+
+
+def test_a_submodule_that_is_only_taken_out_of_the_index_is_not_destroyed(tmp_path: Path) -> None:
+    """Its repository still lies there, so a change in it is no part of the work: it is moved aside and named."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench)
+    git(tree, "rm", "-q", "--cached", "s")
+    write(tree, {"s/lib.py": "changed\n"})
+    done = bench.finish("dev-1")
+    assert done.files == ["s"]
+    (aside,) = (bench.workspace.root / "aside").iterdir()
+    assert [str(aside) in note for note in notes(done)] == [True]
+    assert (aside / "lib.py").read_text() == "changed\n"
+
+
 def test_addresses_beside_the_repository_are_read_as_git_does(tmp_path: Path) -> None:
     """`../sub` is beside where the repository came from."""
     origin = with_submodule(tmp_path)
