@@ -21,9 +21,14 @@ _KINDS = {
     "hidden": "changes of files that its git was told to skip",
     "submodule": "a commit of the submodule {name}",
     "attempt": "an attempt that failed",
+    "cut short": "an attempt that was cut short",
+    "leftover": "what lay in the worktree{whose} before the task",
     "lost": "work that was not taken over",
     "other": "the reference {name}",
 }
+_BY_THE_PLATFORM = frozenset({"attempt", "cut short", "leftover", "lost", "staged", "hidden", "worktree"})
+"""Kinds of which the subject is the platform's own, and says no more than the kind."""
+
 _MOST_FILES = 3
 _MOST = 6
 
@@ -101,12 +106,20 @@ class Beside:
 
 def kept_words(one: Mapping[str, Any], session: str) -> str:
     """What a kept commit is, and whose."""
-    kind, name = str(one.get("kind", "")), str(one.get("name", ""))
-    what = _KINDS.get(kind, kind or "something").format(name=name)
+    kind, name = _kind(one), str(one.get("name", ""))
     whose = f" of {session}" if session else ""
+    pattern = _KINDS.get(kind, kind or "something")
+    what = pattern.format(name=name, whose=whose) + ("" if "{whose}" in pattern else whose)
     subject = str(one.get("subject", ""))
-    said = f" ({subject})" if subject and kind not in {"attempt", "lost", "staged", "hidden", "worktree"} else ""
-    return f"{what}{whose}{said}"
+    return f"{what} ({subject})" if subject and kind not in _BY_THE_PLATFORM else what
+
+
+def _kind(one: Mapping[str, Any]) -> str:
+    """What a kept commit was. What is found before a task has the kind of an attempt, whosever it is."""
+    kind = str(one.get("kind", ""))
+    if kind != "attempt" or "/before-" not in str(one.get("ref", "")):
+        return kind
+    return "leftover" if one.get("name") == "idle" else "cut short"
 
 
 def ignored_words(count: int, files: list[str], rules: list[str]) -> str:

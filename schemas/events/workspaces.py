@@ -27,8 +27,9 @@ KeptKind = Literal[
 ]
 """What a kept commit was: a branch; what HEAD stood at; a stash; a tag; a commit that only a reflog names (one that was
 reset away); what was in another worktree; one that nothing names; what was staged and is not in the commit; changes at
-which git was told not to look; a commit of a submodule that nobody else has; what an attempt left that failed; work of
-the session that did not become part of the result; another reference."""
+which git was told not to look; a commit of a submodule that nobody else has; what an attempt left that failed, or,
+under a reference in `before-…`, what lay in the worktree before a task: of an attempt that was cut short (`name`), or
+of none (`idle`); work of the session that did not become part of the result; another reference."""
 
 
 class WorkspaceKept(Model, frozen=True, kw_only=True):

@@ -334,7 +334,10 @@ class Keeper:
         self._add(kind, f"{place}-{commit[:12]}", commit, name, subject=subject)
 
     def keep_attempt(self, found: Snapshot | None, *known: Oid) -> None:
-        """Keeps what is in the worktree, unless it is one of the trees that are `known`."""
+        """Keeps what is in the worktree, unless it is one of the trees that are `known`.
+
+        Before a task it is no attempt's where the session is at no task: its name is `idle` then.
+        """
         if found is not None and found.tree not in {self._workspace.git.tree_of(self._session.head), *known}:
             subject = f"Set aside: {self._session.session} {self._task}"
             self.keep_tree(found.tree, "attempt", "attempt", self._task, subject)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from parallax.cli.beside import Beside, ignored_words
+import pytest
+
+from parallax.cli.beside import Beside, ignored_words, kept_words
 from parallax.cli.card import card_rows
 from parallax.cli.progress import Progress
 from parallax.cli.prose import sentence
@@ -78,6 +80,25 @@ def test_a_refusal_by_nobody_names_nobody() -> None:
     ]
     rows = card_rows(Progress(), event("execution.failed", 2, code="x", message="y", evidence=evidence))
     assert [str(what) for name, what in rows if name == "refused"] == list(said.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "moment", "said"),
+    [
+        ("attempt", "idle", "before-t2-1", "what lay in the worktree of dev-1 before the task"),
+        ("attempt", "t1-1", "before-t1-2", "an attempt that was cut short of dev-1"),
+        ("attempt", "t1-1", "t1-1", "an attempt that failed of dev-1"),
+    ],
+)
+def test_what_lay_there_before_a_task_is_not_called_an_attempt_that_failed(
+    kind: str, name: str, moment: str, said: str
+) -> None:
+    """It has the same kind on the wire; an attempt whose end nobody heard was cut short."""
+    one = {"ref": f"refs/parallax/kept/x1/dev-1/{moment}/{kind}-1", "kind": kind, "name": name, "subject": "Set aside"}
+    beside = Beside()
+    assert beside.take({"session": "dev-1", "kept": [one]}) == [f"kept {said}: not part of the result"]
+    assert beside.rows("x1") == [("kept", f"{said}\n→ {one['ref']}")]
+    assert kept_words(one, "") == said.replace(" of dev-1", "")
 
 
 def test_much_of_it_is_cut_with_a_count() -> None:

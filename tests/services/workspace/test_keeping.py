@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from parallax.cli.beside import kept_words
 from schemas.events import WorkspaceCommitted, WorkspaceKept, WorkspacePrepared
 from tests.services.workspace.bench import GIT, Bench, git, repository, write
 
@@ -433,6 +434,21 @@ def test_what_a_dead_agent_committed_is_kept_before_the_next_attempt(bench: Benc
     prepared = bench.prepare("dev-1", "t1", attempt=2)
     assert {one.kind for one in kept(prepared)} == {"head", "attempt"}
     assert kept(bench.prepare("dev-1", "t2")) == []
+
+
+def test_what_lay_there_before_a_task_is_no_attempt(bench: Bench) -> None:
+    """Somebody wrote there while the session was at no task; where nobody did, nothing is kept."""
+    tree = Path(bench.prepare("dev-1").path)
+    (tree / "n").write_text("n")
+    bench.finish("dev-1")
+    assert kept(bench.prepare("dev-1", "t2")) == []
+    bench.finish("dev-1", "t2")
+    (tree / "late").write_text("late")
+    (one,) = kept(bench.prepare("dev-1", "t3"))
+    assert (one.kind, one.name, "/before-t3-1/" in one.ref, one.in_result) == ("attempt", "idle", True, False)
+    assert kept_words(msgspec.to_builtins(one), "dev-1") == "what lay in the worktree of dev-1 before the task"
+    assert git(bench.workspace.repository, "show", f"{one.commit}:late") == "late"
+    assert not (tree / "late").exists()
 
 
 def test_the_same_end_of_a_turn_names_the_same_after_a_crash(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
