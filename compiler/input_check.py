@@ -161,5 +161,5 @@ def _is(wanted: str, value: Any) -> bool:
 
 def _type_hint(wanted: str, value: Any) -> str:
     if wanted in {"number", "integer", "boolean"} and isinstance(value, str):
-        return "Write it without quotes."
+        return "Write it without quotes." if value.strip() else "It is empty."
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shlex
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -40,6 +41,8 @@ from parallax.client_events import Event
 from parallax.client_execution import Execution, outcome_of
 from shared.ids import new_id
 
+_INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*=")
+
 
 def push_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> bool | str:
     """`--push` without a value is true: pushed if the work passed."""
@@ -54,11 +57,17 @@ def _not_empty(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 
 class _Run(click.Command):
-    """Takes `--push` alone and `--push=always`, and never the next word as its value."""
+    """Takes `--push` alone and `--push=always`, and never the next word as its value; `--input` takes several."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        told = ["--push=passed" if one == "--push" else one for one in args[:end]]
+        told: list[str] = []
+        inputs = 0  # the words since `--input`
+        for one in args[:end]:
+            inputs = 1 if one == "--input" else 0 if one.startswith("-") else inputs and inputs + 1
+            further = inputs > 2 and _INPUT.match(one) is not None
+            inputs = inputs if inputs <= 2 or further else 0
+            told += ["--input", one] if further else ["--push=passed"] if one == "--push" else [one]
         return super().parse_args(ctx, [*told, *args[end:]])
 
 

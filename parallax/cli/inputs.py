@@ -45,12 +45,17 @@ def read_inputs(given: Sequence[str], schema: Schema = _unknown) -> dict[str, An
 
 
 def check_repository(typed: str) -> None:
-    """Looks at what was typed behind `--repo`. Raises BadInputError for a local path that is no git repository.
+    """Looks at what was typed behind `--repo`. Raises BadInputError for a local path that is no git repository, and for
+    an address of a kind that is not taken.
 
     Whether a URL can be reached is for the workspace service to find out.
     """
-    if "://" in typed or _SCP.match(typed):
+    scheme = "ssh" if _SCP.match(typed) else (_ADDRESS.match(typed) or ("", ""))[1]
+    if scheme in _TAKEN:
         return
+    if scheme and not Path(typed).exists():
+        taken = "a path, file://, https:// and http:// are taken"
+        raise BadInputError(f"--repo {typed}: repositories are not fetched by {scheme}; {taken}")
     place = Path(typed).expanduser()
     if not typed.strip():
         raise BadInputError("--repo: a path or a URL of a git repository is wanted")
@@ -106,6 +111,8 @@ def _differs_by_dulwich(place: Path) -> bool:
 
 
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|:)")
+_TAKEN = frozenset({"file", "https", "http"})
 
 
 def _is_repository(place: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from parallax.cli.common import BadInputError
+from parallax.cli.executions import run
 from parallax.cli.inputs import check_repository, has_uncommitted_changes, read_inputs
 from parallax.demo import make_repository
 from shared.git import usable_git
@@ -141,7 +142,7 @@ def test_a_path_that_is_no_repository_is_refused_before_anything_is_asked(
         "bare.git",
         "linked",
         "https://example.invalid/a.git",
-        "git@example.invalid:a.git",
+        "file:///nowhere/a.git",
     ],
 )
 def test_working_copies_bare_repositories_and_urls_are_taken(
@@ -228,3 +229,28 @@ def test_repositories_of_all_kinds_are_looked_at(tmp_path: Path) -> None:
     assert not has_uncommitted_changes(str(tmp_path / "sparse"))
     (tmp_path / "sparse/src/a").write_text("changed")
     assert has_uncommitted_changes(str(tmp_path / "sparse"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "scheme"),
+    [("git@example.invalid:a.git", "ssh"), ("ssh://git@example.invalid/a.git", "ssh"), ("ext::sh -c x", "ext")],
+)
+def test_an_address_that_is_not_fetched_from_is_refused_before_anything_begins(typed: str, scheme: str) -> None:
+    """With the kinds that are taken."""
+    with pytest.raises(BadInputError, match=f"not fetched by {scheme}; a path, file://, https://"):
+        check_repository(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "inputs"),
+    [
+        (["p", "--input", "a=1", "b=2", "--push"], ("a=1", "b=2")),
+        (["--input", "a=1", "b=2", "p"], ("a=1", "b=2")),
+        (["p", "--input=a=1", "--input", "b=2", "c=3", "--id", "k"], ("a=1", "b=2", "c=3")),
+        (["p", "--input", "@in.json", "--repo", "x=y"], ("@in.json",)),
+    ],
+)
+def test_one_option_takes_several_inputs(typed: list[str], inputs: tuple[str, ...]) -> None:
+    """`--input a=1 b=2` is `--input a=1 --input b=2`."""
+    context = run.make_context("run", typed)
+    assert (context.params["pattern"], context.params["inputs"]) == ("p", inputs)
