@@ -33,7 +33,12 @@ class Asker:
         """Registers, and stays registered."""
 
         async def offered(message: Msg) -> None:
-            self.offers.append(json.loads(message.data))
+            offer = json.loads(message.data)
+            turn = (offer["task_id"], offer["attempt"])
+            if turn in [(one["task_id"], one["attempt"]) for one in self.offers]:
+                await self.say(offer, type="accepted")  # asked whether it is still at it, as on a slow machine
+            else:
+                self.offers.append(offer)
 
         async def told(message: Msg) -> None:
             self.controls.append(json.loads(message.data))
