@@ -14,10 +14,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,6 +25,7 @@ import structlog
 from schemas.agents import EvidenceOrder
 from schemas.base import Failure
 from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
+from services.workspace.bringing import Stamp, Tracked, bring, remove_tree, walk
 from services.workspace.evidence_head import Mark, begin_log, mark, moved_since
 from services.workspace.git_backend import EvidencePlace, Oid, object_id
 from services.workspace.origins import parse_origin
@@ -34,9 +34,6 @@ from services.workspace.submodules import unfilled
 from services.workspace.workspace import Workspace, bounded
 
 _log = structlog.get_logger(__name__)
-
-Stamp = tuple[int, int, int, int, int]
-"""Type and mode, size, time of modification, time of change, and number of a file; of a directory the first alone."""
 
 _BOOKKEEPING = re.compile(
     r"home/(?:.+/)?(?:\.global-cache|\.package-cache(?:-mutate)?|trim\.txt|file-access\.bin|gc\.properties"
@@ -144,23 +141,23 @@ class Evidence:
         state.copied, state.kept = [], []
         state.head = begin_log(self._tree, commit, int(time.time()))
         self._home.mkdir(exist_ok=True)
-        tracked = self._tracked(commit) if order.copy or order.keep else _Tracked(())
+        tracked = self._tracked(commit) if order.copy or order.keep else Tracked(())
         if order.copy:
             source = self._origin()
             for path in order.copy:
-                self._bring(source, path, tracked, what="copy", whose="the origin")
+                bring(source, path, self._tree, tracked, what="copy", whose="the origin")
                 state.copied.append(path)
         if order.keep:
             source = self._worktree(query.session)
             for path in order.keep:
                 if os.path.lexists(source / path):
-                    self._bring(source, path, tracked, what="keep", whose="the agent's worktree")
+                    bring(source, path, self._tree, tracked, what="keep", whose="the agent's worktree")
                     state.kept.append(path)
         self._save()
 
-    def _tracked(self, commit: Oid) -> _Tracked:
+    def _tracked(self, commit: Oid) -> Tracked:
         git = self._workspace.git
-        return _Tracked(git.changed_paths(git.empty_tree(), commit))
+        return Tracked(git.changed_paths(git.empty_tree(), commit))
 
     def _origin(self) -> Path:
         location = self._workspace.state.location
@@ -182,22 +179,6 @@ class Evidence:
             )
         return self._workspace.worktree(known).path
 
-    def _bring(self, source: Path, path: str, tracked: _Tracked, *, what: str, whose: str) -> None:
-        if tracked.holds(path) or tracked.above(path):
-            raise WorkspaceProblem(
-                f"{what}_tracked", f"`workspace.{what}` names {path!r}, which is in the repository: leave it out."
-            )
-        try:
-            _copy(source, path, self._tree)
-        except FileNotFoundError:
-            raise WorkspaceProblem(
-                f"{what}_missing", f"`workspace.{what}` names {path!r}, which is not in the directory of {whose}."
-            ) from None
-        except _OutsideError as error:
-            raise WorkspaceProblem(
-                f"{what}_refused", f"`workspace.{what}` names {path!r}, of which {error} leads out of {whose}."
-            ) from None
-
     # -- a set-up ---------------------------------------------------------------------------------------------------
 
     def _key(self, commit: Oid, order: EvidenceOrder) -> str:
@@ -208,7 +189,7 @@ class Evidence:
         if not order.setup_key:
             digest.update(self._workspace.git.tree_of(commit).encode())
         for path in order.setup_key:
-            for name, one in _walk(self._tree / path, path):
+            for name, one in walk(self._tree / path, path):
                 kind = stat.S_IFMT(one[0]) | one[0] & 0o100  # what git knows of a mode
                 digest.update(f"\0{name}\0{kind}\0{_content(self._tree / name)}".encode())
         return digest.hexdigest()
@@ -227,9 +208,9 @@ class Evidence:
         self._save()
 
     def _stamps(self, made: Sequence[str]) -> Iterator[tuple[str, Stamp]]:
-        yield from _walk(self._home, "home")
+        yield from walk(self._home, "home")
         for path in made:
-            yield from _walk(self._tree / path, f"tree/{path}")
+            yield from walk(self._tree / path, f"tree/{path}")
 
     def _is_as_made(self) -> bool:
         """Removes what checks have left among what the set-up made. False: something of that has changed or is gone."""
@@ -265,28 +246,7 @@ class Evidence:
         temporary.replace(self._file)
 
 
-class _Tracked:
-    """The paths of a commit."""
-
-    def __init__(self, paths: Iterable[bytes]) -> None:
-        self._paths = {os.fsdecode(path) for path in paths}
-        self._directories = {path[:at] for path in self._paths for at, letter in enumerate(path) if letter == "/"}
-
-    def holds(self, path: str) -> bool:
-        """Whether the commit has something there, a file or a directory."""
-        return path in self._paths or path in self._directories
-
-    def is_directory(self, path: str) -> bool:
-        """Whether the commit has files below it."""
-        return path in self._directories
-
-    def above(self, path: str) -> bool:
-        """Whether the commit has a file where `path` needs a directory."""
-        parts = path.split("/")
-        return any("/".join(parts[:number]) in self._paths for number in range(1, len(parts)))
-
-
-def _beside(tree: Path, tracked: _Tracked, brought: Collection[str], below: str = "") -> list[str]:
+def _beside(tree: Path, tracked: Tracked, brought: Collection[str], below: str = "") -> list[str]:
     """The topmost paths that are neither the commit's nor brought from elsewhere."""
     found: list[str] = []
     with os.scandir(tree / below if below else tree) as entries:
@@ -302,69 +262,6 @@ def _beside(tree: Path, tracked: _Tracked, brought: Collection[str], below: str 
     return found
 
 
-def _walk(path: Path, name: str) -> Iterator[tuple[str, Stamp]]:
-    """Everything at and below a path, with what tells whether it has changed. Links are not followed."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(found.st_mode):
-        yield name, (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        return
-    yield name, (found.st_mode, 0, 0, 0, 0)
-    waiting = [(str(path), name)]
-    while waiting:
-        directory, above = waiting.pop()
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                inner, status = f"{above}/{entry.name}", entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    yield inner, (status.st_mode, 0, 0, 0, 0)
-                    waiting.append((entry.path, inner))
-                else:
-                    times = (status.st_mtime_ns, status.st_ctime_ns)
-                    yield inner, (status.st_mode, status.st_size, *times, status.st_ino)
-
-
-class _OutsideError(Exception):
-    """A link that leads out of where it is."""
-
-
-def _copy(source: Path, path: str, target: Path) -> None:
-    """Copies a path with all below it. A link stays one, and must not lead out of `source`."""
-    real = source.resolve(strict=True)
-    if not (source / path).parent.resolve(strict=True).is_relative_to(real):
-        raise _OutsideError(path)
-    _check_links(real, source / path)
-    made = target / path
-    remove_tree(made)
-    made.parent.mkdir(parents=True, exist_ok=True)
-    status = (source / path).lstat()
-    if stat.S_ISDIR(status.st_mode):
-        shutil.copytree(source / path, made, symlinks=True, ignore=_irregular)
-    elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-        shutil.copy2(source / path, made, follow_symlinks=False)
-
-
-def _irregular(directory: str, names: list[str]) -> list[str]:
-    """Pipes, sockets and devices, which have no content to copy, and git directories, which are hostile."""
-    kinds = {name: (Path(directory) / name).lstat().st_mode for name in names}
-    return [
-        name
-        for name, mode in kinds.items()
-        if name == ".git" or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
-    ]
-
-
-def _check_links(root: Path, path: Path) -> None:
-    for name, stamp in _walk(path, str(path)):
-        if stat.S_ISLNK(stamp[0]):
-            link = Path(name)
-            aim = Path(link.readlink())
-            if aim.is_absolute() or not (link.parent / aim).resolve().is_relative_to(root):
-                raise _OutsideError(str(link.relative_to(path.parent)))
-
-
 def _content(path: Path) -> str:
     """The digest of a file, or where a link leads. Empty for a directory."""
     if path.is_symlink():
@@ -373,13 +270,3 @@ def _content(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def remove_tree(path: Path) -> None:
-    """Removes a path with all below it, read-only directories too, which package managers make. Follows no link."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
-        for directory, _, _ in os.walk(path):
-            Path(directory).chmod(0o700)
-        shutil.rmtree(path)

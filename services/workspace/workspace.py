@@ -21,14 +21,16 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from schemas.events import Event, WorkspaceFailed, WorkspaceReady, WorkspaceRequested, WorkspaceSubmodule
+from schemas.patterns import WorkspaceSpec
 from services.workspace import files
 from services.workspace.backends import Backends
+from services.workspace.bringing import Tracked, check_brought
 from services.workspace.commit_text import PLATFORM, message
 from services.workspace.git_backend import Base, GitBackend, Oid, Repository, Worktree
 from services.workspace.journal import ENDED, Journal, Line, Session, State
 from services.workspace.locking import exclusive
 from services.workspace.names import show
-from services.workspace.origins import parse_origin
+from services.workspace.origins import Origin, parse_origin
 from services.workspace.problems import WorkspaceProblem
 
 RESULT = "result"
@@ -55,6 +57,17 @@ def _said_of(submodules: dict[bytes, Oid], fillable: set[bytes]) -> list[Workspa
         for path, commit in submodules.items()
     ]
     return found[:_MAX_NAMES] or UNSET
+
+
+def _check_brought(request: WorkspaceRequested, git: Repository, commit: Oid, origin: Origin | None) -> None:
+    """Says now what would be found wrong with `copy` and `keep` when a check is to run, after all the work."""
+    spec = msgspec.convert(request.spec, WorkspaceSpec)
+    if not (spec.copy or spec.keep):
+        return
+    tracked = Tracked(git.changed_paths(git.empty_tree(), commit))
+    if spec.copy and origin is not None and origin.kind == "path":
+        check_brought(Path(origin.location), spec.copy, tracked, what="copy", whose="the origin")
+    check_brought(None, spec.keep or [], tracked, what="keep", whose="the agent's worktree")
 
 
 class Workspace:
@@ -256,6 +269,7 @@ class Workspace:
                 message=message("An empty repository", self.trailers()),
             )
         git.check(commit)
+        _check_brought(request, git, commit, origin)
         submodules = git.submodules(commit)
         ready = WorkspaceReady(
             execution_id=self.execution_id,

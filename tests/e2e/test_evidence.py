@@ -197,6 +197,19 @@ async def test_without_a_clean_checkout_the_failure_says_why(lab: Lab) -> None:
     assert [one["by"] for one in ending.data["evidence"]] == [""]
 
 
+async def test_files_that_are_not_there_stop_an_execution_before_it_begins(lab: Lab) -> None:
+    """No agent has worked when it is found."""
+    repo = lab.repository({"a": "1\n"})
+    pattern = lab.pattern({"a": ("true", check("true"))}, [assign("a")], copy=["nope"])
+    execution = await lab.client.request(pattern, {}, id=f"e-{new_id()[:10]}", repo=repo)
+    await lab.ended(execution.id)
+    history = await execution.history()
+    assert not [event for event in history if event.type.startswith("task.")]
+    error = history[-1].data["error"]
+    assert error["code"] == "copy_missing"
+    assert "`workspace.copy` names 'nope', which is not in the directory of the origin." in error["message"]
+
+
 async def test_a_report_of_nothing_or_of_failures_is_no_pass(lab: Lab) -> None:
     """Whatever the exit code is."""
     repo = lab.repository({"test_a.py": "def test_a():\n    assert 0\n\ndef test_b():\n    pass\n"})

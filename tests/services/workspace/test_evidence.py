@@ -9,6 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from schemas.agents import EvidenceOrder
+from schemas.commands import Repository
+from schemas.events import WorkspaceFailed, WorkspaceReady, WorkspaceRequested
 from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
 from services.workspace.evidence import Evidence, remove_tree
 from services.workspace.problems import WorkspaceProblem
@@ -220,6 +222,39 @@ def test_what_cannot_be_copied_is_named(tmp_path: Path, path: str, code: str) ->
     with pytest.raises(WorkspaceProblem, match=path.split("/", maxsplit=1)[0]) as raised:
         place.ask("check_out", bench.workspace.base, copy=[path])
     assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "said"),
+    [
+        ({"copy": ["nope"]}, "copy_missing", "names 'nope', which is not in the directory of the origin."),
+        ({"copy": [".env", "d/nope"]}, "copy_missing", "names 'd/nope', which is not in"),
+        ({"copy": [".env/x"]}, "copy_missing", "names '.env/x', which is not in"),
+        ({"copy": ["a"]}, "copy_tracked", "`workspace.copy` names 'a', which is in the repository: leave it out."),
+        ({"copy": ["out"]}, "copy_refused", "leads out of the origin"),
+        ({"keep": ["d"]}, "keep_tracked", "`workspace.keep` names 'd', which is in the repository: leave it out."),
+        ({"copy": [".env"], "keep": ["node_modules"]}, "", ""),
+    ],
+)  # fmt: skip
+def test_what_no_check_could_be_given_is_said_before_anybody_works(
+    tmp_path: Path, spec: dict[str, Any], code: str, said: str
+) -> None:
+    """The workspace is not opened; a path of the agent's worktree may come to be there."""
+    origin = tmp_path / "origin"
+    repository(origin, {"a": "1\n", "d/b": "2\n"})
+    write(origin, {".env": "secret"})
+    (origin / "out").symlink_to("/etc")
+    bench = Bench(tmp_path / "w")
+    request = WorkspaceRequested(execution_id=bench.id, repo=Repository(url=str(origin)), spec=spec)
+    with bench.workspace.locked(make=True):
+        event = bench.workspace.open(request, 1)
+        assert bench.workspace.open(request, 1) == event
+    if code:
+        assert isinstance(event, WorkspaceFailed)
+        assert event.error.code == code
+        assert said in event.error.message
+    else:
+        assert isinstance(event, WorkspaceReady)
 
 
 def test_ignored_paths_of_the_agents_worktree_are_kept_where_the_pattern_says_so(tmp_path: Path) -> None:
