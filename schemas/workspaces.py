@@ -47,11 +47,19 @@ class EvidenceQuery(Model, frozen=True, kw_only=True):
     session: str = ""
 
 
+class EvidenceAlone(Model, frozen=True, kw_only=True):
+    """A submodule that stands at a commit which only an agent made: nobody else has it, `ref` keeps it here."""
+
+    path: str
+    commit: str
+    ref: str
+
+
 class EvidenceCheckout(Model, frozen=True, kw_only=True):
     """The place after a step. `set_up`: what a set-up made there is valid for the commit. `home` is the HOME that the
     set-up and the checks share. `changed` are the tracked files that are no longer those of the commit, `unfilled` the
     submodules of which no file is there, `moved` says in a sentence that the check went to another commit; the step
-    `look` looks for all three.
+    `look` looks for all three. `alone` says of some that are unfilled why nothing but a push can change that.
     """
 
     path: str
@@ -62,6 +70,7 @@ class EvidenceCheckout(Model, frozen=True, kw_only=True):
     changed: list[str] = []
     unfilled: list[str] = []
     moved: str = ""
+    alone: list[EvidenceAlone] = []
 
 
 class EvidenceAnswer(Model, frozen=True, kw_only=True):

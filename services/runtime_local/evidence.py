@@ -136,7 +136,7 @@ class EvidenceRun:
             return result
         said = [result.note] if result.note else []
         if looked.unfilled:
-            said.append(_unfilled_words(looked.unfilled))
+            said.append(_unfilled_words(looked))
             result = msgspec.structs.replace(result, score=None)
         if not self._order.setup:
             proposal = proposed_setup(oracle.run, await asyncio.to_thread(os.listdir, tree))
@@ -216,8 +216,20 @@ def matches(path: str, glob: str) -> bool:
     return re.fullmatch(pattern.rstrip("/") + "(?:/.*)?" if pattern.endswith("/") else pattern, path) is not None
 
 
-def _unfilled_words(submodules: list[str]) -> str:
+def _unfilled_words(looked: EvidenceCheckout) -> str:
     """Why a check that failed says nothing about the work: it may have needed files that the platform did not have."""
+    alone = {one.path for one in looked.alone}
+    others = [path for path in looked.unfilled if path not in alone]
+    said = [
+        f"The submodule {one.path} is not filled on the clean checkout, so this check says nothing about the work: "
+        f"commit {one.commit} of {one.path} is nowhere but in this workspace (kept as {one.ref}): push it to where the "
+        f"submodule comes from."
+        for one in looked.alone
+    ]
+    return " ".join([*said, _to_be_filled(others)] if others else said)
+
+
+def _to_be_filled(submodules: list[str]) -> str:
     what = f"The submodule {submodules[0]} is" if len(submodules) == 1 else f"The submodules {_named(submodules)} are"
     them = "it" if len(submodules) == 1 else "them"
     return (

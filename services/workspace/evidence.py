@@ -24,10 +24,11 @@ import structlog
 
 from schemas.agents import EvidenceOrder
 from schemas.base import Failure
-from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
+from schemas.workspaces import EvidenceAlone, EvidenceAnswer, EvidenceCheckout, EvidenceQuery
 from services.workspace.bringing import Stamp, Tracked, bring, remove_tree, walk
 from services.workspace.evidence_head import Mark, begin_log, mark, moved_since
 from services.workspace.git_backend import EvidencePlace, Oid, object_id
+from services.workspace.names import show
 from services.workspace.origins import parse_origin
 from services.workspace.problems import WorkspaceProblem
 from services.workspace.submodules import unfilled
@@ -93,7 +94,7 @@ class Evidence:
                 self._settle(commit, query)
             case "look":
                 moved = moved_since(self._tree, self._state.head)
-                return self._answer(place.changes(commit), place.unfilled(commit), moved)
+                return self._answer(place.changes(commit), place.unfilled(commit), moved, self._alone(commit))
         return self._answer([])
 
     def remove(self) -> None:
@@ -111,7 +112,22 @@ class Evidence:
             raise WorkspaceProblem("unknown_commit", f"The commit {commit[:80]!r} is none of this execution.")
         return known
 
-    def _answer(self, changed: list[str], unfilled: Sequence[str] = (), moved: str = "") -> EvidenceCheckout:
+    def _alone(self, commit: Oid) -> list[EvidenceAlone]:
+        """The submodules that are not filled because only an agent has the commits that they stand at."""
+        git, known = self._workspace.git, self._workspace.state.found.values()
+        kept = [one for found in known for one in found if one.kind == "submodule"]
+        submodules = git.submodules(commit) if kept else {}
+        alone: list[EvidenceAlone] = []
+        for path in unfilled(self._tree, submodules):
+            at = submodules[path]
+            ref = next((one.ref for one in kept if at == one.commit or git.ours(one.commit, at)), "")
+            if ref and not git.others_have(at):
+                alone.append(EvidenceAlone(path=show(path), commit=at, ref=ref))
+        return alone
+
+    def _answer(
+        self, changed: list[str], unfilled: Sequence[str] = (), moved: str = "", alone: Sequence[EvidenceAlone] = ()
+    ) -> EvidenceCheckout:
         state = self._state
         return EvidenceCheckout(
             path=str(self._tree),
@@ -122,6 +138,7 @@ class Evidence:
             changed=bounded(changed),
             unfilled=bounded(list(unfilled)),
             moved=moved,
+            alone=list(alone),
         )
 
     # -- a clean checkout -------------------------------------------------------------------------------------------

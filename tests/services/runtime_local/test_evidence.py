@@ -16,7 +16,7 @@ from compiler.setups import proposed_setup
 from schemas.agents import EvidenceOrder, Oracle, VerifyOffer, VerifyReply
 from schemas.base import Failure
 from schemas.events import ExecutionCancelled, ExecutionPaused, ExecutionResumed
-from schemas.workspaces import EvidenceAnswer, EvidenceCheckout, EvidenceQuery
+from schemas.workspaces import EvidenceAlone, EvidenceAnswer, EvidenceCheckout, EvidenceQuery
 from services.runtime_local.environment import NotFound, find_program
 from services.runtime_local.evidence import matches
 from shared import subjects
@@ -34,6 +34,7 @@ class Site:
         self.set_up = False
         self.unfilled: list[str] = []
         self.moved = ""
+        self.alone: list[EvidenceAlone] = []
         self.answer: Callable[[EvidenceQuery], EvidenceAnswer | None] = lambda _: None
 
     async def serve(self, query: EvidenceQuery) -> EvidenceAnswer:
@@ -57,7 +58,7 @@ class Site:
         place = EvidenceCheckout(
             path=str(self.tree), home=str(self.home), set_up=self.set_up, changed=changed, unfilled=self.unfilled
         )
-        place = msgspec.structs.replace(place, moved=self.moved if query.step == "look" else "")
+        place = msgspec.structs.replace(place, moved=self.moved if query.step == "look" else "", alone=self.alone)
         return EvidenceAnswer(place=place)
 
 
@@ -341,3 +342,19 @@ async def test_a_failure_without_a_submodules_files_is_no_evidence(
         (result,) = (await ask(scene, offer(Oracle(run=run)))).results
         assert result.score == (1.0 if run == "true" else 0.0)
         assert "submodule" not in result.note
+
+
+async def test_a_submodule_that_only_an_agent_has_is_to_be_pushed(nats_url: str, tmp_path: Path) -> None:
+    """No set-up could fill it; what is said of others stays."""
+    async with stage(nats_url, tmp_path) as scene:
+        site = await place(scene, tmp_path)
+        site.unfilled, site.alone = ["s"], [EvidenceAlone(path="s", commit="d" * 40, ref="refs/parallax/kept/r")]
+        (result,) = (await ask(scene, offer(Oracle(run="false")))).results
+        said = f"commit {'d' * 40} of s is nowhere but in this workspace (kept as refs/parallax/kept/r): push it"
+        assert said in result.note
+        assert "workspace.setup" not in result.note
+        assert result.score is None
+        site.unfilled = ["other", "s"]
+        (result,) = (await ask(scene, offer(Oracle(run="false")))).results
+        assert said in result.note
+        assert "The submodule other is not filled on the clean checkout" in result.note

@@ -596,6 +596,29 @@ def test_a_submodule_is_renamed_removed_and_added(tmp_path: Path) -> None:
     assert is_whole(tree, "added")
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_a_check_of_a_commit_that_only_an_agent_has_says_where_it_is(tmp_path: Path, more: bool) -> None:
+    """Also where the agent went on from there; not of a submodule that others have."""
+    bench = Bench(tmp_path / "w")
+    bench.ready(with_submodule(tmp_path))
+    tree = prepared(bench)
+    made = saved(tree)
+    if more:
+        git(tree / "s", "checkout", "-q", "-b", "more")
+        saved(tree, name="later.py")
+        git(tree / "s", "checkout", "-q", made)
+    done = bench.finish("dev-1")
+    place = Place(bench)
+    place.do("check_out", done.commit)
+    found = place.do("look", done.commit)
+    assert found.unfilled == ["s"]
+    assert not isinstance(done.kept, msgspec.UnsetType)
+    assert [(one.path, one.commit) for one in found.alone] == [("s", made)]
+    assert found.alone[0].ref in {one.ref for one in done.kept if one.kind == "submodule"}
+    place.do("check_out", bench.workspace.base)
+    assert place.do("look", bench.workspace.base).alone == []
+
+
 def vendored(bench: Bench, session: str, task: str, outcome: str = "ok") -> WorkspaceCommitted:
     """A turn in which the agent replaces the submodule by files of its own."""
     tree = prepared(bench, task, session)
