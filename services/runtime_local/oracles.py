@@ -28,7 +28,11 @@ MAX_OUTPUT = 16 * 1024
 LONGEST_REPORT_LINE = 1024 * 1024
 """A longer line is read for reports in parts of this many bytes."""
 
-_SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=")
+_SHELL = re.compile(
+    r"[|&;<>()$`*?\[\]{}~\n]|^\s*[A-Za-z_][A-Za-z0-9_]*=|"
+    r"^\s*(?:!|:|\.|cd|command|eval|exec|exit|export|set|trap|type|ulimit|umask|unset)(?:\s|$)"
+)
+"""What only a shell knows: operators, expansions, assignments, and its own first words."""
 
 
 class Running:

@@ -122,6 +122,10 @@ async def test_a_text_with_shell_syntax_is_the_patterns_own_shell(nats_url: str,
         assert (await verdict(scene, tmp_path, run="echo a && echo b")).output == "a\nb\n"
         assert (await verdict(scene, tmp_path, run="printf '%s.' 'a b' c")).output == "a b.c.\n"
     assert command_of(Oracle(run=["printf", "$(id)"])) == ["printf", "$(id)"]
+    for words in ("! grep -q bad f", "exit 1", "cd lib", ". ./env", "export A"):
+        assert command_of(Oracle(run=words)) == ["sh", "-c", words]
+    for words in ("cdparanoia x", "exitcode", "pytest !x", "git set"):
+        assert command_of(Oracle(run=words))[0] != "sh"
 
 
 async def test_the_same_verification_is_run_once(nats_url: str, tmp_path: Path) -> None:
