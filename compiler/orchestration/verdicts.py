@@ -33,7 +33,12 @@ _WORDS: dict[str, Word] = {
 _LINE = re.compile(r"^\W*(?:verdict\W+)?([a-z]+(?:[_ -][a-z]+)?)\W*$", re.IGNORECASE)
 _CRITIQUE_KEYS = ("critique", "feedback", "issues", "comments", "reason", "message", "summary")
 _SCORE_KEYS = ("score", "confidence")
-_BEFORE_OBJECT = re.compile(r"[ \t`]*(?:json[ \t]*)?")
+_BEFORE_OBJECT = re.compile(
+    r"[ \t`*>-]*"
+    r"(?:json|(?:here(?: is|'s) )?(?:my |the )?(?:final )?(?:verdict|decision|answer|review)(?: is)?[:*]*)?[ \t]*",
+    re.IGNORECASE,
+)
+"""What may stand before an approval in its line: nothing, or that it is one."""
 _MOST_OBJECTS = 1000
 _WHOLE_SINCE = 3
 _FIRST_TEXT_LIMIT, _FIRST_CRITIQUE_LIMIT = 200_000, 2000
@@ -122,8 +127,8 @@ def _first_verdict(text: str) -> dict[str, Any] | None:
 def _only_verdict(text: str) -> tuple[dict[str, Any] | None, bool]:
     """The one verdict in a text, and whether there are several, of which nobody knows which is meant.
 
-    An approval has to stand in lines of its own, as a whole answer or a block in one does: in the middle of a sentence
-    it may be quoted. What is no approval lets nothing through, wherever it stands.
+    An approval has to stand in lines of its own, as a whole answer or a block in one does, or behind "My verdict:": in
+    the middle of a sentence it may be quoted. What is no approval lets nothing through, wherever it stands.
     """
     mended = with_whole_characters(text)
     read: list[tuple[Word, dict[str, Any], bool]] = []
