@@ -21,7 +21,8 @@ from schemas.events import ATTEMPT_ENDS
 State = Literal["waiting", "running", "done", "failed", "stopped", "asking"]
 
 _OPEN: tuple[State, ...] = ("waiting", "running", "asking")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal, or turns the order of what it shows around."""
 _WAITS = "waits: "
 SUMMARY_KEYS = ("summary", "message", "text", "note", "critique", "result")
 """Where a result says in a few words what it is, the best first."""

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from parallax.cli.card import confidence_words, print_card, result_lines
-from parallax.cli.progress import Progress
+from parallax.cli.progress import Progress, visible
 from parallax.cli.render import LiveView, console, print_commands, progress_table, put
 from parallax.cli.stack import gateway_words
 from parallax.client_events import Event
@@ -172,3 +172,8 @@ def test_the_card_of_a_rejected_request_names_what_was_asked_for() -> None:
 def test_the_ready_line_says_where_the_gateway_listens(url: str, listens: str, words: str) -> None:
     """Where that is not where clients reach it: behind a proxy."""
     assert gateway_words({"PARALLAX_API_URL": url, "PARALLAX_API_LISTEN": listens}) == words
+
+
+def test_what_an_agent_says_does_not_turn_its_line_around() -> None:
+    """Neither control characters nor those that override the direction of a text reach the terminal."""
+    assert visible("a\x1b[31mb\u202ec\u2066d\nה") == "a�[31mb�c�d\nה"
