@@ -81,7 +81,7 @@ def _count(store: Store, path: bytes, pair: tuple[Entry | None, Entry | None], s
 
 def _changes(path: bytes, old: list[bytes], new: list[bytes]) -> list[Change]:
     try:
-        return changes(old, new, histogram=False)
+        return changes(old, new)
     except TooMuchToCompare:
         raise git_needed(f"The changes of {show(path)} are too many to be shown", where="diff") from None
 
