@@ -60,6 +60,10 @@ class FiniteRange(click.FloatRange):
         except click.BadParameter:
             if isinstance(value, str) and re.fullmatch(r"[0-9.]+\s*[A-Za-z]+", value.strip()):
                 self.fail(f"{value} has a unit; write a number of seconds, such as 90 or 0.5.", param, ctx)
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                self.fail(f"{value!r} is not a number; write one such as 90 or 0.5.", param, ctx)
             raise
         if isinstance(found, float) and math.isnan(found):
             self.fail(f"{value} is not a number above 0.", param, ctx)

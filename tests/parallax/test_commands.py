@@ -239,7 +239,7 @@ async def test_an_execution_that_is_not_there_is_bad_input(parallax: Shell, comm
         (["run", OPEN, "--repo", "no/such/place"], "nothing at this path"),
         (["run", OPEN, "--repo", "."], "git init"),
         (["run", OPEN, "--repo", ""], "a path or a URL"),
-        (["run", OPEN, "--timeout", "soon"], "--timeout"),
+        (["run", OPEN, "--timeout", "soon"], "'--timeout': 'soon' is not a number"),
         (["run", OPEN, "--id"], "requires an argument"),
         (["run", OPEN, "--id", ""], "it is empty"),
         (["retry", "x", "--id", " "], "it is empty"),
